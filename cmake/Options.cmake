@@ -1,0 +1,13 @@
+# Compile options that every target shares.
+add_library(transom_options INTERFACE)
+target_include_directories(transom_options INTERFACE ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR})
+target_compile_options(transom_options INTERFACE
+  -Wall -Wextra -Wno-unused-parameter -Werror=return-type -ffunction-sections -fdata-sections
+  # Absolute paths of the build machine stay out of the binaries.
+  -ffile-prefix-map=${PROJECT_SOURCE_DIR}/=)
+target_compile_definitions(transom_options INTERFACE FMT_HEADER_ONLY XXH_INLINE_ALL)
+target_link_options(transom_options INTERFACE -Wl,--gc-sections)
+if(TRANSOM_SANITIZE)
+  target_compile_options(transom_options INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(transom_options INTERFACE -fsanitize=address,undefined)
+endif()
