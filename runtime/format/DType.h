@@ -1,5 +1,5 @@
-// Element types of tensors: plain numbers and GGML's quantised blocks, with their sizes. Shared by the model-file
-// readers and the artifact. No decoding here.
+// Element types of tensors: plain numbers and GGML's quantised blocks, with their sizes. Shared by the
+// model-file readers and the artifact. No decoding here.
 #pragma once
 
 #include "runtime/support/Checked.h"
@@ -38,7 +38,8 @@ inline constexpr uint8_t dtypeCount = 18;
 /// True where `value`, read from a file, is a DType.
 constexpr bool isDType(uint8_t value) { return value < dtypeCount; }
 
-/// How elements lie in memory: groups of `elements` along the last dimension take `bytes`. Plain types: one element.
+/// How elements lie in memory: groups of `elements` along the last dimension take `bytes`. Plain types: one
+/// element.
 struct BlockLayout {
   uint32_t elements, bytes;
 };
@@ -50,9 +51,9 @@ struct DTypeRow {
 };
 /// Indexed by DType. Block sizes are those of GGML (ggml-common.h: block_q8_0, block_q4_K and so on).
 inline constexpr DTypeRow dtypeRows[dtypeCount] = {
-    {"f32", {1, 4}},     {"f16", {1, 2}},      {"bf16", {1, 2}},     {"f64", {1, 8}},   {"i8", {1, 1}},
-    {"u8", {1, 1}},      {"i16", {1, 2}},      {"i32", {1, 4}},      {"i64", {1, 8}},   {"bool", {1, 1}},
-    {"q8_0", {32, 34}},  {"q4_0", {32, 18}},   {"q4_1", {32, 20}},   {"q5_0", {32, 22}}, {"q5_1", {32, 24}},
+    {"f32", {1, 4}},      {"f16", {1, 2}},      {"bf16", {1, 2}},     {"f64", {1, 8}},    {"i8", {1, 1}},
+    {"u8", {1, 1}},       {"i16", {1, 2}},      {"i32", {1, 4}},      {"i64", {1, 8}},    {"bool", {1, 1}},
+    {"q8_0", {32, 34}},   {"q4_0", {32, 18}},   {"q4_1", {32, 20}},   {"q5_0", {32, 22}}, {"q5_1", {32, 24}},
     {"q4_k", {256, 144}}, {"q5_k", {256, 176}}, {"q6_k", {256, 210}},
 };
 } // namespace detail
@@ -72,8 +73,8 @@ constexpr std::optional<DType> parseDType(std::string_view text) {
   return std::nullopt;
 }
 
-/// Bytes of a dense row-major tensor. Invalid on overflow, a negative dimension, or a last dimension that is not a
-/// multiple of the block's elements. A shape of rank 0 is one element (invalid for block formats).
+/// Bytes of a dense row-major tensor. Invalid on overflow, a negative dimension, or a last dimension that is
+/// not a multiple of the block's elements. A shape of rank 0 is one element (invalid for block formats).
 constexpr CheckedSize bytesFor(DType dtype, std::span<const int64_t> shape) {
   BlockLayout layout = layoutOf(dtype);
   int64_t last = shape.empty() ? 1 : shape.back();
