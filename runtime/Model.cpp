@@ -1,0 +1,78 @@
+// See Model.h.
+#include "runtime/Model.h"
+
+#include <algorithm>
+#include <charconv>
+
+namespace transom {
+
+Result<std::shared_ptr<const Model>> Model::load(const std::string &path) {
+  TRANSOM_ASSIGN(Artifact artifact, Artifact::open(path));
+  Result<LoadedCode> code = LoadedCode::load(artifact);
+  if (!code.ok())
+    return code.status().within(path);
+  std::shared_ptr<Model> model(new Model(std::move(artifact), std::move(*code)));
+  for (const artifact::Program &program : model->contents().programs)
+    for (const artifact::Step &step : program.steps)
+      if (std::holds_alternative<artifact::Gemm>(step.kind) && !model->gemm_) {
+        Result<const GemmLibrary *> library = GemmLibrary::get();
+        if (!library.ok())
+          return library.status().within(path);
+        model->gemm_ = *library;
+      }
+  return std::shared_ptr<const Model>(std::move(model));
+}
+
+uint64_t Model::scratchPerThread() const {
+  uint64_t bytes = 0;
+  for (const artifact::Program &program : contents().programs)
+    for (const artifact::Step &step : program.steps) {
+      auto *gemm = std::get_if<artifact::Gemm>(&step.kind);
+      if (!gemm)
+        bytes = std::max(bytes, std::get<artifact::Launch>(step.kind).scratch);
+      else if (gemm->unpack >= 0)
+        bytes = std::max(bytes, gemmScratch(upperBound(gemm->k, contents().symbols).value()));
+    }
+  return CheckedSize(bytes).alignedTo(sectionAlignment).value();
+}
+
+MemoryPlan Model::memoryPlan(uint32_t threads) const {
+  MemoryPlan plan;
+  auto padded = [](uint64_t bytes) { return CheckedSize(bytes).alignedTo(bufferAlignment).value(); };
+  for (const artifact::Weight &weight : contents().weights)
+    plan.weights += weight.section.bytes;
+  for (const artifact::State &state : contents().states)
+    plan.states += padded(state.bytes);
+  for (const artifact::Program &program : contents().programs) {
+    plan.arena = std::max(plan.arena, program.arenaBytes);
+    for (const auto *values : {&program.inputs, &program.outputs})
+      for (const artifact::Value &value : *values)
+        plan.staging += padded(value.bytes);
+  }
+  plan.scratch = scratchPerThread() * threads;
+  return plan;
+}
+
+Result<size_t> Model::programIndex(std::string_view name) const {
+  const auto &programs = contents().programs;
+  std::vector<std::string_view> names;
+  for (const artifact::Program &program : programs) {
+    if (program.name == name)
+      return names.size();
+    names.push_back(program.name);
+  }
+  return error(StatusCode::notFound, "no program \"{}\"; the artifact has {}", name, fmt::join(names, ", "));
+}
+
+std::optional<int64_t> Model::metadataNumber(std::string_view key) const {
+  const std::string *text = contents().findMetadata(key);
+  return text ? parseNumber(*text) : std::nullopt;
+}
+
+std::optional<int64_t> parseNumber(std::string_view text) {
+  int64_t value = 0;
+  auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return failed == std::errc() && end == text.data() + text.size() ? std::optional(value) : std::nullopt;
+}
+
+} // namespace transom

@@ -1,0 +1,182 @@
+// See ProgramPlan.h.
+#include "runtime/ProgramPlan.h"
+
+#include <algorithm>
+#include <chrono>
+
+namespace transom {
+
+namespace {
+
+/// Below this many bytes in its largest buffer a launch runs on one thread: a dispatch would cost more than it saves.
+constexpr uint64_t bytesWorthDispatching = 32 << 10;
+/// More chunks than threads even out unequal threads, but each should have this much to do.
+constexpr uint64_t bytesPerChunk = 16 << 10, chunksPerThread = 4;
+
+} // namespace
+
+ProgramPlan::ProgramPlan(const Model &model, const artifact::Program &program, Storage storage, uint32_t threads)
+    : model_(model), program_(program), storage_(std::move(storage)), threads_(threads) {
+  for (const artifact::Buffer &buffer : program.buffers) {
+    std::vector<uint32_t> &dims = bufferDims_.emplace_back();
+    for (const artifact::Expr &dim : buffer.shape)
+      dims.push_back(intern(dim));
+  }
+  for (const artifact::Step &step : program.steps) {
+    if (auto *gemm = std::get_if<artifact::Gemm>(&step.kind))
+      addGemm(*gemm);
+    else
+      addLaunch(std::get<artifact::Launch>(step.kind));
+  }
+  symbols_.reserve(model.contents().symbols.size());
+  values_.resize(exprs_.size());
+  sizes_.resize(sizeExprs_.size());
+}
+
+uint32_t ProgramPlan::intern(const artifact::Expr &expr) {
+  auto found = std::find(exprs_.begin(), exprs_.end(), expr);
+  if (found == exprs_.end())
+    found = exprs_.insert(exprs_.end(), expr);
+  return static_cast<uint32_t>(found - exprs_.begin());
+}
+
+void *ProgramPlan::addressOf(const artifact::Buffer &buffer) const {
+  switch (buffer.kind) {
+  case artifact::BufferKind::arena:
+    return storage_.arena + buffer.offset;
+  case artifact::BufferKind::weight: {
+    // Mapped read-only: kernels take all buffers as plain pointers but write only their results.
+    const artifact::Weight &weight = model_.contents().weights[buffer.index];
+    return const_cast<std::byte *>(model_.artifact().bytes(weight.section).data());
+  }
+  case artifact::BufferKind::input:
+    return storage_.inputs[buffer.index];
+  case artifact::BufferKind::output:
+    return storage_.outputs[buffer.index];
+  default:
+    return storage_.states[buffer.index];
+  }
+}
+
+void ProgramPlan::addSizes(Step &step, const std::vector<artifact::Expr> &sizes) {
+  step.sizes = static_cast<uint32_t>(sizeExprs_.size());
+  step.sizeCount = static_cast<uint32_t>(sizes.size());
+  for (const artifact::Expr &size : sizes)
+    sizeExprs_.push_back(intern(size));
+}
+
+void ProgramPlan::addLaunch(const artifact::Launch &launch) {
+  Step step;
+  step.kernel = model_.code().kernels()[launch.kernel];
+  step.pointers = static_cast<uint32_t>(pointers_.size());
+  step.pointerCount = static_cast<uint32_t>(launch.buffers.size());
+  for (uint32_t buffer : launch.buffers)
+    pointers_.push_back(addressOf(program_.buffers[buffer]));
+  addSizes(step, launch.sizes);
+  step.work = intern(launch.work);
+  step.grain = launch.grain;
+  steps_.push_back(step);
+}
+
+void ProgramPlan::addGemm(const artifact::Gemm &gemm) {
+  Step step;
+  step.isGemm = true;
+  step.pointers = static_cast<uint32_t>(pointers_.size());
+  step.pointerCount = 3;
+  for (uint32_t buffer : {gemm.lhs, gemm.rhs, gemm.out})
+    pointers_.push_back(addressOf(program_.buffers[buffer]));
+  std::vector<artifact::Expr> sizes;
+  if (gemm.unpack >= 0) {
+    step.kernel = model_.code().kernels()[static_cast<size_t>(gemm.unpack)];
+    for (const artifact::Expr &dim : program_.buffers[gemm.rhs].shape)
+      if (!dim.isConstant())
+        sizes.push_back(dim);
+  }
+  addSizes(step, sizes);
+  step.work = intern(gemm.m);
+  step.n = intern(gemm.n);
+  step.k = intern(gemm.k);
+  steps_.push_back(step);
+}
+
+uint64_t ProgramPlan::boundBytes(uint32_t buffer) const {
+  BlockLayout layout = layoutOf(program_.buffers[buffer].dtype);
+  uint64_t elements = 1;
+  for (uint32_t dim : bufferDims_[buffer])
+    elements *= static_cast<uint64_t>(values_[dim]);
+  return elements / layout.elements * layout.bytes;
+}
+
+void ProgramPlan::split(Step &step, const artifact::Launch &launch) const {
+  uint64_t bytes = 0;
+  for (uint32_t buffer : launch.buffers)
+    bytes = std::max(bytes, boundBytes(buffer));
+  auto work = static_cast<uint64_t>(values_[step.work]);
+  uint64_t chunks = 1;
+  if (bytes >= bytesWorthDispatching)
+    chunks = std::clamp<uint64_t>(bytes / bytesPerChunk, threads_, threads_ * chunksPerThread);
+  chunks = std::max<uint64_t>(1, std::min(chunks, work / step.grain));
+  uint64_t perChunk = std::max<uint64_t>(1, (work + chunks - 1) / chunks);
+  step.perChunk = static_cast<int64_t>(perChunk);
+  step.chunks = static_cast<uint32_t>((work + perChunk - 1) / perChunk);
+}
+
+Status ProgramPlan::bind(std::span<const int64_t> symbols) {
+  if (std::equal(symbols.begin(), symbols.end(), symbols_.begin(), symbols_.end()))
+    return {};
+  symbols_.clear();
+  for (size_t i = 0; i < exprs_.size(); ++i) {
+    values_[i] = evaluate(exprs_[i], symbols);
+    if (values_[i] < 0)
+      return error(StatusCode::invalidArgument, "the size {} is {} for these inputs",
+                   toString(exprs_[i], model_.contents().symbols), values_[i]);
+  }
+  for (size_t i = 0; i < sizes_.size(); ++i)
+    sizes_[i] = values_[sizeExprs_[i]];
+  for (size_t i = 0; i < steps_.size(); ++i)
+    if (auto *launch = std::get_if<artifact::Launch>(&program_.steps[i].kind))
+      split(steps_[i], *launch);
+  symbols_.assign(symbols.begin(), symbols.end());
+  return {};
+}
+
+bool ProgramPlan::launch(const Step &step, ThreadPool &pool) {
+  struct Context {
+    const Step &step;
+    void *const *buffers;
+    const int64_t *sizes;
+    int64_t work;
+    const Storage &storage;
+  } context{step, pointers_.data() + step.pointers, sizes_.data() + step.sizes, values_[step.work], storage_};
+  auto chunk = [](void *opaque, uint32_t index, uint32_t thread) {
+    const Context &c = *static_cast<Context *>(opaque);
+    int64_t begin = index * c.step.perChunk, end = std::min(begin + c.step.perChunk, c.work);
+    c.step.kernel(c.buffers, c.sizes, begin, end, c.storage.scratch + thread * c.storage.scratchPerThread);
+  };
+  pool.run(step.chunks, chunk, &context);
+  return true;
+}
+
+bool ProgramPlan::multiply(const Step &step, ThreadPool &pool) {
+  void **buffers = pointers_.data() + step.pointers;
+  GemmTask task{.library = model_.gemmLibrary(), .m = values_[step.work], .n = values_[step.n], .k = values_[step.k],
+                .lhs = buffers[0], .rhs = buffers[1], .out = buffers[2],
+                .unpack = step.kernel, .unpackSizes = sizes_.data() + step.sizes};
+  return runGemm(task, pool, storage_.scratch, storage_.scratchPerThread);
+}
+
+Status ProgramPlan::execute(ThreadPool &pool) {
+  using Clock = std::chrono::steady_clock;
+  for (size_t i = 0; i < steps_.size(); ++i) {
+    Clock::time_point start = nanoseconds_.empty() ? Clock::time_point() : Clock::now();
+    bool done = steps_[i].isGemm ? multiply(steps_[i], pool) : launch(steps_[i], pool);
+    if (!nanoseconds_.empty())
+      nanoseconds_[i] += static_cast<uint64_t>((Clock::now() - start) / std::chrono::nanoseconds(1));
+    if (!done)
+      return error(StatusCode::internal, "step {} ({}): the matrix product failed in {}", i, program_.steps[i].source,
+                   model_.gemmLibrary()->path());
+  }
+  return {};
+}
+
+} // namespace transom

@@ -1,0 +1,212 @@
+// Packs the header, streams code and weights behind it, then writes the header again with their checksums: fields are
+// stored even where they are zero, so both headers have the same size.
+#include "runtime/format/ArtifactWriter.h"
+
+#include "artifact_generated.h"
+#include "runtime/format/Artifact.h"
+#include "runtime/format/Preamble.h"
+
+#include <algorithm>
+#include <memory>
+
+namespace transom::artifact {
+
+namespace {
+
+namespace fb = transom::format;
+using flatbuffers::Offset;
+
+class Packer {
+public:
+  std::span<const std::byte> run(const Contents &contents) {
+    builder_.Clear();
+    builder_.ForceDefaults(true);
+    builder_.Finish(pack(contents), fb::ArtifactIdentifier());
+    return std::as_bytes(std::span(builder_.GetBufferPointer(), builder_.GetSize()));
+  }
+
+private:
+  /// A vector of tables, from one overload of pack().
+  template <typename T> auto packAll(const std::vector<T> &items) {
+    std::vector<decltype(pack(items.front()))> offsets;
+    for (const T &item : items)
+      offsets.push_back(pack(item));
+    return builder_.CreateVector(offsets);
+  }
+  Offset<flatbuffers::String> pack(const std::string &text) { return builder_.CreateString(text); }
+  Offset<fb::Symbol> pack(const Symbol &symbol) {
+    return fb::CreateSymbol(builder_, pack(symbol.name), symbol.min, symbol.max);
+  }
+  Offset<fb::Term> pack(const Term &term) {
+    return fb::CreateTerm(builder_, term.coefficient, builder_.CreateVector(term.symbols));
+  }
+  Offset<fb::Expr> pack(const Expr &expr) { return fb::CreateExpr(builder_, packAll(expr.terms)); }
+  Offset<fb::Buffer> pack(const Buffer &buffer) {
+    return fb::CreateBuffer(builder_, static_cast<fb::BufferKind>(buffer.kind), buffer.index, buffer.offset,
+                            static_cast<uint8_t>(buffer.dtype), packAll(buffer.shape), buffer.bytes);
+  }
+  Offset<fb::Launch> pack(const Launch &launch) {
+    auto buffers = builder_.CreateVector(launch.buffers);
+    auto sizes = packAll(launch.sizes);
+    return fb::CreateLaunch(builder_, launch.kernel, buffers, sizes, pack(launch.work), launch.grain, launch.scratch);
+  }
+  Offset<fb::Gemm> pack(const Gemm &gemm) {
+    auto m = pack(gemm.m), n = pack(gemm.n), k = pack(gemm.k);
+    return fb::CreateGemm(builder_, gemm.lhs, gemm.rhs, gemm.out, m, n, k, gemm.unpack);
+  }
+  Offset<fb::Step> pack(const Step &step) {
+    auto source = pack(step.source);
+    if (auto *gemm = std::get_if<Gemm>(&step.kind))
+      return fb::CreateStep(builder_, fb::StepKind::Gemm, pack(*gemm).Union(), source);
+    return fb::CreateStep(builder_, fb::StepKind::Launch, pack(std::get<Launch>(step.kind)).Union(), source);
+  }
+  Offset<fb::Value> pack(const Value &value) {
+    auto name = pack(value.name);
+    return fb::CreateValue(builder_, name, static_cast<uint8_t>(value.dtype), packAll(value.shape), value.bytes,
+                           value.buffer);
+  }
+  Offset<fb::Program> pack(const Program &program) {
+    auto name = pack(program.name);
+    auto inputs = packAll(program.inputs), outputs = packAll(program.outputs);
+    auto buffers = packAll(program.buffers);
+    return fb::CreateProgram(builder_, name, inputs, outputs, buffers, packAll(program.steps), program.arenaBytes);
+  }
+  Offset<fb::State> pack(const State &state) {
+    auto name = pack(state.name);
+    return fb::CreateState(builder_, name, static_cast<uint8_t>(state.dtype), packAll(state.shape), state.bytes);
+  }
+  Offset<fb::Weight> pack(const Weight &weight) {
+    auto name = pack(weight.name);
+    const Section &section = weight.section;
+    return fb::CreateWeight(builder_, name, static_cast<uint8_t>(weight.dtype), builder_.CreateVector(weight.shape),
+                            section.offset, section.bytes, section.checksum);
+  }
+  Offset<fb::Code> pack(const Code &code) {
+    auto target = pack(code.target);
+    auto features = packAll(code.features), kernels = packAll(code.kernels);
+    const Section &section = code.section;
+    return fb::CreateCode(builder_, target, features, kernels, section.offset, section.bytes, section.checksum);
+  }
+  Offset<fb::Metadata> pack(const Metadata &item) {
+    auto key = pack(item.key);
+    return fb::CreateMetadata(builder_, key, pack(item.value));
+  }
+  Offset<fb::Artifact> pack(const Contents &c) {
+    auto producer = pack(c.producer), model = pack(c.model), architecture = pack(c.architecture), task = pack(c.task);
+    auto symbols = packAll(c.symbols);
+    auto programs = packAll(c.programs);
+    auto states = packAll(c.states);
+    auto weights = packAll(c.weights);
+    auto code = packAll(c.code);
+    auto tokenizer = builder_.CreateVector(c.tokenizer);
+    auto metadata = packAll(c.metadata);
+    auto plan = pack(c.plan);
+    auto kernelText = packAll(c.kernelText);
+    return fb::CreateArtifact(builder_, producer, model, architecture, task, symbols, programs, states, weights, code,
+                              tokenizer, metadata, plan, kernelText);
+  }
+
+  flatbuffers::FlatBufferBuilder builder_;
+};
+
+class Writer {
+public:
+  Writer(AtomicFileWriter file, WriteInput &input) : file_(std::move(file)), input_(input) {}
+
+  Status run() {
+    Contents &contents = input_.contents;
+    uint64_t headerBytes = layOut();
+    std::vector<std::byte> blank(sizeof(Preamble) + headerBytes);
+    TRANSOM_RETURN_IF_ERROR(file_.write(blank));
+    for (size_t i = 0; i < contents.code.size(); ++i) {
+      TRANSOM_RETURN_IF_ERROR(file_.padTo(sectionAlignment));
+      contents.code[i].section.checksum = XXH3_64bits(input_.codeBytes[i].data(), input_.codeBytes[i].size());
+      TRANSOM_RETURN_IF_ERROR(file_.write(input_.codeBytes[i]));
+    }
+    TRANSOM_RETURN_IF_ERROR(file_.padTo(sectionAlignment));
+    for (size_t i = 0; i < contents.weights.size(); ++i)
+      TRANSOM_RETURN_IF_ERROR(writeWeight(i).within("weight " + contents.weights[i].name));
+    TRANSOM_RETURN_IF_ERROR(file_.padTo(sectionAlignment));
+    TRANSOM_RETURN_IF_ERROR(writeHeader(headerBytes));
+    return file_.commit();
+  }
+
+private:
+  /// Gives every section its place; returns the header's size.
+  uint64_t layOut() {
+    uint64_t headerBytes = packer_.run(input_.contents).size();
+    CheckedSize end = CheckedSize(sizeof(Preamble)) + CheckedSize(headerBytes);
+    for (size_t i = 0; i < input_.codeBytes.size(); ++i) {
+      Section &section = input_.contents.code[i].section;
+      section = {end.alignedTo(sectionAlignment).value(), input_.codeBytes[i].size(), 0};
+      end = CheckedSize(section.offset) + CheckedSize(section.bytes);
+    }
+    end = end.alignedTo(sectionAlignment);
+    for (Weight &weight : input_.contents.weights) {
+      weight.section = {end.alignedTo(bufferAlignment).value(), bytesFor(weight.dtype, weight.shape).value(), 0};
+      end = CheckedSize(weight.section.offset) + CheckedSize(weight.section.bytes);
+    }
+    fileBytes_ = end.alignedTo(sectionAlignment).value();
+    return headerBytes;
+  }
+
+  Status writeWeight(size_t index) {
+    TRANSOM_RETURN_IF_ERROR(file_.padTo(bufferAlignment));
+    Section &section = input_.contents.weights[index].section;
+    std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> sum(XXH3_createState(), &XXH3_freeState);
+    XXH3_64bits_reset(sum.get());
+    uint64_t left = section.bytes;
+    Status status = input_.weights[index]([&](std::span<const std::byte> bytes) -> Status {
+      if (bytes.size() > left)
+        return error(StatusCode::internal, "more than the expected {} bytes", section.bytes);
+      left -= bytes.size();
+      XXH3_64bits_update(sum.get(), bytes.data(), bytes.size());
+      return file_.write(bytes);
+    });
+    TRANSOM_RETURN_IF_ERROR(status);
+    if (left != 0)
+      return error(StatusCode::internal, "expected {} bytes, found {}", section.bytes, section.bytes - left);
+    section.checksum = XXH3_64bits_digest(sum.get());
+    if (input_.progress)
+      input_.progress(file_.position(), fileBytes_);
+    return {};
+  }
+
+  Status writeHeader(uint64_t headerBytes) {
+    std::span<const std::byte> header = packer_.run(input_.contents);
+    if (header.size() != headerBytes)
+      return error(StatusCode::internal, "the header's size changed from {} to {}", headerBytes, header.size());
+    Preamble preamble{};
+    std::memcpy(preamble.magic, magic, sizeof magic);
+    preamble.version = formatVersion;
+    preamble.headerOffset = sizeof preamble;
+    preamble.headerBytes = headerBytes;
+    preamble.headerChecksum = XXH3_64bits(header.data(), header.size());
+    preamble.fileBytes = fileBytes_;
+    preamble.checksum = checksumOf(preamble);
+    TRANSOM_RETURN_IF_ERROR(file_.writeAt(0, std::as_bytes(std::span(&preamble, 1))));
+    return file_.writeAt(sizeof preamble, header);
+  }
+
+  AtomicFileWriter file_;
+  WriteInput &input_;
+  Packer packer_;
+  uint64_t fileBytes_ = 0;
+};
+
+} // namespace
+
+Status write(const std::string &path, WriteInput input) {
+  Contents &contents = input.contents;
+  if (input.weights.size() != contents.weights.size() || input.codeBytes.size() != contents.code.size())
+    return error(StatusCode::internal, "expected {} weights and {} code sections, found {} and {}",
+                 contents.weights.size(), contents.code.size(), input.weights.size(), input.codeBytes.size());
+  std::sort(contents.metadata.begin(), contents.metadata.end(),
+            [](const Metadata &a, const Metadata &b) { return a.key < b.key; });
+  if (Status status = check(contents); !status.ok())
+    return Status(StatusCode::internal, path + ": would not be readable: " + status.message());
+  TRANSOM_ASSIGN(AtomicFileWriter file, AtomicFileWriter::create(path));
+  return Writer(std::move(file), input).run();
+}
+
+} // namespace transom::artifact
