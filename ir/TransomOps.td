@@ -1,0 +1,12 @@
+// All op families, for one table generator run.
+include "ir/Weights.td"
+include "ir/Elementwise.td"
+include "ir/Matmul.td"
+include "ir/Norm.td"
+include "ir/Attention.td"
+include "ir/Tokens.td"
+include "ir/Shape.td"
+include "ir/Reduce.td"
+include "ir/Quant.td"
+include "ir/Cache.td"
+include "ir/Fused.td"

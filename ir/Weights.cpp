@@ -1,0 +1,33 @@
+// Weights, constants, recipes.
+#include "ir/Transom.h"
+
+using namespace mlir;
+
+namespace transom {
+
+LogicalResult WeightOp::verify() {
+  if (!getType().hasStaticShape())
+    return emitOpError("C1: expected a static shape, found ") << getType();
+  if (getName().empty())
+    return emitOpError("C2: expected a tensor name");
+  return success();
+}
+
+OpFoldResult ConstantOp::fold(FoldAdaptor) { return getValue(); }
+
+LogicalResult RecipeOp::verifyRegions() {
+  if (getName().empty())
+    return emitOpError("C3: expected a name");
+  if (!getType().hasStaticShape())
+    return emitOpError("C1: expected a static shape, found ") << getType();
+  Block &block = getBody().front();
+  for (Operation &op : block)
+    if (!isa<TransomDialect>(op.getDialect()) || op.getNumRegions() != 0)
+      return emitOpError("C1: '") << op.getName() << "' cannot stand in a recipe";
+  auto yield = dyn_cast<YieldOp>(block.getTerminator());
+  if (block.getNumArguments() != 0 || !yield || yield.getValue().getType() != getType())
+    return emitOpError("C2: expected a region without arguments that yields ") << getType();
+  return success();
+}
+
+} // namespace transom
