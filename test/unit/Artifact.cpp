@@ -1,0 +1,140 @@
+// The artifact's writer and reader.
+#include "ArtifactFixture.h"
+
+#include "runtime/format/Artifact.h"
+#include "runtime/format/Preamble.h"
+
+#include <filesystem>
+
+using namespace transom;
+using namespace transom::artifact;
+using namespace transom::test;
+
+namespace {
+
+/// The reader's message for contents that one edit made wrong; "" if it takes them.
+template <typename Edit> std::string messageAfter(Edit edit) {
+  ArtifactBuilder b = scaleThenMultiply();
+  b.contents.weights[0].section.bytes = 12;
+  edit(b.contents);
+  return check(b.contents).message();
+}
+
+#define EXPECT_REFUSED(text, ...) EXPECT_NE(messageAfter(__VA_ARGS__).find(text), std::string::npos) << messageAfter(__VA_ARGS__)
+
+} // namespace
+
+// What was written is what is read.
+TEST(Artifact, RoundTrip) {
+  TemporaryFolder folder;
+  ArtifactBuilder b = scaleThenMultiply();
+  b.contents.tokenizer = {1, 2, 3};
+  ASSERT_EQ(write(folder.file("a"), b.input).message(), "");
+  Result<Artifact> artifact = Artifact::open(folder.file("a"));
+  ASSERT_EQ(artifact.status().message(), "");
+  const Contents &read = artifact->contents();
+  EXPECT_EQ(read.symbols, b.contents.symbols);
+  EXPECT_EQ(read.tokenizer, b.contents.tokenizer);
+  ASSERT_EQ(read.programs.size(), 1u);
+  EXPECT_EQ(read.programs[0].steps[1].source, "multiply");
+  EXPECT_EQ(std::get<Gemm>(read.programs[0].steps[1].kind).unpack, int32_t(unpackI8));
+  EXPECT_EQ(*read.findMetadata("source"), "test");
+  EXPECT_EQ(static_cast<int>(artifact->bytes(read.weights[0].section)[11]), 11);
+  EXPECT_EQ(read.weights[0].section.offset % 64, 0u);
+}
+
+// The same input gives the same bytes.
+TEST(Artifact, Deterministic) {
+  TemporaryFolder folder;
+  ASSERT_TRUE(write(folder.file("a"), scaleThenMultiply().input).ok());
+  ASSERT_TRUE(write(folder.file("b"), scaleThenMultiply().input).ok());
+  EXPECT_EQ(readBytes(folder.file("a")), readBytes(folder.file("b")));
+}
+
+// A failing weight source leaves no file behind.
+TEST(Artifact, FailedWriteLeavesNothing) {
+  TemporaryFolder folder;
+  ArtifactBuilder b = scaleThenMultiply();
+  b.input.weights[0] = [](const ByteSink &) { return error(StatusCode::io, "disk gone"); };
+  EXPECT_EQ(write(folder.file("a"), b.input).message(), "weight w: disk gone");
+  b.input.weights[0] = [](const ByteSink &sink) { return sink(std::vector<std::byte>(13)); };
+  EXPECT_EQ(write(folder.file("a"), b.input).message(), "weight w: more than the expected 12 bytes");
+  EXPECT_TRUE(std::filesystem::is_empty(folder.file("")));
+  EXPECT_EQ(Artifact::open(folder.file("a")).status().code(), StatusCode::notFound);
+}
+
+// A newer version is refused by its number.
+TEST(Artifact, NewerVersion) {
+  TemporaryFolder folder;
+  ASSERT_TRUE(write(folder.file("a"), scaleThenMultiply().input).ok());
+  std::vector<std::byte> bytes = readBytes(folder.file("a"));
+  bytes[offsetof(Preamble, version)] = std::byte(formatVersion + 1);
+  writeBytes(folder.file("a"), bytes);
+  Status status = Artifact::open(folder.file("a")).status();
+  EXPECT_EQ(status.code(), StatusCode::unsupported);
+  EXPECT_NE(status.message().find("version: the file has 2"), std::string::npos) << status.message();
+}
+
+// Files that are no artifacts.
+TEST(Artifact, OtherFiles) {
+  TemporaryFolder folder;
+  writeBytes(folder.file("text"), std::vector<std::byte>(100, std::byte('x')));
+  EXPECT_NE(Artifact::open(folder.file("text")).status().message().find("magic"), std::string::npos);
+  writeBytes(folder.file("short"), std::vector<std::byte>(10, std::byte('x')));
+  EXPECT_NE(Artifact::open(folder.file("short")).status().message().find("preamble"), std::string::npos);
+  writeBytes(folder.file("empty"), {});
+  EXPECT_NE(Artifact::open(folder.file("empty")).status().message().find("empty"), std::string::npos);
+  EXPECT_NE(Artifact::open("/tmp").status().message().find("directory"), std::string::npos);
+}
+
+// Each inconsistent field is refused by its name.
+TEST(Artifact, Inconsistent) {
+  EXPECT_EQ(messageAfter([](Contents &) {}), "");
+  EXPECT_REFUSED("task", [](Contents &c) { c.task = "dance"; });
+  EXPECT_REFUSED("symbol \"batch\": the bounds", [](Contents &c) { c.symbols[0].min = 9; });
+  EXPECT_REFUSED("bounds", [](Contents &c) { c.symbols[0].max = int64_t(1) << 40; });
+  EXPECT_REFUSED("weight \"w\": the name appears twice", [](Contents &c) { c.weights.push_back(c.weights[0]); });
+  EXPECT_REFUSED("weight w: dtype: 99", [](Contents &c) { c.weights[0].dtype = static_cast<DType>(99); });
+  EXPECT_REFUSED("weight w: shape", [](Contents &c) { c.weights[0].shape = {int64_t(1) << 62, 8}; });
+  EXPECT_REFUSED("metadata", [](Contents &c) { c.metadata = {{"b", ""}, {"a", ""}}; });
+  EXPECT_REFUSED("no code", [](Contents &c) { c.code.clear(); });
+  EXPECT_REFUSED("unpack: 1 of the 1", [](Contents &c) { c.code[0].kernels.resize(1); });
+  EXPECT_REFUSED("input x: bytes", [](Contents &c) { c.programs[0].inputs[0].bytes += 64; });
+  EXPECT_REFUSED("input x: buffer", [](Contents &c) { c.programs[0].inputs[0].buffer = 1; });
+  EXPECT_REFUSED("output z: buffer: 77 of 4", [](Contents &c) { c.programs[0].outputs[0].buffer = 77; });
+  EXPECT_REFUSED("dtype: 18", [](Contents &c) { c.programs[0].outputs[0].dtype = static_cast<DType>(18); });
+  EXPECT_REFUSED("buffer 1: offset: 64 and 128 bytes", [](Contents &c) { c.programs[0].buffers[1].offset = 64; });
+  EXPECT_REFUSED("multiple of 64", [](Contents &c) { c.programs[0].buffers[1].offset = 1; });
+  EXPECT_REFUSED("pass the arena's end", [](Contents &c) { c.programs[0].buffers[1].offset = UINT64_MAX - 63; });
+  EXPECT_REFUSED("buffer 1: bytes: expected 128", [](Contents &c) { c.programs[0].buffers[1].bytes = 8; });
+  EXPECT_REFUSED("kind: 7", [](Contents &c) { c.programs[0].buffers[1].kind = static_cast<BufferKind>(7); });
+  EXPECT_REFUSED("weight 5 of 1", [](Contents &c) { c.programs[0].buffers[2].index = 5; });
+  EXPECT_REFUSED("symbol 9 of 1", [](Contents &c) { c.programs[0].buffers[1].shape[0] = Expr::symbol(9); });
+  EXPECT_REFUSED("kernel: 6 of the 6", [](Contents &c) { std::get<Launch>(c.programs[0].steps[0].kind).kernel = 6; });
+  EXPECT_REFUSED("buffers: 4 of 4", [](Contents &c) { std::get<Launch>(c.programs[0].steps[0].kind).buffers[0] = 4; });
+  EXPECT_REFUSED("grain", [](Contents &c) { std::get<Launch>(c.programs[0].steps[0].kind).grain = 0; });
+  EXPECT_REFUSED("scratch", [](Contents &c) { std::get<Launch>(c.programs[0].steps[0].kind).scratch = UINT64_MAX; });
+  EXPECT_REFUSED("do not hold", [](Contents &c) { std::get<Gemm>(c.programs[0].steps[1].kind).n = Expr::constant(5); });
+  EXPECT_REFUSED("unpack", [](Contents &c) { std::get<Gemm>(c.programs[0].steps[1].kind).unpack = -1; });
+  EXPECT_REFUSED("step 1 (multiply): out", [](Contents &c) { std::get<Gemm>(c.programs[0].steps[1].kind).out = 0; });
+  EXPECT_REFUSED("work", [](Contents &c) { std::get<Launch>(c.programs[0].steps[0].kind).work = {{{INT64_MAX, {0}}}}; });
+  EXPECT_REFUSED("symbol \"seq\" is used but is no dimension of an input", [](Contents &c) {
+    c.symbols.push_back({"seq", 1, 4});
+    std::get<Launch>(c.programs[0].steps[0].kind).work = Expr::symbol(1);
+  });
+}
+
+// Expressions: text, value, bound.
+TEST(Artifact, Expressions) {
+  std::vector<Symbol> symbols = {{"past", 0, 511}, {"seq", 1, 512}};
+  Expr total = {{{1, {0}}, {1, {1}}}}, product = {{{-2, {0, 1}}, {7, {}}}};
+  EXPECT_EQ(toString(total, symbols), "past+seq");
+  EXPECT_EQ(toString(product, symbols), "-2*past*seq+7");
+  EXPECT_EQ(toString(Expr{}, symbols), "0");
+  int64_t values[] = {3, 4};
+  EXPECT_EQ(evaluate(total, values), 7);
+  EXPECT_EQ(evaluate(product, values), -17);
+  EXPECT_EQ(upperBound(total, symbols).value(), 1023u);
+  EXPECT_EQ(upperBound(product, symbols).value(), 7u);
+  EXPECT_FALSE(upperBound({{{INT64_MAX, {0}}}}, symbols).valid());
+}

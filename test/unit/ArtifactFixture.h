@@ -1,0 +1,121 @@
+// Small artifacts for tests, with kernels from FixtureKernels.cpp (compiled into TRANSOM_FIXTURE_KERNELS).
+#pragma once
+
+#include "runtime/format/ArtifactWriter.h"
+
+#include <cstring>
+#include <fstream>
+#include <gtest/gtest.h>
+#include <iterator>
+#include <unistd.h>
+
+namespace transom::test {
+
+/// A folder that is gone with the object.
+class TemporaryFolder {
+public:
+  TemporaryFolder() { EXPECT_NE(::mkdtemp(path_.data()), nullptr); }
+  ~TemporaryFolder() { std::system(("rm -rf " + path_).c_str()); }
+  std::string file(const std::string &name) const { return path_ + "/" + name; }
+
+private:
+  std::string path_ = "/tmp/transom-test-XXXXXX";
+};
+
+inline std::vector<std::byte> readBytes(const std::string &path) {
+  std::ifstream stream(path, std::ios::binary);
+  std::string text{std::istreambuf_iterator<char>(stream), {}};
+  std::vector<std::byte> bytes(text.size());
+  std::memcpy(bytes.data(), text.data(), text.size());
+  return bytes;
+}
+
+inline void writeBytes(const std::string &path, std::span<const std::byte> bytes) {
+  std::ofstream(path, std::ios::binary).write(reinterpret_cast<const char *>(bytes.data()), std::streamsize(bytes.size()));
+}
+
+/// The kernels of the fixture, in the order of the code section's table.
+enum Kernel : uint32_t { scaleRows, unpackI8, sumTokens, oneHotLogits, naiveStep, meanEmbed, kernelCount };
+
+/// Builds WriteInput step by step.
+struct ArtifactBuilder {
+  artifact::WriteInput input;
+  artifact::Contents &contents = input.contents;
+
+  ArtifactBuilder(const std::string &task = "run") {
+    contents.producer = "test";
+    contents.model = "fixture";
+    contents.architecture = "none";
+    contents.task = task;
+    contents.plan = "plan";
+    artifact::Code code;
+    code.target = "cpu:x86-64-v3";
+    code.features = {"sse2"};
+    code.kernels = {"scale_rows", "unpack_i8", "sum_tokens", "one_hot_logits", "naive_step", "mean_embed"};
+    contents.code.push_back(code);
+    input.codeBytes.push_back(readBytes(TRANSOM_FIXTURE_KERNELS));
+  }
+  artifact::Expr symbol(const std::string &name, int64_t min, int64_t max) {
+    contents.symbols.push_back({name, min, max});
+    return artifact::Expr::symbol(static_cast<uint16_t>(contents.symbols.size() - 1));
+  }
+  static artifact::Expr plus(artifact::Expr a, const artifact::Expr &b) {
+    a.terms.insert(a.terms.end(), b.terms.begin(), b.terms.end());
+    return a;
+  }
+  uint64_t bytes(DType dtype, const artifact::Shape &shape) const {
+    return artifact::bytesAtBounds(dtype, shape, contents.symbols).value();
+  }
+  template <typename T> uint32_t weight(const std::string &name, DType dtype, std::vector<int64_t> shape, std::vector<T> values) {
+    contents.weights.push_back({name, dtype, std::move(shape), {}});
+    input.weights.push_back([values](const artifact::ByteSink &sink) { return sink(std::as_bytes(std::span(values))); });
+    return static_cast<uint32_t>(contents.weights.size() - 1);
+  }
+  uint32_t state(const std::string &name, DType dtype, const artifact::Shape &shape) {
+    contents.states.push_back({name, dtype, shape, bytes(dtype, shape)});
+    return static_cast<uint32_t>(contents.states.size() - 1);
+  }
+  artifact::Program &program(const std::string &name) {
+    contents.programs.emplace_back().name = name;
+    return contents.programs.back();
+  }
+  uint32_t buffer(artifact::Program &p, artifact::BufferKind kind, uint32_t index, DType dtype, const artifact::Shape &shape) {
+    artifact::Buffer buffer{kind, index, 0, dtype, shape, bytes(dtype, shape)};
+    if (kind == artifact::BufferKind::arena) {
+      buffer.offset = p.arenaBytes;
+      p.arenaBytes += (buffer.bytes + 63) / 64 * 64;
+    }
+    p.buffers.push_back(buffer);
+    return static_cast<uint32_t>(p.buffers.size() - 1);
+  }
+  uint32_t value(artifact::Program &p, artifact::BufferKind kind, const std::string &name, DType dtype, const artifact::Shape &shape) {
+    auto &table = kind == artifact::BufferKind::input ? p.inputs : p.outputs;
+    uint32_t index = buffer(p, kind, static_cast<uint32_t>(table.size()), dtype, shape);
+    table.push_back({name, dtype, shape, bytes(dtype, shape), index});
+    return index;
+  }
+};
+
+/// Program main: y[batch, 4] = 2 * x[batch, 4], then z[batch, 3] = y * w^T with w stored as i8 [3, 4] = 0..11; outputs
+/// z. An arena buffer holds y.
+inline ArtifactBuilder scaleThenMultiply(int64_t maxBatch = 8) {
+  using namespace artifact;
+  ArtifactBuilder b;
+  Expr batch = b.symbol("batch", 1, maxBatch), four = Expr::constant(4), three = Expr::constant(3);
+  std::vector<int8_t> w(12);
+  for (size_t i = 0; i < w.size(); ++i)
+    w[i] = static_cast<int8_t>(i);
+  uint32_t weight = b.weight("w", DType::i8, {3, 4}, w);
+  Program &p = b.program("main");
+  uint32_t x = b.value(p, BufferKind::input, "x", DType::f32, {batch, four});
+  uint32_t y = b.buffer(p, BufferKind::arena, 0, DType::f32, {batch, four});
+  uint32_t wBuffer = b.buffer(p, BufferKind::weight, weight, DType::i8, {three, four});
+  uint32_t z = b.value(p, BufferKind::output, "z", DType::f32, {batch, three});
+  p.steps.push_back({Launch{scaleRows, {x, y}, {batch, batch}, batch, 1, 0}, "scale"});
+  p.steps.push_back({Gemm{y, wBuffer, z, batch, three, four, unpackI8}, "multiply"});
+  b.contents.metadata = {{"context_length", "16"}, {"source", "test"}};
+  b.contents.tokenizer = {};
+  return b;
+}
+
+} // namespace transom::test

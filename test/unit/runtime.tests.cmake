@@ -1,0 +1,16 @@
+# The runtime's unit tests. Kernels for small artifacts come from a shared object built like a compiled model's.
+add_library(transom_fixture_kernels MODULE FixtureKernels.cpp)
+target_include_directories(transom_fixture_kernels PRIVATE ${PROJECT_SOURCE_DIR})
+set_target_properties(transom_fixture_kernels PROPERTIES PREFIX "" LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/test)
+
+function(transom_runtime_test name)
+  transom_unit_test(${name} ${ARGN})
+  target_compile_definitions(${name} PRIVATE
+    TRANSOM_FIXTURE_KERNELS="$<TARGET_FILE:transom_fixture_kernels>")
+  add_dependencies(${name} transom_fixture_kernels)
+endfunction()
+
+transom_runtime_test(Artifact transom_artifact_writer)
+transom_runtime_test(Session transom_runtime_static transom_artifact_writer)
+transom_unit_test(ThreadPool transom_runtime_static)
+transom_unit_test(Gemm transom_runtime_static)
