@@ -1,0 +1,28 @@
+// The normalisation steps of a tokenizer, ready to run.
+#pragma once
+
+#include "runtime/tokenizer/Regex.h"
+#include "runtime/tokenizer/Spec.h"
+
+#include <optional>
+
+namespace transom::tokenizer {
+
+/// `text` with every match of `pattern` replaced by `content`.
+std::string replaceAll(std::string_view text, const Regex &pattern, std::string_view content);
+
+class Normalizer {
+public:
+  static Result<Normalizer> create(const std::vector<NormalizerStep> &steps);
+  /// `text` must be valid UTF-8.
+  std::string apply(std::string text) const;
+  bool empty() const { return steps_.empty(); }
+
+private:
+  std::string applyStep(const NormalizerStep &step, const std::optional<Regex> &pattern, std::string text) const;
+
+  std::vector<NormalizerStep> steps_;
+  std::vector<std::optional<Regex>> patterns_; ///< one a step
+};
+
+} // namespace transom::tokenizer
