@@ -1,0 +1,26 @@
+# The install tree: bin/, lib/, include/, share/doc, and find_package(transom).
+include(CMakePackageConfigHelpers)
+
+foreach(tool transom transom-opt)
+  if(TARGET ${tool})
+    install(TARGETS ${tool} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+    set_target_properties(${tool} PROPERTIES INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
+  endif()
+endforeach()
+if(TARGET transom_compiler)
+  install(TARGETS transom_compiler LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+endif()
+if(TARGET transom_runtime)
+  target_include_directories(transom_runtime INTERFACE $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+  install(TARGETS transom_runtime EXPORT transom-targets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  install(EXPORT transom-targets NAMESPACE transom:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/transom)
+  install(DIRECTORY ${PROJECT_SOURCE_DIR}/runtime/include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+  configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/transom-config.cmake.in
+    ${PROJECT_BINARY_DIR}/transom-config.cmake INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/transom)
+  write_basic_package_version_file(${PROJECT_BINARY_DIR}/transom-config-version.cmake COMPATIBILITY SameMinorVersion)
+  install(FILES ${PROJECT_BINARY_DIR}/transom-config.cmake ${PROJECT_BINARY_DIR}/transom-config-version.cmake
+    DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/transom)
+endif()
+install(FILES ${PROJECT_SOURCE_DIR}/README.md ${PROJECT_SOURCE_DIR}/LICENSE ${PROJECT_SOURCE_DIR}/CHANGELOG.md
+  DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/transom)
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/docs/ DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/transom)

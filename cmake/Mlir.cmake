@@ -17,9 +17,11 @@ target_include_directories(transom_llvm_headers SYSTEM INTERFACE ${LLVM_INCLUDE_
 target_compile_definitions(transom_llvm_headers INTERFACE ${LLVM_DEFINITIONS})
 target_compile_options(transom_llvm_headers INTERFACE -fno-rtti)
 
+find_library(TRANSOM_ZLIB libz.a REQUIRED)
+find_library(TRANSOM_ZSTD libzstd.a REQUIRED)
 file(GLOB TRANSOM_MLIR_ARCHIVES ${LLVM_LIBRARY_DIR}/libMLIR*.a)
 file(GLOB TRANSOM_LLVM_ARCHIVES ${LLVM_LIBRARY_DIR}/libLLVM*.a)
 add_library(transom_llvm_archives INTERFACE)
 target_link_libraries(transom_llvm_archives INTERFACE
   -Wl,--start-group ${TRANSOM_MLIR_ARCHIVES} ${LLVM_LIBRARY_DIR}/liblldELF.a ${LLVM_LIBRARY_DIR}/liblldCommon.a
-  ${TRANSOM_LLVM_ARCHIVES} -Wl,--end-group -lz -lzstd -ldl -lm -lpthread)
+  ${TRANSOM_LLVM_ARCHIVES} -Wl,--end-group ${TRANSOM_ZLIB} ${TRANSOM_ZSTD} -ldl -lm -lpthread)
