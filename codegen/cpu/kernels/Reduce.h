@@ -1,0 +1,83 @@
+// Reductions over any set of dimensions. A work item is one element of the result.
+#pragma once
+
+#include "Vector.h"
+
+namespace transom::kernels {
+
+/// Dimensions with their strides in the input; the reduced ones have at least one.
+struct Loops { const int64_t *shape, *strides; int64_t rank; };
+
+INLINE int64_t offsetOf(const Loops &loops, int64_t index) {
+  int64_t offset = 0;
+  for (int64_t axis = loops.rank - 1; axis >= 0; --axis) {
+    offset += index % loops.shape[axis] * loops.strides[axis];
+    index /= loops.shape[axis];
+  }
+  return offset;
+}
+INLINE int64_t countOf(const Loops &loops, int64_t rank) {
+  int64_t count = 1;
+  for (int64_t axis = 0; axis < rank; ++axis)
+    count *= loops.shape[axis];
+  return count;
+}
+
+/// `Combine` of one reduced row, stride 1, in lanes.
+template <typename Combine> INLINE float reduceRow(const float *x, int64_t n, float start, Combine combine) {
+  F32 acc = (F32)(start);
+  for (int64_t at = 0; at < n; at += lanes)
+    acc = combine(acc, loadUpTo(x + at, n - at, start));
+  return reduceLanes(acc, combine);
+}
+
+/// Neighbouring results whose inputs lie side by side, `count` (up to lanes) at a time.
+template <typename Combine>
+INLINE F32 reduceColumns(const float *x, const Loops &reduced, int64_t count, float start, Combine combine) {
+  F32 acc = (F32)(start);
+  for (int64_t i = 0, n = countOf(reduced, reduced.rank); i < n; ++i)
+    acc = combine(acc, loadUpTo(x + offsetOf(reduced, i), count, start));
+  return acc;
+}
+
+/// start is the neutral element; the result is scaled by `factor` (1 / count for a mean).
+template <typename Combine>
+INLINE void reduceFloats(const float *x, float *y, Loops kept, Loops reduced, float start, float factor, int64_t begin,
+                         int64_t end, Combine combine) {
+  bool columns = kept.rank > 0 && kept.strides[kept.rank - 1] == 1;
+  int64_t last = reduced.rank - 1, inner = reduced.shape[last], outer = countOf(reduced, last);
+  for (int64_t item = begin; item < end;) {
+    const float *from = x + offsetOf(kept, item);
+    if (columns) {
+      int64_t run = min64(min64(end - item, lanes), kept.shape[kept.rank - 1] - item % kept.shape[kept.rank - 1]);
+      storeUpTo(y + item, reduceColumns(from, reduced, run, start, combine) * factor, run);
+      item += run;
+      continue;
+    }
+    float acc = start;
+    Loops outside{reduced.shape, reduced.strides, last};
+    for (int64_t i = 0; i < outer; ++i) {
+      const float *row = from + offsetOf(outside, i);
+      if (reduced.strides[last] == 1)
+        acc = combine(acc, reduceRow(row, inner, start, combine));
+      else
+        for (int64_t j = 0; j < inner; ++j)
+          acc = combine(acc, row[j * reduced.strides[last]]);
+    }
+    y[item++] = acc * factor;
+  }
+}
+
+template <typename T, typename Combine>
+INLINE void reduceIntegers(const T *x, T *y, Loops kept, Loops reduced, T start, int64_t begin, int64_t end,
+                           Combine combine) {
+  for (int64_t item = begin; item < end; ++item) {
+    const T *from = x + offsetOf(kept, item);
+    T acc = start;
+    for (int64_t i = 0, n = countOf(reduced, reduced.rank); i < n; ++i)
+      acc = combine(acc, from[offsetOf(reduced, i)]);
+    y[item] = acc;
+  }
+}
+
+} // namespace transom::kernels
