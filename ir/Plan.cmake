@@ -1,0 +1,16 @@
+# The plan dialect; included by CMakeLists.txt.
+set(LLVM_TARGET_DEFINITIONS Plan.td)
+transom_tablegen(PlanOps.h.inc -gen-op-decls)
+transom_tablegen(PlanOps.cpp.inc -gen-op-defs)
+transom_tablegen(PlanTypes.h.inc -gen-typedef-decls -typedefs-dialect=plan)
+transom_tablegen(PlanTypes.cpp.inc -gen-typedef-defs -typedefs-dialect=plan)
+transom_tablegen(PlanEnums.h.inc -gen-enum-decls)
+transom_tablegen(PlanEnums.cpp.inc -gen-enum-defs)
+transom_tablegen(PlanDialect.h.inc -gen-dialect-decls -dialect=plan)
+transom_tablegen(PlanDialect.cpp.inc -gen-dialect-defs -dialect=plan)
+add_public_tablegen_target(transom_plan_tablegen)
+
+add_library(transom_plan STATIC Plan.cpp PlanProgram.cpp)
+add_dependencies(transom_plan transom_plan_tablegen)
+target_link_libraries(transom_plan PUBLIC transom_ir)
+target_precompile_headers(transom_plan REUSE_FROM transom_ir)

@@ -1,0 +1,54 @@
+// The plan dialect: ops, and what the verifier, the passes and the artifact builder ask about buffers.
+#pragma once
+
+#include "ir/Transom.h"
+
+#include "mlir/IR/SymbolTable.h"
+
+#include "ir/PlanEnums.h.inc"
+
+#include "ir/PlanDialect.h.inc"
+
+#define GET_TYPEDEF_CLASSES
+#include "ir/PlanTypes.h.inc"
+
+#define GET_OP_CLASSES
+#include "ir/PlanOps.h.inc"
+
+namespace transom::plan {
+
+/// Alignment in bytes of every buffer and every arena offset; the kernel ABI's.
+inline constexpr int64_t alignment = 64;
+inline int64_t aligned(int64_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
+
+/// Bytes of `elements` numbers of a last dimension; nullopt where blocks do not divide them, or on overflow. i1 takes a byte.
+std::optional<int64_t> bytesOfRow(mlir::Type element, int64_t elements);
+/// Bytes of a dense tensor or cache of sizes `dims` at the module's bounds, each size at its largest. nullopt where a size
+/// is unknown, negative or has no bounds, and on overflow.
+std::optional<int64_t> bytesAtBounds(mlir::ModuleOp module, mlir::Type tensor, const Dims &dims);
+
+/// The sizes that an attribute such as `shape` writes; unknown where one is malformed.
+Dims parseSizes(mlir::ArrayAttr sizes);
+/// The buffer op whose memory a buffer value is.
+BufferOp storageOf(mlir::Value buffer);
+/// Type and sizes of a buffer value: those of its plan.buffer or plan.view.
+mlir::Type tensorOf(mlir::Value buffer);
+Dims sizesOf(mlir::Value buffer);
+
+/// Whether the launch may write `output` over `input`, were they one piece of memory: equal sizes and a kernel that
+/// allows it, for each time the input's memory is read.
+bool mayOverwrite(LaunchOp launch, KernelOp kernel, mlir::Value input, mlir::Value output);
+
+/// A buffer of the arena and the steps (launches and products, counted from 0) that use it, from its first to its last.
+struct Lifetime {
+  BufferOp buffer;
+  int64_t first, last;
+};
+/// In the order of the buffers; unused ones have first > last. `steps` receives the program's steps if not null.
+llvm::SmallVector<Lifetime> lifetimesOf(ProgramOp program, llvm::SmallVectorImpl<mlir::Operation *> *steps = nullptr);
+
+/// Sets what the program says about its memory outside the arena: staging, states, weights. Each buffer counts with its
+/// bytes rounded up to the alignment, as the runtime takes them.
+void setPredictedBytes(ProgramOp program);
+
+} // namespace transom::plan

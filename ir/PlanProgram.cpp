@@ -1,0 +1,295 @@
+// Programs of the plan dialect: the steps against their kernels, and the proof that a program's memory is sound.
+#include "ir/Plan.h"
+
+#include "ir/DimAnalysis.h"
+
+#include "llvm/ADT/MapVector.h"
+#include "llvm/ADT/StringSet.h"
+
+using namespace mlir;
+using llvm::SmallVector;
+
+namespace transom::plan {
+
+//===-- Steps -------------------------------------------------------------------------------------------------------===//
+
+static bool isReadOnly(Value buffer) {
+  BufferKind kind = storageOf(buffer).getKind();
+  return kind == BufferKind::weight || kind == BufferKind::input;
+}
+
+static bool isSize(StringRef text) {
+  std::optional<DimExpr> size = DimExpr::parse(text);
+  return size && !size->isUnknown();
+}
+
+/// Whether two buffers share bytes.
+static bool overlap(BufferOp a, BufferOp b) {
+  if (a == b)
+    return true;
+  if (a.getKind() != BufferKind::arena || b.getKind() != BufferKind::arena)
+    return false;
+  return *a.getOffset() < *b.getOffset() + b.getBytes() && *b.getOffset() < *a.getOffset() + a.getBytes();
+}
+
+bool mayOverwrite(LaunchOp launch, KernelOp kernel, Value input, Value output) {
+  BufferOp storage = storageOf(input);
+  for (auto [index, operand] : llvm::enumerate(launch.getInputs())) {
+    if (storageOf(operand) != storage)
+      continue;
+    Dims from = sizesOf(operand), to = sizesOf(output);
+    if (index >= kernel.getFunctionType().getNumInputs() || !kernel.canOverwrite(index) || !llvm::equal(from, to))
+      return false;
+  }
+  return launch.getOutputs().size() == 1;
+}
+
+/// Succeeds if `buffer` can stand for a kernel's argument or result of type `type`.
+static LogicalResult verifyFits(LaunchOp launch, unsigned index, Value buffer, Type type) {
+  Type found = tensorOf(buffer);
+  Dims expected = dimsOf(type), sizes = sizesOf(buffer);
+  bool fits = elementOf(found) == elementOf(type) && isa<CacheType>(found) == isa<CacheType>(type) && expected.size() == sizes.size();
+  for (size_t i = 0; fits && i < sizes.size(); ++i)
+    fits = !expected[i].constant() || expected[i] == sizes[i];
+  if (fits)
+    return success();
+  return launch.emitOpError("C3: buffer ") << index << ": the kernel expects " << type << ", found " << found << " of "
+                                           << str(sizes);
+}
+
+LogicalResult LaunchOp::verifySymbolUses(SymbolTableCollection &symbols) {
+  auto kernel = symbols.lookupNearestSymbolFrom<KernelOp>(*this, getKernelAttr());
+  if (!kernel)
+    return emitOpError("C1: there is no kernel ") << getKernelAttr();
+  if (kernel.getUnpack())
+    return emitOpError("C1: ") << getKernelAttr() << " unpacks rows for matrix products";
+  FunctionType signature = kernel.getFunctionType();
+  if (getInputs().size() != signature.getNumInputs() || getOutputs().size() != signature.getNumResults())
+    return emitOpError("C2: ") << getKernelAttr() << " takes " << signature.getNumInputs() << " and gives "
+                               << signature.getNumResults() << " buffers, found " << getInputs().size() << " and "
+                               << getOutputs().size();
+  for (auto [index, buffer, type] : llvm::enumerate(getOperands(), kernel.bufferTypes()))
+    if (failed(verifyFits(*this, index, buffer, type)))
+      return failure();
+  if (llvm::any_of(getOutputs(), isReadOnly))
+    return emitOpError("C4: weights and inputs are not written");
+  if (!isSize(getWork()) || int64_t(getGrain()) < 1 || int64_t(getScratch()) < 0)
+    return emitOpError("C5: expected work that is a size, grain of 1 or more, and scratch of 0 or more");
+  for (Value output : getOutputs())
+    for (Value input : getInputs())
+      if (overlap(storageOf(input), storageOf(output)) && !mayOverwrite(*this, kernel, input, output))
+        return emitOpError("C6: ") << getKernelAttr() << " cannot write over its input";
+  return success();
+}
+
+LogicalResult GemmOp::verifySymbolUses(SymbolTableCollection &symbols) {
+  std::optional<DimExpr> m = DimExpr::parse(getM()), n = DimExpr::parse(getN()), k = DimExpr::parse(getK());
+  if (!isSize(getM()) || !isSize(getN()) || !isSize(getK()))
+    return emitOpError("C1: m, n and k are sizes");
+  Dims lhs = sizesOf(getLhs()), rhs = sizesOf(getRhs()), out = sizesOf(getOut());
+  if (!(product(lhs) == *m * *k) || !(product(out) == *m * *n) || !llvm::equal(rhs, Dims{*n, *k}))
+    return emitOpError("C2: ") << str(lhs) << " times the transpose of " << str(rhs) << " does not give " << str(out)
+                               << " with m = " << getM() << ", n = " << getN() << ", k = " << getK();
+  if (!elementOf(tensorOf(getLhs())).isF32() || !elementOf(tensorOf(getOut())).isF32())
+    return emitOpError("C3: expected f32 for lhs and out");
+  Type weights = tensorOf(getRhs());
+  if (elementOf(weights).isF32() == getUnpack().has_value())
+    return emitOpError("C4: expected ") << (getUnpack() ? "no " : "an ") << "unpack kernel for rhs of " << elementOf(weights);
+  if (getUnpack()) {
+    auto kernel = symbols.lookupNearestSymbolFrom<KernelOp>(*this, getUnpackAttr());
+    if (!kernel || !kernel.getUnpack() || kernel.bufferTypes().front() != weights)
+      return emitOpError("C4: ") << getUnpackAttr() << " does not unpack " << weights;
+  }
+  if (isReadOnly(getOut()) || overlap(storageOf(getOut()), storageOf(getLhs())) || overlap(storageOf(getOut()), storageOf(getRhs())))
+    return emitOpError("C5: out needs memory of its own");
+  return success();
+}
+
+/// What a step reads and writes.
+static std::pair<ValueRange, ValueRange> accesses(Operation *step) {
+  if (auto launch = dyn_cast<LaunchOp>(step))
+    return {launch.getInputs(), launch.getOutputs()};
+  auto gemm = cast<GemmOp>(step);
+  return {gemm->getOperands().take_front(2), gemm->getOperands().drop_front(2)};
+}
+
+//===-- Memory ------------------------------------------------------------------------------------------------------===//
+
+SmallVector<Lifetime> lifetimesOf(ProgramOp program, SmallVectorImpl<Operation *> *steps) {
+  llvm::MapVector<Operation *, Lifetime> lifetimes;
+  int64_t step = 0;
+  for (Operation &op : program.getBody().front()) {
+    if (auto buffer = dyn_cast<BufferOp>(op); buffer && buffer.getKind() == BufferKind::arena)
+      lifetimes.insert({buffer, {buffer, INT64_MAX, -1}});
+    if (!isa<LaunchOp, GemmOp>(op))
+      continue;
+    for (Value operand : op.getOperands())
+      if (auto *entry = lifetimes.find(storageOf(operand)); entry != lifetimes.end()) {
+        entry->second.first = std::min(entry->second.first, step);
+        entry->second.last = step;
+      }
+    if (steps)
+      steps->push_back(&op);
+    ++step;
+  }
+  SmallVector<Lifetime> result;
+  for (auto &[op, lifetime] : lifetimes)
+    result.push_back(lifetime);
+  return result;
+}
+
+void setPredictedBytes(ProgramOp program) {
+  int64_t staging = 0, states = 0, weights = 0;
+  for (auto buffer : program.getBody().getOps<BufferOp>()) {
+    int64_t bytes = aligned(buffer.getBytes());
+    switch (buffer.getKind()) {
+    case BufferKind::arena: break;
+    case BufferKind::weight: weights += bytes; break;
+    case BufferKind::state: states += bytes; break;
+    default: staging += bytes;
+    }
+  }
+  program.setStagingBytes(staging);
+  program.setStateBytes(states);
+  program.setWeightBytes(weights);
+}
+
+/// C4: no two buffers that one step has in use share bytes, unless the step may write the one over the other.
+static LogicalResult verifyOverlaps(ProgramOp program, SymbolTableCollection &symbols) {
+  SmallVector<Operation *> steps;
+  SmallVector<Lifetime> lifetimes = lifetimesOf(program, &steps);
+  // Sorted by offset, a buffer needs to be compared only with those that begin before it ends.
+  llvm::stable_sort(lifetimes, [](const Lifetime &a, const Lifetime &b) {
+    return *const_cast<BufferOp &>(a.buffer).getOffset() < *const_cast<BufferOp &>(b.buffer).getOffset();
+  });
+  for (size_t i = 0; i < lifetimes.size(); ++i) {
+    int64_t end = *lifetimes[i].buffer.getOffset() + lifetimes[i].buffer.getBytes();
+    for (size_t j = i + 1; j < lifetimes.size() && int64_t(*lifetimes[j].buffer.getOffset()) < end; ++j) {
+      Lifetime a = lifetimes[i], b = lifetimes[j];
+      if (b.first < a.first)
+        std::swap(a, b);
+      if (a.last < b.first || b.last < b.first)
+        continue;
+      auto launch = a.last == b.first && a.first < b.first ? dyn_cast<LaunchOp>(steps[b.first]) : LaunchOp();
+      bool inPlace = launch && *a.buffer.getOffset() == *b.buffer.getOffset() && launch.getOutputs().size() == 1 &&
+                     storageOf(launch.getOutputs()[0]) == b.buffer;
+      if (inPlace) {
+        auto kernel = symbols.lookupNearestSymbolFrom<KernelOp>(launch, launch.getKernelAttr());
+        inPlace = kernel && mayOverwrite(launch, kernel, a.buffer, launch.getOutputs()[0]);
+      }
+      if (!inPlace)
+        return b.buffer.emitOpError("overlaps a buffer that is in use at the same step (C4 of 'plan.program')")
+                   .attachNote(a.buffer.getLoc())
+               << "in use from step " << a.first << " to " << a.last << ", this one from " << b.first << " to " << b.last;
+    }
+  }
+  return success();
+}
+
+/// C5.
+static LogicalResult verifyReads(ProgramOp program) {
+  llvm::DenseSet<Operation *> written;
+  for (Operation &op : program.getBody().front()) {
+    if (!isa<LaunchOp, GemmOp>(op))
+      continue;
+    auto [reads, writes] = accesses(&op);
+    for (Value read : reads) {
+      BufferOp storage = storageOf(read);
+      bool fromSteps = storage.getKind() == BufferKind::arena || storage.getKind() == BufferKind::output;
+      if (fromSteps && !written.contains(storage))
+        return op.emitOpError("reads a buffer that no step has written yet (C5 of 'plan.program')");
+    }
+    for (Value write : writes)
+      written.insert(storageOf(write));
+  }
+  return success();
+}
+
+/// C6. The runtime learns sizes from the inputs alone.
+static LogicalResult verifyNames(ProgramOp program) {
+  llvm::StringSet<> bound;
+  for (auto buffer : program.getBody().getOps<BufferOp>())
+    if (buffer.getKind() == BufferKind::input)
+      for (const DimExpr &dim : parseSizes(buffer.getShape()))
+        if (std::optional<std::string> name = dim.asSymbol())
+          bound.insert(*name);
+  auto check = [&](Operation &op, const DimExpr &size) -> LogicalResult {
+    if (size.isUnknown())
+      return success();
+    for (auto &[names, coefficient] : size.polynomial())
+      for (const std::string &name : names)
+        if (!bound.contains(name))
+          return op.emitOpError("uses the size ") << name << ", which is no dimension of an input (C6 of 'plan.program')";
+    return success();
+  };
+  for (Operation &op : program.getBody().front()) {
+    Dims sizes;
+    if (op.getNumResults() == 1)
+      sizes = sizesOf(op.getResult(0));
+    else if (auto launch = dyn_cast<LaunchOp>(op))
+      sizes = {DimExpr::parse(launch.getWork()).value_or(DimExpr())};
+    for (const DimExpr &size : sizes)
+      if (failed(check(op, size)))
+        return failure();
+  }
+  return success();
+}
+
+LogicalResult ProgramOp::verifyRegions() {
+  llvm::StringSet<> names;
+  if (getBody().getNumArguments() != 0)
+    return emitOpError("C1: a program takes no values, found ") << getBody().getNumArguments();
+  for (Operation &op : getBody().front()) {
+    if (!isa<BufferOp, ViewOp, LaunchOp, GemmOp>(op))
+      return emitOpError("C1: '") << op.getName() << "' cannot stand in a program";
+    auto buffer = dyn_cast<BufferOp>(op);
+    if (!buffer)
+      continue;
+    if (buffer.getKind() == BufferKind::arena) {
+      uint64_t end;
+      if (__builtin_add_overflow(*buffer.getOffset(), buffer.getBytes(), &end) || end > getArenaBytes())
+        return buffer.emitOpError("ends after the arena of ") << getArenaBytes() << " bytes (C3 of 'plan.program')";
+    } else if (!names.insert((stringifyBufferKind(buffer.getKind()) + " " + *buffer.getName()).str()).second) {
+      return emitOpError("C2: two ") << stringifyBufferKind(buffer.getKind()) << " buffers are named \"" << *buffer.getName() << '"';
+    }
+  }
+  if (failed(verifyReads(*this)))
+    return failure();
+  return verifyNames(*this);
+}
+
+/// C7.
+static LogicalResult verifyWeights(ProgramOp program, ModuleOp module) {
+  llvm::StringMap<Type> weights;
+  for (auto weight : module.getOps<WeightOp>())
+    if (!weights.insert({weight.getName(), weight.getType()}).second)
+      return weight.emitOpError("C4: there is another weight \"") << weight.getName() << '"';
+  for (auto buffer : program.getBody().getOps<BufferOp>()) {
+    if (buffer.getKind() != BufferKind::weight)
+      continue;
+    auto found = weights.find(*buffer.getName());
+    if (found == weights.end())
+      return program.emitOpError("C7: the module has no weight \"") << *buffer.getName() << '"';
+    if (found->second != buffer.getTensor())
+      return program.emitOpError("C7: weight \"") << *buffer.getName() << "\" is " << found->second << ", found " << buffer.getTensor();
+  }
+  return success();
+}
+
+LogicalResult ProgramOp::verifySymbolUses(SymbolTableCollection &symbols) {
+  auto module = (*this)->getParentOfType<ModuleOp>();
+  if (failed(verifyOverlaps(*this, symbols)) || failed(verifyWeights(*this, module)))
+    return failure();
+  llvm::StringMap<BufferOp> states;
+  for (auto program : module.getOps<ProgramOp>())
+    for (auto buffer : program.getBody().getOps<BufferOp>()) {
+      if (buffer.getKind() != BufferKind::state)
+        continue;
+      BufferOp other = states.insert({*buffer.getName(), buffer}).first->second;
+      if (other.getTensor() != buffer.getTensor() || other.getShape() != buffer.getShape())
+        return buffer.emitOpError("differs from the state \"") << *buffer.getName() << "\" of another program (C8 of 'plan.program')";
+    }
+  return success();
+}
+
+} // namespace transom::plan
