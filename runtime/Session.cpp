@@ -67,7 +67,7 @@ void Session::addRunner(const artifact::Program &program, uint64_t &staged, cons
   };
   place(program.inputs, storage.inputs);
   place(program.outputs, storage.outputs);
-  std::vector<Tensor> outputs;
+  std::vector<TensorView> outputs;
   std::vector<std::vector<int64_t>> shapes;
   for (size_t i = 0; i < program.outputs.size(); ++i) {
     const artifact::Value &value = program.outputs[i];
@@ -75,19 +75,19 @@ void Session::addRunner(const artifact::Program &program, uint64_t &staged, cons
     outputs.push_back({value.name, value.dtype, {}, storage.outputs[i]});
   }
   std::vector<std::byte *> inputs = storage.inputs;
-  std::vector<const Tensor *> given(program.inputs.size());
+  std::vector<const TensorView *> given(program.inputs.size());
   runners_.push_back({program, std::move(inputs), ProgramPlan(*model_, program, std::move(storage), pool_.threads()),
                       std::move(outputs), std::move(shapes), std::move(given)});
 }
 
-Status Session::matchInputs(Runner &runner, std::span<const Tensor> inputs) {
+Status Session::matchInputs(Runner &runner, std::span<const TensorView> inputs) {
   const std::vector<artifact::Value> &wanted = runner.program.inputs;
   std::fill(runner.given.begin(), runner.given.end(), nullptr);
-  for (const Tensor &input : inputs) {
+  for (const TensorView &input : inputs) {
     auto found = std::find_if(wanted.begin(), wanted.end(), [&](const auto &value) { return value.name == input.name; });
     if (found == wanted.end())
       return invalid("no input \"{}\"; program {} has {}", input.name, runner.program.name, namesOf(wanted));
-    const Tensor *&slot = runner.given[static_cast<size_t>(found - wanted.begin())];
+    const TensorView *&slot = runner.given[static_cast<size_t>(found - wanted.begin())];
     if (slot)
       return invalid("input \"{}\" is given twice", input.name);
     if (input.dtype != found->dtype)
@@ -139,7 +139,7 @@ Status Session::checkShapes(const Runner &runner) const {
   return {};
 }
 
-Result<std::span<const Tensor>> Session::run(size_t program, std::span<const Tensor> inputs) {
+Result<std::span<const TensorView>> Session::run(size_t program, std::span<const TensorView> inputs) {
   if (program >= runners_.size())
     return invalid("program {} of {}", program, runners_.size());
   Runner &runner = runners_[program];
@@ -157,7 +157,7 @@ Result<std::span<const Tensor>> Session::run(size_t program, std::span<const Ten
       shape[axis] = evaluate(runner.program.outputs[i].shape[axis], symbols_);
     runner.outputs[i].shape = shape;
   }
-  return std::span<const Tensor>(runner.outputs);
+  return std::span<const TensorView>(runner.outputs);
 }
 
 } // namespace transom

@@ -7,7 +7,7 @@
 namespace transom {
 
 /// A dense row-major tensor in the caller's memory, or in a session's for outputs.
-struct Tensor {
+struct TensorView {
   std::string_view name;
   DType dtype = DType::f32;
   std::span<const int64_t> shape;
@@ -25,10 +25,10 @@ public:
   /// Error: outOfMemory, with what was needed.
   static Result<std::unique_ptr<Session>> create(std::shared_ptr<const Model> model, SessionOptions options = {});
 
-  /// Runs a program. `inputs` are all of its inputs, in any order; their bytes are copied. The outputs, in the program's
+  /// Runs a program. `inputs` are all its inputs, in any order; their bytes are copied. The outputs, in the program's
   /// order, live in the session until its next run. Allocates nothing, unless it fails or oneDNN does.
   /// Errors: invalidArgument, naming the input, what was expected and what was found.
-  Result<std::span<const Tensor>> run(size_t program, std::span<const Tensor> inputs);
+  Result<std::span<const TensorView>> run(size_t program, std::span<const TensorView> inputs);
 
   /// All states back to zero.
   void clearStates() { states_.clear(); }
@@ -43,15 +43,15 @@ private:
     const artifact::Program &program;
     std::vector<std::byte *> inputs;
     ProgramPlan plan;
-    std::vector<Tensor> outputs;
+    std::vector<TensorView> outputs;
     std::vector<std::vector<int64_t>> outputShapes;
-    std::vector<const Tensor *> given; ///< by input, during run()
+    std::vector<const TensorView *> given; ///< by input, during run()
   };
   Session(std::shared_ptr<const Model> model, uint32_t threads)
       : model_(std::move(model)), pool_(threads), symbols_(model_->contents().symbols.size()) {}
   Status allocate(const SessionOptions &options);
   void addRunner(const artifact::Program &program, uint64_t &staged, const std::vector<std::byte *> &states);
-  Status matchInputs(Runner &runner, std::span<const Tensor> inputs);
+  Status matchInputs(Runner &runner, std::span<const TensorView> inputs);
   Status bindSymbols(const Runner &runner);
   Status checkShapes(const Runner &runner) const;
 

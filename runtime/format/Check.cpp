@@ -17,9 +17,16 @@ template <typename... Args> Status invalid(fmt::format_string<Args...> format, A
   return error(StatusCode::invalidFile, format, std::forward<Args>(args)...);
 }
 
+/// Names go into messages, which are one line.
+Status checkText(std::string_view text, std::string_view what) {
+  bool control = std::any_of(text.begin(), text.end(), [](char c) { return (c >= 0 && c < 0x20) || c == 0x7f; });
+  return control ? invalid("{}: a control character", what) : Status();
+}
+
 template <typename Range> Status checkNames(const Range &range, std::string_view what) {
   std::unordered_set<std::string_view> seen;
   for (const auto &item : range) {
+    TRANSOM_RETURN_IF_ERROR(checkText(item.name, fmt::format("{} {}: name", what, seen.size())));
     if (item.name.empty())
       return invalid("{} {}: its name is empty", what, seen.size());
     if (!seen.insert(item.name).second)
@@ -43,6 +50,7 @@ public:
     for (size_t i = 0; i < program_.buffers.size(); ++i)
       TRANSOM_RETURN_IF_ERROR(checkBuffer(program_.buffers[i]).within(fmt::format("buffer {}", i)));
     for (size_t i = 0; i < program_.steps.size(); ++i) {
+      TRANSOM_RETURN_IF_ERROR(checkText(program_.steps[i].source, fmt::format("step {}: source", i)));
       const auto &kind = program_.steps[i].kind;
       auto *launch = std::get_if<Launch>(&kind);
       Status status = launch ? checkLaunch(*launch) : checkGemm(std::get<Gemm>(kind));
@@ -243,6 +251,16 @@ Status checkStates(const Contents &contents) {
   return {};
 }
 
+Status checkCode(const Contents &contents) {
+  for (const Code &code : contents.code) {
+    TRANSOM_RETURN_IF_ERROR(checkText(code.target, "code: target"));
+    for (const auto *names : {&code.features, &code.kernels})
+      for (const std::string &name : *names)
+        TRANSOM_RETURN_IF_ERROR(checkText(name, "code " + code.target));
+  }
+  return {};
+}
+
 Status checkMetadata(const Contents &contents) {
   auto after = [](const Metadata &a, const Metadata &b) { return a.key >= b.key; };
   if (std::adjacent_find(contents.metadata.begin(), contents.metadata.end(), after) != contents.metadata.end())
@@ -253,6 +271,7 @@ Status checkMetadata(const Contents &contents) {
 } // namespace
 
 Status check(const Contents &contents) {
+  TRANSOM_RETURN_IF_ERROR(checkText(contents.task, "task"));
   if (contents.task != "generate" && contents.task != "embed" && contents.task != "run")
     return invalid("task: expected generate, embed or run, found \"{}\"", contents.task);
   TRANSOM_RETURN_IF_ERROR(checkNames(contents.symbols, "symbol"));
@@ -260,6 +279,7 @@ Status check(const Contents &contents) {
   TRANSOM_RETURN_IF_ERROR(checkNames(contents.states, "state"));
   TRANSOM_RETURN_IF_ERROR(checkNames(contents.weights, "weight"));
   TRANSOM_RETURN_IF_ERROR(checkSymbols(contents));
+  TRANSOM_RETURN_IF_ERROR(checkCode(contents));
   TRANSOM_RETURN_IF_ERROR(checkMetadata(contents));
   TRANSOM_RETURN_IF_ERROR(checkWeights(contents));
   TRANSOM_RETURN_IF_ERROR(checkStates(contents));

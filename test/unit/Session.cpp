@@ -67,10 +67,10 @@ TEST_F(SessionTest, Runs) {
     for (int64_t batch : {1, 3, 700, 3000}) {
       std::vector<float> x = ramp(batch);
       int64_t shape[] = {batch, 4};
-      Tensor input{"x", DType::f32, shape, x.data()};
+      TensorView input{"x", DType::f32, shape, x.data()};
       auto outputs = session->run(0, {&input, 1});
       ASSERT_EQ(outputs.status().message(), "");
-      const Tensor &z = outputs->front();
+      const TensorView &z = outputs->front();
       ASSERT_EQ(std::vector(z.shape.begin(), z.shape.end()), (std::vector<int64_t>{batch, 3}));
       for (int64_t row = 0; row < batch; ++row)
         for (int64_t column = 0; column < 3; ++column)
@@ -85,7 +85,7 @@ TEST_F(SessionTest, AllocatesNothing) {
   std::vector<float> x = ramp(8);
   auto run = [&](int64_t batch) {
     int64_t shape[] = {batch, 4};
-    Tensor input{"x", DType::f32, shape, x.data()};
+    TensorView input{"x", DType::f32, shape, x.data()};
     counting = true;
     bool ok = session->run(0, {&input, 1}).ok();
     counting = false;
@@ -107,7 +107,7 @@ TEST_F(SessionTest, AllocatesNothing) {
 TEST_F(SessionTest, RefusesWrongInputs) {
   std::unique_ptr<Session> session = open(scaleThenMultiply());
   std::vector<float> x = ramp(9);
-  auto message = [&](std::vector<Tensor> inputs) { return session->run(0, inputs).status().message(); };
+  auto message = [&](std::vector<TensorView> inputs) { return session->run(0, inputs).status().message(); };
   int64_t good[] = {2, 4}, large[] = {9, 4}, zero[] = {0, 4}, wide[] = {2, 5}, flat[] = {8};
   EXPECT_EQ(message({}), "input \"x\" of program main is missing");
   EXPECT_EQ(message({{"y", DType::f32, good, x.data()}}), "no input \"y\"; program main has x");
@@ -117,7 +117,7 @@ TEST_F(SessionTest, RefusesWrongInputs) {
   EXPECT_EQ(message({{"x", DType::f32, zero, x.data()}}), "input \"x\": batch (dimension 0) must be 1 to 8, found 0");
   EXPECT_EQ(message({{"x", DType::f32, wide, x.data()}}), "input \"x\": dimension 1 must be 4 = 4, found 5");
   EXPECT_EQ(message({{"x", DType::f32, good, nullptr}}), "input \"x\": its data is null");
-  Tensor twice{"x", DType::f32, good, x.data()};
+  TensorView twice{"x", DType::f32, good, x.data()};
   EXPECT_EQ(message({twice, twice}), "input \"x\" is given twice");
   EXPECT_EQ(message({twice}), "");
 }
@@ -143,7 +143,7 @@ TEST_F(SessionTest, Concurrent) {
       auto session = Session::create(model, {.threads = 2});
       std::vector<float> x = ramp(id * 16);
       int64_t shape[] = {id * 16, 4};
-      Tensor input{"x", DType::f32, shape, x.data()};
+      TensorView input{"x", DType::f32, shape, x.data()};
       for (int repeat = 0; repeat < 200; ++repeat) {
         auto outputs = (*session)->run(0, {&input, 1});
         if (!outputs.ok() || static_cast<const float *>((*outputs)[0].data)[3] != expectedZ(x, 1, 0))
@@ -184,7 +184,7 @@ TEST_F(SessionTest, Profile) {
   std::unique_ptr<Session> session = open(scaleThenMultiply(), {.threads = 1, .profile = true});
   std::vector<float> x = ramp(8);
   int64_t shape[] = {8, 4};
-  Tensor input{"x", DType::f32, shape, x.data()};
+  TensorView input{"x", DType::f32, shape, x.data()};
   ASSERT_TRUE(session->run(0, {&input, 1}).ok());
   ASSERT_EQ(session->stepNanoseconds(0).size(), 2u);
   EXPECT_GT(session->stepNanoseconds(0)[1], 0u);
