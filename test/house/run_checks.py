@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+"""Runs the steps of tools/check in order: builds, then every test. Sums what they report; the last line is
+"N passed, M failed". Each step's whole output is kept in build/check/<step>.log.
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+LOGS = ROOT / "build" / "check"
+PYTHON = "build/venv/bin/python"
+TRANSOM = "build/release/bin/transom"
+LIT = "/usr/lib/llvm-19/build/utils/lit/lit.py"
+STEP_LIMIT_S = 3600
+
+# How the test programs report. Each gives the number of passed and failed tests on a line.
+REPORTS = [
+    (re.compile(r"\b(\d+) passed, (\d+) failed$"), lambda a, b: (int(a), int(b))),             # test/e2e
+    (re.compile(r": (\d+) of (\d+) (?:prompts|sentences) agree"), lambda a, b: (int(a), int(b) - int(a))),  # test/oracle
+    (re.compile(r"^tokenizer .*: (\d+) lines, (\d+) differences$"), lambda a, b: (int(b == "0"), int(b != "0"))),
+    (re.compile(r"^(?:\d+: )?\[  (PASSED)  \] (\d+) tests?"), lambda _, n: (int(n), 0)),         # GoogleTest
+    (re.compile(r"^(?:\d+: )?\[  (FAILED)  \] (\d+) tests?, listed"), lambda _, n: (0, int(n))),
+    (re.compile(r"^ *(Passed) *: *(\d+) "), lambda _, n: (int(n), 0)),                           # lit
+    (re.compile(r"^ *(Failed|Unresolved|Timed Out) *: *(\d+) "), lambda _, n: (0, int(n))),
+]
+
+
+class Step:
+    """`needed`: the rest cannot run without it. `setup`: it builds or fetches, and counts only where it fails."""
+
+    def __init__(self, name, *commands, needed=False, setup=False, environment=None):
+        self.name, self.commands, self.needed, self.setup = name, commands, needed, setup
+        self.environment = {**os.environ, **(environment or {})}
+
+
+def e2e(name, script, *arguments):
+    return Step(name, f"{PYTHON} test/e2e/{script} --transom {TRANSOM} {' '.join(arguments)}")
+
+
+STEPS = [
+    Step("walls", "python3 test/house/check_walls.py"),
+    Step("python", "test -x build/venv/bin/python || python3 -m venv build/venv",
+         f"{PYTHON} -m pip install --quiet --disable-pip-version-check -r test/requirements.txt", needed=True, setup=True),
+    Step("models", "python3 test/oracle/fetch_models.py", needed=True, setup=True),
+    Step("build", f"cmake --preset release -DTRANSOM_TESTS=ON -DTRANSOM_TEST_PYTHON=$PWD/{PYTHON}", "cmake --build --preset release",
+         needed=True, setup=True),
+    Step("unit", "ctest --test-dir build/release -V --timeout 600"),
+    Step("lit", f"{PYTHON} {LIT} -sv build/release/test"),
+    Step("compile", "mkdir -p build/check",
+         f"{TRANSOM} compile build/models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf -o build/check/smollm2.transom",
+         f"{TRANSOM} compile build/models/minilm -o build/check/minilm.transom", needed=True),
+    Step("smollm2", f"python3 test/oracle/check_smollm2.py --transom {TRANSOM} --artifact build/check/smollm2.transom"),
+    Step("minilm", f"python3 test/oracle/check_minilm.py --transom {TRANSOM} --artifact build/check/minilm.transom"),
+    Step("tokenizers", f"{PYTHON} test/e2e/tokenizer/compare_tokenizers.py --build build/release --work build/check/tokenizers"
+         " --json minilm=build/models/minilm/tokenizer.json --gguf smollm2=build/models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"),
+    e2e("agreement", "agreement.py"),
+    e2e("agreement-models", "agreement.py", "--models"),
+    e2e("determinism", "determinism.py"),
+    e2e("determinism-models", "determinism.py", "--models"),
+    e2e("bad-models", "bad_models.py"),
+    e2e("bad-commands", "bad_commands.py"),
+    e2e("install", "install.py"),
+    Step("build-asan", "cmake --preset asan -DTRANSOM_COMPILER=OFF", "cmake --build --preset asan", setup=True),
+    Step("asan", "ctest --test-dir build/asan -V --timeout 900", environment={"TRANSOM_FUZZ_COUNT": "300"}),
+]
+
+
+def count(text):
+    """(passed, failed) of everything that a step's output reports; None where it reports nothing."""
+    found = None
+    for line in text.splitlines():
+        for pattern, meaning in REPORTS:
+            match = pattern.search(line)
+            if match:
+                passed, failed = meaning(*match.groups())
+                found = ((found or (0, 0))[0] + passed, (found or (0, 0))[1] + failed)
+                break
+    return found
+
+
+def run(step):
+    """Runs the step's commands up to the first that fails. Returns its exit code and its output."""
+    output, code = "", 0
+    for command in step.commands:
+        output += f"$ {command}\n"
+        try:
+            done = subprocess.run(command, shell=True, executable="/bin/bash", cwd=ROOT, env=step.environment, text=True, errors="replace",
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=STEP_LIMIT_S)
+            code, text = done.returncode, done.stdout
+        except subprocess.TimeoutExpired as late:
+            code, text = 124, (late.stdout or b"").decode(errors="replace") + f"\nstopped after {STEP_LIMIT_S} s\n"
+        output += text
+        if code != 0:
+            break
+    (LOGS / f"{step.name}.log").write_text(output)
+    return code, output
+
+
+def judge(step, code, output):
+    """(passed, failed) of a step. One that fails without saying how many tests did counts as one failed test."""
+    passed, failed = count(output) or (0 if step.setup or code else 1, 0)
+    return passed, failed or int(code != 0)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("steps", nargs="*", metavar="STEP", help="only these; without any, all of them")
+    parser.add_argument("--list", action="store_true", help="print the steps' names")
+    options = parser.parse_args()
+    names = [step.name for step in STEPS]
+    unknown = set(options.steps) - set(names)
+    if options.list or unknown:
+        print("\n".join(names) if options.list else f"unknown step {', '.join(sorted(unknown))}; --list shows the steps")
+        return 1 if unknown else 0
+    LOGS.mkdir(parents=True, exist_ok=True)
+    all_passed = all_failed = 0
+    started = time.monotonic()
+    for step in STEPS:
+        if options.steps and step.name not in options.steps:
+            continue
+        print(f"{step.name:<20}", end=" ", flush=True)
+        begin = time.monotonic()
+        code, output = run(step)
+        passed, failed = judge(step, code, output)
+        all_passed, all_failed = all_passed + passed, all_failed + failed
+        counts = "done" if step.setup and not failed else f"{passed} passed, {failed} failed"
+        print(f"{time.monotonic() - begin:6.0f} s  {counts}", flush=True)
+        if failed:
+            lines = output.splitlines()
+            named = [line for line in lines[:-30] if "FAIL" in line]
+            print("\n".join("    " + line for line in named[:20] + lines[-30:]) + f"\n    (build/check/{step.name}.log)", flush=True)
+            if step.needed:
+                print(f"{step.name} failed; the steps after it need it")
+                break
+    print("gpu                  skipped: this version generates code for CPUs only")
+    print(f"{(time.monotonic() - started) / 60:.1f} minutes")
+    print(f"{all_passed} passed, {all_failed} failed")
+    return 1 if all_failed or not all_passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
