@@ -71,6 +71,11 @@ MappedFile::~MappedFile() {
 }
 
 Result<AtomicFileWriter> AtomicFileWriter::create(const std::string &path) {
+  // Renaming would replace a device or a pipe by a file.
+  struct stat info;
+  if (::stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode))
+    return error(StatusCode::invalidArgument, "{}: expected a file to write, found a {}", path,
+                 S_ISDIR(info.st_mode) ? "directory" : "device, pipe or socket");
   AtomicFileWriter writer;
   writer.path_ = path;
   std::string pattern = path + ".partial-XXXXXX";

@@ -34,6 +34,7 @@ private:
 /// On any error, a full disk included, the temporary file is removed.
 class AtomicFileWriter {
 public:
+  /// Errors: invalidArgument where `path` is there and no regular file, notFound, io.
   static Result<AtomicFileWriter> create(const std::string &path);
   AtomicFileWriter(AtomicFileWriter &&other) noexcept;
   AtomicFileWriter &operator=(AtomicFileWriter &&) = delete;
