@@ -27,7 +27,11 @@ class Agreement(Suite):
 
     def variants(self):
         """(name, flags) of every way to compile."""
-        return [("all passes", ()), ("-O0", ("-O0",)), *((f"without {name}", (f"--disable={name}",)) for name in SWITCHABLE)]
+        return [
+            ("all passes", ()),
+            ("-O0", ("-O0",)),
+            *((f"without {name}", (f"--disable={name}",)) for name in SWITCHABLE),
+        ]
 
     def compiled(self, what, model, flags):
         """The artifact, or None after a failed check."""
@@ -58,7 +62,9 @@ class Agreement(Suite):
         if got.shape != want.shape:
             self.check(what, f"shape {got.shape}, expected {want.shape}")
             return
-        error = np.linalg.norm(np.float64(got) - want, axis=-1) / np.maximum(np.linalg.norm(np.float64(want), axis=-1), 1e-30)
+        error = np.linalg.norm(np.float64(got) - want, axis=-1) / np.maximum(
+            np.linalg.norm(np.float64(want), axis=-1), 1e-30
+        )
         worst = float(np.max(error)) if error.size else 0.0
         self.worst = max(self.worst, worst)
         # Written so that NaN fails.
@@ -69,9 +75,11 @@ def decoder_inputs(rng, vocab, lengths, layers, kv_heads, head_dim, past=0):
     """Inputs of a naive decoder: rows padded on the right, and `past` random tokens in every row's cache."""
     batch, seq = len(lengths), max(lengths)
     valid = np.arange(seq)[None, :] < np.array(lengths)[:, None]
-    inputs = {"input_ids": rng.integers(3, vocab, (batch, seq)).astype("<i4"),
-              "attention_mask": np.concatenate([np.ones((batch, past)), valid], axis=1).astype("<i4"),
-              "position_ids": np.tile(np.arange(past, past + seq, dtype="<i4"), (batch, 1))}
+    inputs = {
+        "input_ids": rng.integers(3, vocab, (batch, seq)).astype("<i4"),
+        "attention_mask": np.concatenate([np.ones((batch, past)), valid], axis=1).astype("<i4"),
+        "position_ids": np.tile(np.arange(past, past + seq, dtype="<i4"), (batch, 1)),
+    }
     for i in range(layers):
         for part in ("key", "value"):
             inputs[f"past.{i}.{part}"] = rng.standard_normal((batch, kv_heads, past, head_dim)).astype("<f4")
@@ -83,7 +91,9 @@ def check_naive(t, what, artifact, inputs, reference, valid):
     got = t.run(what, artifact, inputs)
     if got is None:
         return
-    t.check(f"{what}: outputs", None if got.keys() == reference.keys() else f"{sorted(got)}, expected {sorted(reference)}")
+    t.check(
+        f"{what}: outputs", None if got.keys() == reference.keys() else f"{sorted(got)}, expected {sorted(reference)}"
+    )
     past = inputs["attention_mask"].shape[1] - valid.shape[1]
     for name in got.keys() & reference.keys():
         out, want = got[name], reference[name]
@@ -97,8 +107,17 @@ def check_naive(t, what, artifact, inputs, reference, valid):
 
 def check_prefill(t, what, artifact, inputs, reference, lengths):
     """An artifact with its own caches: the logits of each row's last token."""
-    got = t.run(what, artifact, {"input_ids": inputs["input_ids"], "lengths": np.array(lengths, "<i4"),
-                                 "past_lengths": np.zeros(len(lengths), "<i4")}, "--program", "prefill")
+    got = t.run(
+        what,
+        artifact,
+        {
+            "input_ids": inputs["input_ids"],
+            "lengths": np.array(lengths, "<i4"),
+            "past_lengths": np.zeros(len(lengths), "<i4"),
+        },
+        "--program",
+        "prefill",
+    )
     if got is not None:
         t.compare(f"{what}: logits", got["logits"], reference["logits"][np.arange(len(lengths)), np.array(lengths) - 1])
 
@@ -107,28 +126,47 @@ def check_greedy(t, what, model, artifact, prompts, count, config):
     """Greedy tokens of a ragged batch, each judged by the interpreter's logits after the same tokens."""
     file = t.folder / "prompts.txt"
     file.write_text("".join(",".join(map(str, prompt)) + "\n" for prompt in prompts))
-    done = t.transom("generate", artifact, "--tokens-file", file, "--ignore-eos", "--print-tokens", "--max-new-tokens", count, "--batch", len(prompts))
+    done = t.transom(
+        "generate",
+        artifact,
+        "--tokens-file",
+        file,
+        "--ignore-eos",
+        "--print-tokens",
+        "--max-new-tokens",
+        count,
+        "--batch",
+        len(prompts),
+    )
     t.check(f"{what}: generate", None if done.returncode == 0 else outcome(done))
     if done.returncode != 0:
         return
     rows = [[int(word) for word in line.split()] for line in done.stdout.splitlines() if line.strip()]
-    t.check(f"{what}: {count} tokens for each prompt", None if [len(row) for row in rows] == [count] * len(prompts) else f"found {rows}")
+    t.check(
+        f"{what}: {count} tokens for each prompt",
+        None if [len(row) for row in rows] == [count] * len(prompts) else f"found {rows}",
+    )
     for prompt, row in zip(prompts, rows):
         text = prompt + row
         logits = t.logits(model, text[:-1], config)
         if logits is None:
             continue
-        logits = logits[len(prompt) - 1:]
+        logits = logits[len(prompt) - 1 :]
         gaps = logits.max(axis=1) - logits[np.arange(len(row)), row]
         bound = BOUND * np.linalg.norm(logits, axis=1)
-        t.check(f"{what}: tokens after {prompt}", None if (gaps <= bound).all() else f"{row}: behind the best token by {gaps.max():.2e}")
+        t.check(
+            f"{what}: tokens after {prompt}",
+            None if (gaps <= bound).all() else f"{row}: behind the best token by {gaps.max():.2e}",
+        )
 
 
 def check_decoder(t, name, model, vocab, config, lengths, variants):
     rng = np.random.default_rng(5)
     fresh, valid = decoder_inputs(rng, vocab, lengths, **config)
     resumed, _ = decoder_inputs(rng, vocab, lengths, past=5, **config)
-    references = [t.run(f"{name} on the interpreter", model, inputs, "--device=interpreter") for inputs in (fresh, resumed)]
+    references = [
+        t.run(f"{name} on the interpreter", model, inputs, "--device=interpreter") for inputs in (fresh, resumed)
+    ]
     if None in references:
         return
     prompts = [list(map(int, row[:length])) for row, length in zip(fresh["input_ids"], lengths)]
@@ -151,8 +189,11 @@ def check_encoder(t, name, model, vocab, lengths, variants):
     rng = np.random.default_rng(6)
     batch, seq = len(lengths), max(lengths)
     valid = np.arange(seq)[None, :] < np.array(lengths)[:, None]
-    inputs = {"input_ids": rng.integers(5, vocab, (batch, seq)).astype("<i4"), "attention_mask": valid.astype("<i4"),
-              "token_type_ids": rng.integers(0, 2, (batch, seq)).astype("<i4")}
+    inputs = {
+        "input_ids": rng.integers(5, vocab, (batch, seq)).astype("<i4"),
+        "attention_mask": valid.astype("<i4"),
+        "token_type_ids": rng.integers(0, 2, (batch, seq)).astype("<i4"),
+    }
     reference = t.run(f"{name} on the interpreter", model, inputs, "--device=interpreter")
     if reference is None:
         return
@@ -173,7 +214,10 @@ def check_list_of_passes(t, model):
     done = t.transom("compile", model, "-o", t.folder / "x.transom", "--disable=no-such-pass")
     missing = [name for name in SWITCHABLE if name not in done.stderr]
     listed = set(re.findall(r"[a-z]+(?:-[a-z]+)+", done.stderr.split("no-such-pass", 1)[-1]))
-    t.check("passes that can be switched off", None if done.returncode == 1 and not missing and listed == set(SWITCHABLE) else outcome(done))
+    t.check(
+        "passes that can be switched off",
+        None if done.returncode == 1 and not missing and listed == set(SWITCHABLE) else outcome(done),
+    )
 
 
 def tiny(t):
@@ -187,17 +231,28 @@ def tiny(t):
     folder = tiny_models.llama_folder(t.folder / "llama")
     check_list_of_passes(t, folder)
     check_decoder(t, "llama", folder, vocab, sizes[narrow], lengths, t.variants())
-    folder = tiny_models.llama_folder(t.folder / "llama-tied", tied, shards=2, dtype="BF16", rope_scaling={"rope_type": "linear", "factor": 4.0})
+    folder = tiny_models.llama_folder(
+        t.folder / "llama-tied", tied, shards=2, dtype="BF16", rope_scaling={"rope_type": "linear", "factor": 4.0}
+    )
     check_decoder(t, "llama, tied, bf16, scaled rope", folder, vocab, sizes[tied], lengths, short)
     for kind in tiny_models.GGML_TYPES:
         model = tiny_models.llama_gguf(t.folder / f"{kind}.gguf", kind=kind)
-        check_decoder(t, f"gguf {kind}", model, vocab, sizes[wide], lengths, t.variants() if kind == "Q4_1" else short[:1])
-    mixed = tiny_models.llama_gguf(t.folder / "mixed.gguf", kind="Q4_K", version=2, tensor_types={"token_embd.weight": "Q6_K", "blk.0.attn_v.weight": "F16"})
+        check_decoder(
+            t, f"gguf {kind}", model, vocab, sizes[wide], lengths, t.variants() if kind == "Q4_1" else short[:1]
+        )
+    mixed = tiny_models.llama_gguf(
+        t.folder / "mixed.gguf",
+        kind="Q4_K",
+        version=2,
+        tensor_types={"token_embd.weight": "Q6_K", "blk.0.attn_v.weight": "F16"},
+    )
     check_decoder(t, "gguf of mixed types", mixed, vocab, sizes[wide], lengths, short[:1])
     words = len(tiny_models.bert_vocabulary())
     for pooling in ("mean_tokens", ""):
         folder = tiny_models.bert_folder(t.folder / f"bert-{pooling}", tiny_models.Bert(pooling=pooling))
-        check_encoder(t, f"bert, pooling {pooling or 'none'}", folder, words, [9, 1, 20], t.variants() if pooling else short)
+        check_encoder(
+            t, f"bert, pooling {pooling or 'none'}", folder, words, [9, 1, 20], t.variants() if pooling else short
+        )
     for pooling in ("cls_token", "max_tokens", "mean_sqrt_len_tokens"):
         folder = tiny_models.bert_folder(t.folder / f"bert-{pooling}", tiny_models.Bert(pooling=pooling), dtype="F16")
         check_encoder(t, f"bert, pooling {pooling}", folder, words, [9, 1, 20], short[:1])
@@ -207,7 +262,9 @@ def main():
     test = Agreement()
     if test.options.models:
         check_encoder(test, "MiniLM", MINILM, 30522, [12, 3, 7], test.variants())
-        check_decoder(test, "SmolLM2", SMOLLM2, 49152, {"layers": 30, "kv_heads": 3, "head_dim": 64}, [6, 3], test.variants())
+        check_decoder(
+            test, "SmolLM2", SMOLLM2, 49152, {"layers": 30, "kv_heads": 3, "head_dim": 64}, [6, 3], test.variants()
+        )
     else:
         tiny(test)
     print(f"agreement: worst relative error {test.worst:.2e}, bound {BOUND:.0e}")

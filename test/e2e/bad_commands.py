@@ -13,8 +13,14 @@ from harness import refusal_problem
 
 def artifacts(t):
     data = t.artifact.read_bytes()
-    commands = {"verify": (), "inspect": (), "generate": ("--prompt", "the"), "embed": ("--input", t.bert / "config.json", "--output", t.folder / "e.npy"),
-                "run": ("--output", t.folder / "r.npz"), "bench": ("--json",)}
+    commands = {
+        "verify": (),
+        "inspect": (),
+        "generate": ("--prompt", "the"),
+        "embed": ("--input", t.bert / "config.json", "--output", t.folder / "e.npy"),
+        "run": ("--output", t.folder / "r.npz"),
+        "bench": ("--json",),
+    }
     for i, length in enumerate(t.cuts(len(data), len(data) - 1)):
         bad = t.folder / f"cut-{length}.transom"
         bad.write_bytes(data[:length])
@@ -29,16 +35,25 @@ def artifacts(t):
         bad.write_bytes(changed)
         command = list(commands)[i % len(commands)]
         t.refuses(f"{command} of an artifact with bytes flipped, {i}", command, bad, *commands[command])
-    for name, at, value in (("newer version", 8, struct.pack("<I", 1000)), ("header of 2^60 bytes", 24, struct.pack("<Q", 1 << 60)),
-                            ("header at 2^63", 16, struct.pack("<Q", 1 << 63))):
+    for name, at, value in (
+        ("newer version", 8, struct.pack("<I", 1000)),
+        ("header of 2^60 bytes", 24, struct.pack("<Q", 1 << 60)),
+        ("header at 2^63", 16, struct.pack("<Q", 1 << 63)),
+    ):
         bad = t.folder / f"{name.replace(' ', '-')}.transom"
-        bad.write_bytes(data[:at] + value + data[at + len(value):])
+        bad.write_bytes(data[:at] + value + data[at + len(value) :])
         t.refuses(f"artifact: {name}", "verify", bad)
     for command, arguments in commands.items():
         empty = t.folder / "empty"
         empty.write_bytes(b"")
-        for what, path in (("a folder", t.folder), ("an empty file", empty), ("no file", t.folder / "none"), ("a model file", t.gguf),
-                           ("a name with a line end", t.folder / "a\nb"), ("a device", "/dev/zero")):
+        for what, path in (
+            ("a folder", t.folder),
+            ("an empty file", empty),
+            ("no file", t.folder / "none"),
+            ("a model file", t.gguf),
+            ("a name with a line end", t.folder / "a\nb"),
+            ("a device", "/dev/zero"),
+        ):
             t.refuses(f"{command} of {what}", command, path, *arguments)
 
 
@@ -47,11 +62,20 @@ def outputs(t):
     os.mkfifo(pipe)
     inside = t.folder / "inside"
     inside.mkdir()
-    for what, output in (("a folder", inside), ("a folder that is not there", t.folder / "no" / "m.transom"), ("below a file", t.gguf / "m.transom"),
-                         ("a file system that takes no files", "/proc/m.transom"), ("nothing", ""), ("a pipe", pipe)):
+    for what, output in (
+        ("a folder", inside),
+        ("a folder that is not there", t.folder / "no" / "m.transom"),
+        ("below a file", t.gguf / "m.transom"),
+        ("a file system that takes no files", "/proc/m.transom"),
+        ("nothing", ""),
+        ("a pipe", pipe),
+    ):
         t.jobs.append((f"output into {what}", lambda o=output: refusal_problem(t.compile(t.gguf, output=o)[0])))
     t.run_jobs()
-    t.check("the pipe and the folder are what they were", None if pipe.is_fifo() and not list(inside.iterdir()) else "replaced")
+    t.check(
+        "the pipe and the folder are what they were",
+        None if pipe.is_fifo() and not list(inside.iterdir()) else "replaced",
+    )
     for limit in (1, 16, 128, 512):
         t.refuses_model(f"disk full after {limit} KiB", t.gguf, file_limit_kb=limit)
     sentences = t.folder / "sentences.txt"
@@ -67,22 +91,45 @@ def flags(t):
     for command in ("compile", "generate", "embed", "run", "inspect", "verify", "bench"):
         t.refuses(f"{command} without arguments", command)
         t.refuses(f"{command} with an unknown flag", command, t.artifact, "--frobnicate")
-    for flag in ("--cpu=z80", "--disable=make-coffee", "--disable=lower-to-plan", "--max-batch=0", "--max-batch=-1", "--max-seq=-5",
-                 "--max-context=99999999999", "--max-batch=99999999999999999999", "--max-seq=1e3", "--max-batch=1000000000"):
+    for flag in (
+        "--cpu=z80",
+        "--disable=make-coffee",
+        "--disable=lower-to-plan",
+        "--max-batch=0",
+        "--max-batch=-1",
+        "--max-seq=-5",
+        "--max-context=99999999999",
+        "--max-batch=99999999999999999999",
+        "--max-seq=1e3",
+        "--max-batch=1000000000",
+    ):
         t.refuses(f"compile {flag}", "compile", t.gguf, "-o", out, flag)
     t.refuses("compile without -o", "compile", t.gguf)
-    generate = {"no prompt": (), "two prompts": ("--prompt", "a", "--tokens", "5"), "token out of range": ("--tokens", "99999"),
-                "negative token": ("--tokens", "-1"), "no token": ("--tokens", "x"), "empty tokens": ("--tokens", ""),
-                "a prompt longer than the context": ("--tokens", ",".join(["5"] * 70)), "temperature": ("--prompt", "a", "--temperature", "-1"),
-                "temperature nan": ("--prompt", "a", "--temperature", "nan"), "top-p": ("--prompt", "a", "--top-p", "1.5"),
-                "top-k": ("--prompt", "a", "--top-k", "-3"), "threads": ("--prompt", "a", "--threads", "100000"),
-                "batch": ("--tokens", "5", "--batch", "1000"), "tokens-file that is not there": ("--tokens-file", t.folder / "none"),
-                "prompt-file that is a folder": ("--prompt-file", t.folder), "max-new-tokens": ("--prompt", "a", "--max-new-tokens", "-1"),
-                "chat without a format": ("--prompt", "a", "--chat")}
+    generate = {
+        "no prompt": (),
+        "two prompts": ("--prompt", "a", "--tokens", "5"),
+        "token out of range": ("--tokens", "99999"),
+        "negative token": ("--tokens", "-1"),
+        "no token": ("--tokens", "x"),
+        "empty tokens": ("--tokens", ""),
+        "a prompt longer than the context": ("--tokens", ",".join(["5"] * 70)),
+        "temperature": ("--prompt", "a", "--temperature", "-1"),
+        "temperature nan": ("--prompt", "a", "--temperature", "nan"),
+        "top-p": ("--prompt", "a", "--top-p", "1.5"),
+        "top-k": ("--prompt", "a", "--top-k", "-3"),
+        "threads": ("--prompt", "a", "--threads", "100000"),
+        "batch": ("--tokens", "5", "--batch", "1000"),
+        "tokens-file that is not there": ("--tokens-file", t.folder / "none"),
+        "prompt-file that is a folder": ("--prompt-file", t.folder),
+        "max-new-tokens": ("--prompt", "a", "--max-new-tokens", "-1"),
+        "chat without a format": ("--prompt", "a", "--chat"),
+    }
     for what, arguments in generate.items():
         t.refuses(f"generate: {what}", "generate", t.artifact, *arguments)
     t.refuses("generate with an embedder", "generate", t.embedder, "--prompt", "the")
-    t.refuses("embed with a generator", "embed", t.artifact, "--input", t.bert / "config.json", "--output", t.folder / "e.npy")
+    t.refuses(
+        "embed with a generator", "embed", t.artifact, "--input", t.bert / "config.json", "--output", t.folder / "e.npy"
+    )
     t.refuses("embed of no file", "embed", t.embedder, "--input", t.folder / "none", "--output", t.folder / "e.npy")
     t.refuses("inspect of an unknown stage", "inspect", t.gguf, "--stage", "dream")
     t.refuses("inspect of two views", "inspect", t.artifact, "--plan", "--json")
@@ -99,12 +146,20 @@ def tensors(t):
         bad = t.folder / f"cut-{length}.npz"
         bad.write_bytes(data[:length])
         t.refuses(f"npz cut to {length}", "run", t.embedder, "--input", bad, *out)
-    changes = {"missing input": {"input_ids": None}, "another dtype": {"input_ids": np.ones((1, 3), "<f4")}, "another rank": {"input_ids": np.ones((3,), "<i4")},
-               "sizes that differ": {"attention_mask": np.ones((1, 4), "<i4")}, "unknown input": {"color": np.ones((1, 3), "<i4")},
-               "too many rows": {k: np.ones((9999, 3), "<i4") for k in good}, "too long": {k: np.ones((1, 999), "<i4") for k in good},
-               "no rows": {k: np.ones((0, 3), "<i4") for k in good}, "token out of range": {"input_ids": np.full((1, 3), 1 << 30, "<i4")},
-               "negative token": {"input_ids": np.full((1, 3), -1, "<i4")}, "complex numbers": {"input_ids": np.ones((1, 3), "<c8")},
-               "Fortran order": {"input_ids": np.asfortranarray(np.ones((2, 3), "<i4"))}}
+    changes = {
+        "missing input": {"input_ids": None},
+        "another dtype": {"input_ids": np.ones((1, 3), "<f4")},
+        "another rank": {"input_ids": np.ones((3,), "<i4")},
+        "sizes that differ": {"attention_mask": np.ones((1, 4), "<i4")},
+        "unknown input": {"color": np.ones((1, 3), "<i4")},
+        "too many rows": {k: np.ones((9999, 3), "<i4") for k in good},
+        "too long": {k: np.ones((1, 999), "<i4") for k in good},
+        "no rows": {k: np.ones((0, 3), "<i4") for k in good},
+        "token out of range": {"input_ids": np.full((1, 3), 1 << 30, "<i4")},
+        "negative token": {"input_ids": np.full((1, 3), -1, "<i4")},
+        "complex numbers": {"input_ids": np.ones((1, 3), "<c8")},
+        "Fortran order": {"input_ids": np.asfortranarray(np.ones((2, 3), "<i4"))},
+    }
     for i, (what, change) in enumerate(changes.items()):
         bad = t.folder / f"bad-{i}.npz"
         np.savez(bad, **{k: v for k, v in {**good, **change}.items() if v is not None})

@@ -46,16 +46,20 @@ class BadInput(Suite):
 
     def refuses_model(self, what, model, *flags, **limits):
         """Queues a compile that must be refused and must leave no file."""
+
         def job():
             done, left = self.compile(model, *flags, **limits)
             return refusal_problem(done) or (f"left behind: {left}" if left else None)
+
         self.jobs.append((what, job))
 
     def survives_model(self, what, model):
         """Queues a compile that may succeed or be refused, but nothing else."""
+
         def job():
             done, left = self.compile(model)
             return None if done.returncode == 0 else refusal_problem(done) or (f"left behind: {left}" if left else None)
+
         self.jobs.append((what, job))
 
     def run_jobs(self):
@@ -69,14 +73,16 @@ class BadInput(Suite):
     def cuts(self, size, head):
         """Lengths to cut a file of `size` bytes to: around its beginning, in its head, near its end."""
         fixed = [1, 3, 4, 8, 11, 23, 24, head - 1, head, size - 1]
-        return sorted({n for n in fixed + [self.random.randrange(1, head) for _ in range(self.options.mutations)] if 0 < n < size})
+        return sorted(
+            {n for n in fixed + [self.random.randrange(1, head) for _ in range(self.options.mutations)] if 0 < n < size}
+        )
 
     def flip(self, data, head):
         """A copy with one to three bytes changed, most of them in the head."""
         copy = bytearray(data)
         for _ in range(self.random.randint(1, 3)):
             at = self.random.randrange(head if self.random.random() < 0.8 else len(data))
-            copy[at] = self.random.choice([0, 1, 0x7f, 0x80, 0xff, copy[at] ^ 1 << self.random.randrange(8)])
+            copy[at] = self.random.choice([0, 1, 0x7F, 0x80, 0xFF, copy[at] ^ 1 << self.random.randrange(8)])
         return bytes(copy)
 
     def copy_folder(self, source):

@@ -17,11 +17,16 @@ def check(t, name, model, *flags):
     """Compiles twice: into files of other names, in other folders, under another locale and home."""
     places = [t.folder / "one.transom", t.folder / "elsewhere" / "a longer name.transom"]
     places[1].parent.mkdir(exist_ok=True)
-    environments = [None, {**os.environ, "LC_ALL": "C", "HOME": str(t.folder), "TMPDIR": str(places[1].parent), "TZ": "Asia/Tokyo"}]
+    environments = [
+        None,
+        {**os.environ, "LC_ALL": "C", "HOME": str(t.folder), "TMPDIR": str(places[1].parent), "TZ": "Asia/Tokyo"},
+    ]
     for output, environment in zip(places, environments):
         if not t.ok(f"compile {name}", "compile", model, "-o", output, "--quiet", *flags, environment=environment):
             return
-    t.check(f"{name}: two compiles are byte-identical", None if digest(places[0]) == digest(places[1]) else "they differ")
+    t.check(
+        f"{name}: two compiles are byte-identical", None if digest(places[0]) == digest(places[1]) else "they differ"
+    )
 
 
 def main():

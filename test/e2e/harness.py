@@ -49,8 +49,15 @@ class Suite:
         shell = f'ulimit -c 0; ulimit -v {MEMORY_KB}; {limit} exec "$@"'
         command = ["bash", "-c", shell, "bash", str(binary or self.options.transom), *map(str, arguments)]
         try:
-            return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=timeout,
-                                  stdin=subprocess.DEVNULL, env=environment)
+            return subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=timeout,
+                stdin=subprocess.DEVNULL,
+                env=environment,
+            )
         except subprocess.TimeoutExpired:
             return subprocess.CompletedProcess(command, -1000, "", f"still running after {timeout} s")
 

@@ -20,7 +20,9 @@ BUILD = ROOT / "build" / "release"
 
 def sh(t, what, *command, environment=None):
     """Runs a command; returns its output, or None after a failed check."""
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, errors="replace", cwd=ROOT, env=environment)
+    done = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, errors="replace", cwd=ROOT, env=environment
+    )
     t.check(what, None if done.returncode == 0 else outcome(done))
     return done.stdout + done.stderr if done.returncode == 0 else None
 
@@ -29,14 +31,28 @@ def consumer(t, llm, embedder):
     tree, build = t.folder / "tree", t.folder / "consumer"
     if sh(t, "install", "cmake", "--install", BUILD, "--prefix", tree, "--strip") is None:
         return
-    configured = sh(t, "find_package", "cmake", "-S", ROOT / "test/e2e/consumer", "-B", build, "-G", "Ninja", f"-DCMAKE_PREFIX_PATH={tree}")
+    configured = sh(
+        t,
+        "find_package",
+        "cmake",
+        "-S",
+        ROOT / "test/e2e/consumer",
+        "-B",
+        build,
+        "-G",
+        "Ninja",
+        f"-DCMAKE_PREFIX_PATH={tree}",
+    )
     if configured is None or sh(t, "build against the install tree", "cmake", "--build", build) is None:
         return
     text = sh(t, "run the C example", build / "generate", llm, "the end", 4)
     t.check("the C example writes", None if text and text.strip("\n") else f"found {text!r}")
     cosines = sh(t, "run the C++ example", build / "embed", embedder, "the end", "the end", "and")
     same = re.findall(r"^ *(-?\d\.\d+)  ", cosines or "", re.M)
-    t.check("the C++ example compares", None if len(same) == 3 and float(same[1]) > 0.9999 > float(same[2]) else f"found {cosines!r}")
+    t.check(
+        "the C++ example compares",
+        None if len(same) == 3 and float(same[1]) > 0.9999 > float(same[2]) else f"found {cosines!r}",
+    )
     done = subprocess.run([build / "generate", t.folder / "none", "x"], capture_output=True, text=True)
     t.check("the C example reports errors", None if done.returncode == 1 and "none" in done.stderr else outcome(done))
     headers = sorted(str(p.relative_to(tree / "include")) for p in (tree / "include").rglob("*.h*"))
@@ -50,10 +66,19 @@ def is_elf(path):
 
 def check_libraries(t, package):
     """Every program and library of the package needs system libraries, or ones that travel with it."""
-    programs = [p for folder in ("bin", "lib") for p in sorted((package / folder).iterdir()) if p.is_file() and not p.is_symlink() and is_elf(p)]
+    programs = [
+        p
+        for folder in ("bin", "lib")
+        for p in sorted((package / folder).iterdir())
+        if p.is_file() and not p.is_symlink() and is_elf(p)
+    ]
     for program in programs:
         needed = subprocess.run(["readelf", "-d", program], capture_output=True, text=True).stdout
-        foreign = [name for name in re.findall(r"\(NEEDED\).*\[(.*)\]", needed) if not SYSTEM.match(name) and not (package / "lib" / name).exists()]
+        foreign = [
+            name
+            for name in re.findall(r"\(NEEDED\).*\[(.*)\]", needed)
+            if not SYSTEM.match(name) and not (package / "lib" / name).exists()
+        ]
         t.check(f"libraries of {program.name}", f"needs {foreign}" if foreign else None)
     return programs
 
@@ -75,15 +100,30 @@ def use_package(t, package, models):
     t.check("package: oneDNN is its own", None if loaded and not outside else f"loaded {sorted(loaded) or 'none'}")
     sentences = t.folder / "sentences.txt"
     sentences.write_text("the end\nand\n")
-    t.ok("package: embed", "embed", t.folder / "package-embedder.transom", "--input", sentences, "--output", t.folder / "e.npy",
-         binary=program, environment=bare)
+    t.ok(
+        "package: embed",
+        "embed",
+        t.folder / "package-embedder.transom",
+        "--input",
+        sentences,
+        "--output",
+        t.folder / "e.npy",
+        binary=program,
+        environment=bare,
+    )
     missing = t.transom("generate", llm, *prompt, binary=program, environment={"TRANSOM_ONEDNN": "/nowhere/libdnnl.so"})
-    t.check("package: without oneDNN", refusal_problem(missing) or (None if "oneDNN" in missing.stderr else f"found {missing.stderr!r}"))
+    t.check(
+        "package: without oneDNN",
+        refusal_problem(missing) or (None if "oneDNN" in missing.stderr else f"found {missing.stderr!r}"),
+    )
 
 
 def main():
     test = Suite("install")
-    models = {"llm": tiny_models.llama_gguf(test.folder / "tiny.gguf"), "embedder": tiny_models.bert_folder(test.folder / "bert")}
+    models = {
+        "llm": tiny_models.llama_gguf(test.folder / "tiny.gguf"),
+        "embedder": tiny_models.bert_folder(test.folder / "bert"),
+    }
     artifacts = [test.folder / f"{name}.transom" for name in models]
     for (name, model), artifact in zip(models.items(), artifacts):
         test.ok(f"compile {name}", "compile", model, "-o", artifact, "--quiet")
@@ -99,7 +139,10 @@ def main():
             archive.extractall(place)
         (package,) = place.iterdir()
         for folder in ("bin", "lib", "include", "share/doc/transom"):
-            test.check(f"package: {folder}", None if (package / folder).is_dir() and any((package / folder).iterdir()) else "missing or empty")
+            test.check(
+                f"package: {folder}",
+                None if (package / folder).is_dir() and any((package / folder).iterdir()) else "missing or empty",
+            )
         check_libraries(test, package)
         use_package(test, package, models)
     return test.finish()

@@ -18,15 +18,19 @@ TRANSOM = "build/release/bin/transom"
 LIT = "/usr/lib/llvm-19/build/utils/lit/lit.py"
 STEP_LIMIT_S = 3600
 
-# How the test programs report. Each gives the number of passed and failed tests on a line.
+# How the test programs report, and what that makes in passed and failed tests.
 REPORTS = [
-    (re.compile(r"\b(\d+) passed, (\d+) failed$"), lambda a, b: (int(a), int(b))),             # test/e2e
-    (re.compile(r": (\d+) of (\d+) (?:prompts|sentences) agree"), lambda a, b: (int(a), int(b) - int(a))),  # test/oracle
-    (re.compile(r"^tokenizer .*: (\d+) lines, (\d+) differences$"), lambda a, b: (int(b == "0"), int(b != "0"))),
-    (re.compile(r"^(?:\d+: )?\[  (PASSED)  \] (\d+) tests?"), lambda _, n: (int(n), 0)),         # GoogleTest
+    # test/e2e
+    (re.compile(r"\b(\d+) passed, (\d+) failed$"), lambda a, b: (int(a), int(b))),
+    # test/oracle
+    (re.compile(r": (\d+) of (\d+) (?:prompts|sentences) agree"), lambda a, b: (int(a), int(b) - int(a))),
+    (re.compile(r"^tokenizer .*: (\d+) lines, (\d+) differences$"), lambda _, n: (int(n == "0"), int(n != "0"))),
+    # GoogleTest
+    (re.compile(r"^(?:\d+: )?\[  (PASSED)  \] (\d+) tests?"), lambda _, n: (int(n), 0)),
     (re.compile(r"^(?:\d+: )?\[  (FAILED)  \] (\d+) tests?, listed"), lambda _, n: (0, int(n))),
-    (re.compile(r"^ *(Passed) *: *(\d+) "), lambda _, n: (int(n), 0)),                           # lit
-    (re.compile(r"^ *(Failed|Unresolved|Timed Out) *: *(\d+) "), lambda _, n: (0, int(n))),
+    # lit
+    (re.compile(r"^ *(Passed) *: *(\d+)\b"), lambda _, n: (int(n), 0)),
+    (re.compile(r"^ *(Failed|Unresolved|Timed Out) *: *(\d+)\b"), lambda _, n: (0, int(n))),
 ]
 
 
@@ -89,8 +93,9 @@ def run(step):
     for command in step.commands:
         output += f"$ {command}\n"
         try:
-            done = subprocess.run(command, shell=True, executable="/bin/bash", cwd=ROOT, env=step.environment, text=True, errors="replace",
-                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=STEP_LIMIT_S)
+            done = subprocess.run(command, shell=True, executable="/bin/bash", cwd=ROOT, env=step.environment,
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                  text=True, errors="replace", timeout=STEP_LIMIT_S)
             code, text = done.returncode, done.stdout
         except subprocess.TimeoutExpired as late:
             code, text = 124, (late.stdout or b"").decode(errors="replace") + f"\nstopped after {STEP_LIMIT_S} s\n"
