@@ -173,7 +173,8 @@ def tensors(t):
 
 def main():
     test = BadInput("bad-commands")
-    test.make_good()
+    if not test.make_good():
+        return test.finish()
     for part in (artifacts, outputs, flags, tensors):
         part(test)
         test.run_jobs()

@@ -284,7 +284,8 @@ def paths(t):
 
 def main():
     test = BadInput("bad-models")
-    test.make_good()
+    if not test.make_good():
+        return test.finish()
     for part in (
         gguf_files,
         gguf_metadata,

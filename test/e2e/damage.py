@@ -104,8 +104,10 @@ class BadInput(Suite):
         return target
 
     def make_good(self):
+        """Compiles the good models; False where that fails, as nothing else means anything then."""
         for model, artifact in ((self.gguf, self.artifact), (self.bert, self.embedder)):
             done, _ = self.compile(model, output=artifact)
             self.check(f"compile {model.name}", None if done.returncode == 0 else outcome(done))
         self.ok("verify", "verify", self.artifact)
         self.ok("generate", "generate", self.artifact, "--prompt", "the end", "--max-new-tokens", 2)
+        return not self.failed
