@@ -6,6 +6,15 @@
 
 namespace transom {
 
+namespace {
+
+Result<tokenizer::Tokenizer> loadTokenizer(const std::vector<uint8_t> &bytes) {
+  TRANSOM_ASSIGN(tokenizer::TokenizerSpec spec, tokenizer::deserialize(std::as_bytes(std::span(bytes))));
+  return tokenizer::Tokenizer::create(std::move(spec));
+}
+
+} // namespace
+
 Result<std::shared_ptr<const Model>> Model::load(const std::string &path) {
   TRANSOM_ASSIGN(Artifact artifact, Artifact::open(path));
   Result<LoadedCode> code = LoadedCode::load(artifact);
@@ -20,6 +29,12 @@ Result<std::shared_ptr<const Model>> Model::load(const std::string &path) {
           return library.status().within(path);
         model->gemm_ = *library;
       }
+  if (const std::vector<uint8_t> &bytes = model->contents().tokenizer; !bytes.empty()) {
+    Result<tokenizer::Tokenizer> loaded = loadTokenizer(bytes);
+    if (!loaded.ok())
+      return loaded.status().within(path + ": tokenizer");
+    model->tokenizer_ = std::move(*loaded);
+  }
   return std::shared_ptr<const Model>(std::move(model));
 }
 

@@ -4,6 +4,7 @@
 #include "runtime/cpu/CodeLoader.h"
 #include "runtime/cpu/Gemm.h"
 #include "runtime/format/Artifact.h"
+#include "runtime/tokenizer/Tokenizer.h"
 
 #include <memory>
 #include <optional>
@@ -33,6 +34,9 @@ public:
   /// Null where no program has a Gemm step.
   const GemmLibrary *gemmLibrary() const { return gemm_; }
 
+  /// Null where the artifact carries none.
+  const tokenizer::Tokenizer *tokenizer() const { return tokenizer_ ? &*tokenizer_ : nullptr; }
+
   MemoryPlan memoryPlan(uint32_t threads) const;
   /// Bytes of scratch each thread needs, rounded up to whole pages.
   uint64_t scratchPerThread() const;
@@ -47,6 +51,7 @@ private:
   Artifact artifact_;
   LoadedCode code_;
   const GemmLibrary *gemm_ = nullptr;
+  std::optional<tokenizer::Tokenizer> tokenizer_;
 };
 
 /// A whole number written in decimal, all of `text`.

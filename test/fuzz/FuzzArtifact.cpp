@@ -16,7 +16,7 @@ size_t accepted = 0, refused = 0;
 void read(std::span<const std::byte> bytes) {
   // A copy of the exact size, so that reads past the end are caught.
   std::vector<uint64_t> aligned((bytes.size() + 7) / 8);
-  std::memcpy(aligned.data(), bytes.data(), bytes.size());
+  std::copy(bytes.begin(), bytes.end(), std::as_writable_bytes(std::span(aligned)).begin());
   Result<artifact::Contents> contents = artifact::verify(std::as_bytes(std::span(aligned)).first(bytes.size()));
   ++(contents.ok() ? accepted : refused);
   if (contents.status().message().find('\n') != std::string::npos)

@@ -22,6 +22,10 @@ std::atomic<int> allocations = 0;
     return data;
   throw std::bad_alloc();
 }
+[[gnu::noinline]] void *operator new(size_t bytes, const std::nothrow_t &) noexcept {
+  allocations += counting;
+  return std::malloc(bytes);
+}
 [[gnu::noinline]] void operator delete(void *data) noexcept { std::free(data); }
 [[gnu::noinline]] void operator delete(void *data, size_t) noexcept { std::free(data); }
 

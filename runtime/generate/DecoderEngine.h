@@ -1,0 +1,40 @@
+// Feeds tokens to a decoder model and gives back logits: one interface over the two forms an artifact may have.
+// No sampling, no stopping.
+#pragma once
+
+#include "runtime/Session.h"
+
+namespace transom {
+
+/// A batch of sequences that grow. Rows and positions are counted from the last begin().
+class DecoderEngine {
+public:
+  /// Picks the form: programs "prefill" and "decode" with caches in the session, or "main" with past and present
+  /// tensors, which are fed back. Error: unsupported, saying what is missing. The session outlives the engine.
+  static Result<std::unique_ptr<DecoderEngine>> create(Session &session);
+  virtual ~DecoderEngine() = default;
+
+  struct Limits {
+    int64_t batch = 0;   ///< rows at most
+    int64_t chunk = 0;   ///< new tokens per row and step at most
+    int64_t context = 0; ///< tokens per row at most, prompt and answer
+    int64_t vocab = 0;
+  };
+  const Limits &limits() const { return limits_; }
+
+  /// Forgets everything; from now on `rows` sequences, at most limits().batch.
+  virtual void begin(size_t rows) = 0;
+  /// Appends new tokens to every row that has some. The caller keeps to the limits: see room().
+  virtual Status step(std::span<const std::span<const int32_t>> tokens) = 0;
+  /// The next token's logits, [vocab], of a row that the last step gave tokens. Valid until the next step.
+  virtual const float *logits(size_t row) const = 0;
+  /// Whether each row could take that many tokens more in one step.
+  virtual bool room(size_t row, int64_t tokens) const = 0;
+
+protected:
+  explicit DecoderEngine(Session &session) : session_(session) {}
+  Session &session_;
+  Limits limits_;
+};
+
+} // namespace transom

@@ -1,0 +1,162 @@
+/* Transom's C API: load a compiled model and run it. The C++ wrapper is transom.hpp.
+ *
+ * Errors: a function that can fail returns a transom_status *, which is NULL on success; the caller frees it.
+ * Ownership: what a function gives through an out_ parameter belongs to the caller, who frees it with the function named
+ * there, unless a comment says otherwise. Every free function takes NULL. Out-parameters are set on success only.
+ * Text is UTF-8. Strings in are NUL-terminated unless a length goes with them; strings out always are.
+ * Threads: a model may be used by several threads at once. A session, with all that runs on it, by one thread at a time;
+ * sessions of one model may run at the same time. Nothing is thrown, nothing ends the process.
+ * Loading an artifact runs code that it carries: load only artifacts that you trust.
+ */
+#ifndef TRANSOM_TRANSOM_H
+#define TRANSOM_TRANSOM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(TRANSOM_BUILD)
+#define TRANSOM_API __attribute__((visibility("default")))
+#else
+#define TRANSOM_API
+#endif
+
+/* ---- status ---------------------------------------------------------------------------------------------------- */
+
+typedef struct transom_status transom_status;
+
+typedef enum transom_code {
+  TRANSOM_OK = 0,
+  TRANSOM_INVALID_ARGUMENT = 1, /* an option or call is wrong */
+  TRANSOM_INVALID_FILE = 2,     /* a file is truncated, corrupt or of another kind */
+  TRANSOM_UNSUPPORTED = 3,      /* well formed, but not possible with this version, machine or model */
+  TRANSOM_NOT_FOUND = 4,        /* a file, program or library is missing */
+  TRANSOM_IO = 5,               /* the operating system refused */
+  TRANSOM_OUT_OF_MEMORY = 6,
+  TRANSOM_INTERNAL = 7          /* a bug of Transom */
+} transom_code;
+
+/* TRANSOM_OK for NULL. */
+TRANSOM_API transom_code transom_status_code(const transom_status *status);
+/* One line, which lives as long as the status; "" for NULL. */
+TRANSOM_API const char *transom_status_message(const transom_status *status);
+TRANSOM_API void transom_status_free(transom_status *status);
+
+/* "0.1.0"; static. */
+TRANSOM_API const char *transom_version(void);
+
+/* ---- models ---------------------------------------------------------------------------------------------------- */
+
+typedef struct transom_model transom_model;
+
+/* Verifies the whole file, then loads its code. Sessions keep what they need: a model may be freed before them. */
+TRANSOM_API transom_status *transom_model_load(const char *path, transom_model **out_model);
+TRANSOM_API void transom_model_free(transom_model *model);
+
+/* A value that the artifact carries, such as "context_length"; also "model", "architecture", "task". NULL if it has none.
+ * Lives as long as the model. */
+TRANSOM_API const char *transom_model_metadata(const transom_model *model, const char *key);
+
+/* Bytes that sessions share (the weights), and bytes that one session takes with that many threads (0: all processors).
+ * Sessions allocate all of it when they are created and nothing more afterwards, oneDNN's own buffers aside. */
+typedef struct transom_memory {
+  uint64_t weights, states, arena, staging, scratch;
+} transom_memory;
+TRANSOM_API void transom_model_memory(const transom_model *model, uint32_t threads, transom_memory *out_memory);
+
+/* ---- text and tokens -------------------------------------------------------------------------------------------- */
+
+/* Tokens of a text, with the special tokens that the model puts around texts if `special`. transom_tokens_free. */
+TRANSOM_API transom_status *transom_tokenize(const transom_model *model, const char *text, size_t length, bool special,
+                                             int32_t **out_tokens, size_t *out_count);
+TRANSOM_API void transom_tokens_free(int32_t *tokens);
+/* Text of tokens, special ones left out. transom_string_free. */
+TRANSOM_API transom_status *transom_detokenize(const transom_model *model, const int32_t *tokens, size_t count,
+                                               char **out_text);
+TRANSOM_API void transom_string_free(char *text);
+
+/* ---- sessions --------------------------------------------------------------------------------------------------- */
+
+typedef struct transom_session transom_session;
+
+/* `threads`: 0 for one per processor. */
+TRANSOM_API transom_status *transom_session_create(const transom_model *model, uint32_t threads,
+                                                   transom_session **out_session);
+TRANSOM_API void transom_session_free(transom_session *session);
+
+typedef enum transom_dtype {
+  TRANSOM_F32 = 0,
+  TRANSOM_F16 = 1,
+  TRANSOM_BF16 = 2,
+  TRANSOM_F64 = 3,
+  TRANSOM_I8 = 4,
+  TRANSOM_U8 = 5,
+  TRANSOM_I16 = 6,
+  TRANSOM_I32 = 7,
+  TRANSOM_I64 = 8,
+  TRANSOM_BOOL = 9 /* one byte, 0 or 1 */
+} transom_dtype;
+
+/* A dense row-major tensor. */
+typedef struct transom_tensor {
+  const char *name;
+  transom_dtype dtype;
+  size_t rank;
+  const int64_t *shape;
+  const void *data;
+} transom_tensor;
+
+/* Runs a program ("main", "prefill", ...) on all its inputs, in any order. The outputs, and all they point to, belong to
+ * the session and live until its next run. */
+TRANSOM_API transom_status *transom_run(transom_session *session, const char *program, const transom_tensor *inputs,
+                                        size_t input_count, const transom_tensor **out_outputs, size_t *out_count);
+
+/* ---- generation ------------------------------------------------------------------------------------------------- */
+
+typedef enum transom_finish {
+  TRANSOM_FINISH_NONE = 0,    /* more follows */
+  TRANSOM_FINISH_EOS = 1,     /* the model ended the text */
+  TRANSOM_FINISH_LENGTH = 2,  /* max_new_tokens */
+  TRANSOM_FINISH_CONTEXT = 3, /* the model's context is full */
+  TRANSOM_FINISH_STOPPED = 4  /* the callback said so */
+} transom_finish;
+
+/* Start from TRANSOM_GENERATE_DEFAULTS. */
+typedef struct transom_generate_options {
+  int64_t max_new_tokens; /* at least 1 */
+  float temperature;      /* 0: greedy */
+  int32_t top_k;          /* 0: off */
+  float top_p;            /* 1: off */
+  uint64_t seed;
+  bool chat;       /* prompts are a user's messages in the model's chat format */
+  bool ignore_eos; /* go on to max_new_tokens */
+} transom_generate_options;
+#define TRANSOM_GENERATE_DEFAULTS {128, 0.0f, 0, 1.0f, 0, false, false}
+
+/* A piece of generated text of prompt `row`: whole characters, perhaps none. Return false to stop all rows. */
+typedef bool (*transom_text_callback)(void *user, size_t row, const char *text, transom_finish finish);
+
+/* Continues each prompt; `on_text` is called on the calling thread for each token and may be NULL. `out_texts` may be NULL;
+ * else it gets one string per prompt, without the prompt: transom_texts_free with the same count. */
+TRANSOM_API transom_status *transom_generate(transom_session *session, const char *const *prompts, size_t count,
+                                             const transom_generate_options *options, transom_text_callback on_text,
+                                             void *user, char ***out_texts);
+TRANSOM_API void transom_texts_free(char **texts, size_t count);
+
+/* ---- embedding -------------------------------------------------------------------------------------------------- */
+
+/* Length of the model's vectors. */
+TRANSOM_API transom_status *transom_embedding_dim(transom_session *session, size_t *out_dim);
+/* Writes [count, dim] floats, in the texts' order. Texts longer than the model takes are cut. */
+TRANSOM_API transom_status *transom_embed(transom_session *session, const char *const *texts, size_t count,
+                                          float *vectors);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* TRANSOM_TRANSOM_H */
