@@ -1,0 +1,21 @@
+// What a user can choose about a compile. Plain values; free of MLIR.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace transom {
+
+struct CompilerOptions {
+  std::string cpu = "native"; ///< x86-64-v3, x86-64-v4 or native
+  /// The largest sizes the artifact takes; 0: what the model declares.
+  int64_t maxBatch = 0;   ///< rows at once
+  int64_t maxSeq = 0;     ///< new tokens of a row at once
+  int64_t maxContext = 0; ///< tokens of a row, past ones included
+  std::vector<std::string> disabled; ///< names of passes to leave out
+  bool disableAll = false;           ///< leave out every pass that can be (-O0)
+  std::string dumpDir;               ///< folder for the graph after each pass; empty: none
+};
+
+} // namespace transom

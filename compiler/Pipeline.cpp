@@ -1,0 +1,157 @@
+// See Pipeline.h. The table below is the order; each line says why a pass stands where it stands.
+#include "compiler/Pipeline.h"
+
+#include "compiler/Bounds.h"
+#include "passes/Passes.h"
+
+#include "mlir/IR/Verifier.h"
+#include "mlir/Pass/PassManager.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Path.h"
+
+#include <memory>
+
+using namespace mlir;
+using llvm::StringRef;
+
+namespace transom {
+
+namespace {
+
+struct Entry {
+  StringRef name;
+  bool switchable;
+  void (*add)(OpPassManager &manager, bool report);
+};
+
+template <typename Options> Options reporting(bool report) {
+  Options options;
+  options.report = report;
+  return options;
+}
+
+const Entry entries[] = {
+    // First: the passes behind it then see one op for each weight, whatever the source file's layout and types.
+    {"fold-constants", true,
+     [](OpPassManager &manager, bool report) {
+       manager.addPass(createFoldConstantsPass(reporting<FoldConstantsPassOptions>(report)));
+     }},
+    // Before any fusion: its proof reads the plain form, and what it sinks are ops that fusion would hide.
+    {"make-kv-static", true,
+     [](OpPassManager &manager, bool report) {
+       manager.addPass(createMakeKvStaticPass(reporting<MakeKvStaticPassOptions>(report)));
+     }},
+    // Last of the graph: every rewrite of elementwise ops has happened.
+    {"fuse-elementwise", true,
+     [](OpPassManager &manager, bool report) {
+       manager.addNestedPass<func::FuncOp>(createFuseElementwisePass(reporting<FuseElementwisePassOptions>(report)));
+     }},
+    // From the graph to what a device runs; the rest reads programs.
+    {"lower-to-plan", false, [](OpPassManager &manager, bool) { manager.addPass(createLowerToPlanPass()); }},
+    // Last: offsets follow from the final order of the steps.
+    {"plan-memory", false, [](OpPassManager &manager, bool) { manager.addPass(createPlanMemoryPass()); }},
+};
+
+Status checkDisabled(const CompilerOptions &options) {
+  std::string names;
+  for (const Entry &entry : entries)
+    if (entry.switchable)
+      names += (names.empty() ? "" : ", ") + entry.name.str();
+  for (const std::string &name : options.disabled) {
+    const Entry *entry = llvm::find_if(entries, [&](const Entry &entry) { return entry.name == name; });
+    if (entry == std::end(entries))
+      return error(StatusCode::invalidArgument, "no pass is named '{}'; these can be disabled: {}", name, names);
+    if (!entry->switchable)
+      return error(StatusCode::invalidArgument, "pass '{}' cannot be disabled; these can: {}", name, names);
+  }
+  return {};
+}
+
+/// Writes the module to `NN-stage.mlir` in `folder`.
+Status dump(StringRef folder, unsigned number, StringRef stage, ModuleOp module) {
+  std::error_code code = llvm::sys::fs::create_directories(folder);
+  llvm::SmallString<128> path(folder);
+  llvm::sys::path::append(path, fmt::format("{:02}-{}.mlir", number, stage.str()));
+  if (!code) {
+    llvm::raw_fd_ostream file(path, code);
+    if (!code) {
+      module.print(file);
+      file.flush();
+      code = file.error();
+      file.clear_error();
+    }
+  }
+  return code ? error(StatusCode::io, "{}: {}", path.str().str(), code.message()) : Status();
+}
+
+class Pipeline {
+public:
+  Pipeline(ModuleOp module, const CompilerOptions &options, const StageCallback &onStage, bool report)
+      : module(module), options(options), onStage(onStage), report(report) {}
+
+  Status run() {
+    TRANSOM_RETURN_IF_ERROR(finishStage("import"));
+    for (const Entry &entry : entries) {
+      bool disabled = entry.switchable && (options.disableAll || llvm::is_contained(options.disabled, entry.name));
+      if (disabled)
+        continue;
+      TRANSOM_RETURN_IF_ERROR(runPass(entry));
+      TRANSOM_RETURN_IF_ERROR(finishStage(entry.name));
+    }
+    return {};
+  }
+
+private:
+  Status runPass(const Entry &entry) {
+    std::string problem;
+    ScopedDiagnosticHandler handler(module.getContext(), [&](Diagnostic &diagnostic) {
+      if (diagnostic.getSeverity() == DiagnosticSeverity::Remark)
+        return failure(); // for a collector of rejections
+      if (problem.empty() && diagnostic.getSeverity() == DiagnosticSeverity::Error) {
+        std::string layer = layerOf(diagnostic.getLocation());
+        problem = (layer.empty() ? "" : layer + ": ") + diagnostic.str();
+      }
+      return success();
+    });
+    PassManager manager(module.getContext());
+    manager.enableVerifier(true);
+    entry.add(manager, report);
+    if (succeeded(manager.run(module)))
+      return {};
+    return error(StatusCode::unsupported, "{}: {}", entry.name.str(), problem.empty() ? "failed" : problem);
+  }
+
+  Status finishStage(StringRef stage) {
+    if (!options.dumpDir.empty())
+      TRANSOM_RETURN_IF_ERROR(dump(options.dumpDir, number, stage, module));
+    ++number;
+    return onStage ? onStage(stage, module) : Status();
+  }
+
+  ModuleOp module;
+  const CompilerOptions &options;
+  const StageCallback &onStage;
+  bool report;
+  unsigned number = 0;
+};
+
+} // namespace
+
+llvm::SmallVector<PipelinePass> pipelinePasses() {
+  llvm::SmallVector<PipelinePass> passes;
+  for (const Entry &entry : entries)
+    passes.push_back({entry.name, entry.switchable});
+  return passes;
+}
+
+Status runPipeline(ModuleOp module, const CompilerOptions &options, const StageCallback &onStage,
+                   std::vector<Rejection> *rejections) {
+  TRANSOM_RETURN_IF_ERROR(checkDisabled(options));
+  TRANSOM_RETURN_IF_ERROR(applyBounds(module, options));
+  std::optional<RejectionCollector> collector;
+  if (rejections)
+    collector.emplace(module.getContext(), *rejections);
+  return Pipeline(module, options, onStage, rejections != nullptr).run();
+}
+
+} // namespace transom

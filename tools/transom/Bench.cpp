@@ -1,0 +1,169 @@
+// transom bench: how fast an artifact runs here. Medians after warm-up; bytes per second beside tokens per second.
+#include "tools/transom/Commands.h"
+#include "tools/transom/Common.h"
+
+#include "runtime/Embedder.h"
+#include "runtime/Session.h"
+#include "runtime/generate/Generator.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <set>
+
+namespace transom::cli {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct BenchFlags {
+  std::string path, input;
+  uint32_t threads = 0;
+  int64_t promptTokens = 128, newTokens = 128, batch = 1, repeat = 5;
+  bool json = false, profile = false;
+};
+
+/// Bytes of weights that one run of a program reads, each weight once; an embedding table counts where it is multiplied.
+uint64_t weightBytesRead(const artifact::Contents &contents, const artifact::Program &program) {
+  std::set<uint32_t> read;
+  auto add = [&](uint32_t buffer) {
+    const artifact::Buffer &entry = program.buffers[buffer];
+    if (entry.kind == artifact::BufferKind::weight)
+      read.insert(entry.index);
+  };
+  for (const artifact::Step &step : program.steps) {
+    if (auto *gemm = std::get_if<artifact::Gemm>(&step.kind))
+      add(gemm->rhs);
+    else if (auto *launch = std::get_if<artifact::Launch>(&step.kind))
+      if (!contents.code.front().kernels[launch->kernel].starts_with("embedding"))
+        std::for_each(launch->buffers.begin(), launch->buffers.end(), add);
+  }
+  uint64_t bytes = 0;
+  for (uint32_t weight : read)
+    bytes += contents.weights[weight].section.bytes;
+  return bytes;
+}
+
+Json profileJson(const Session &session, const Model &model) {
+  Json steps = Json::array();
+  for (size_t p = 0; p < model.contents().programs.size(); ++p) {
+    const artifact::Program &program = model.contents().programs[p];
+    std::span<const uint64_t> times = session.stepNanoseconds(p);
+    std::map<std::string, std::pair<uint64_t, uint64_t>> byKernel;
+    for (size_t i = 0; i < times.size(); ++i) {
+      auto *launch = std::get_if<artifact::Launch>(&program.steps[i].kind);
+      auto &[count, sum] = byKernel[launch ? model.contents().code.front().kernels[launch->kernel] : "library product"];
+      ++count;
+      sum += times[i];
+    }
+    for (auto &[kernel, entry] : byKernel)
+      steps.push_back({{"program", program.name}, {"kernel", kernel}, {"steps", entry.first}, {"seconds", double(entry.second) * 1e-9}});
+  }
+  std::sort(steps.begin(), steps.end(), [](const Json &a, const Json &b) { return a["seconds"] > b["seconds"]; });
+  return steps;
+}
+
+Result<Json> benchGenerate(const BenchFlags &flags, Session &session, const Model &model) {
+  TRANSOM_ASSIGN(Generator generator, Generator::create(session));
+  if (flags.promptTokens + flags.newTokens > generator.limits().context || flags.batch > generator.limits().batch)
+    return error(StatusCode::invalidArgument, "{} prompts of {} tokens and {} new ones do not fit this artifact: at most {} prompts and {} tokens each",
+                 flags.batch, flags.promptTokens, flags.newTokens, generator.limits().batch, generator.limits().context);
+  std::vector<std::vector<int32_t>> prompts(size_t(flags.batch), std::vector<int32_t>(size_t(flags.promptTokens)));
+  for (size_t row = 0; row < prompts.size(); ++row)
+    for (size_t i = 0; i < prompts[row].size(); ++i)
+      prompts[row][i] = static_cast<int32_t>((row * 7919 + i * 104729 + 17) % uint64_t(generator.limits().vocab));
+  GenerateOptions options;
+  options.maxNewTokens = flags.newTokens;
+  options.ignoreEos = true;
+  std::vector<double> prefill, decode;
+  for (int64_t round = -1; round < flags.repeat; ++round) {
+    TRANSOM_ASSIGN(Generated generated, generator.generate(prompts, options));
+    if (round < 0)
+      continue; // warm-up
+    prefill.push_back(double(generated.stats.promptTokens) / generated.stats.prefillSeconds);
+    if (generated.stats.decodeSteps > 0)
+      decode.push_back(double(generated.stats.decodeSteps) / generated.stats.decodeSeconds);
+  }
+  auto decodeProgram = model.programIndex("decode");
+  uint64_t bytes = decodeProgram.ok() ? weightBytesRead(model.contents(), model.contents().programs[*decodeProgram]) : 0;
+  double steps = decode.empty() ? 0 : median(decode);
+  return Json{{"prompt_tokens", flags.promptTokens}, {"new_tokens", flags.newTokens}, {"batch", flags.batch}, {"rounds", flags.repeat},
+              {"threads", session.threads()}, {"prefill_tokens_per_s", median(prefill)},
+              {"decode_tokens_per_s", steps * double(flags.batch)}, {"decode_weight_bytes", bytes}, {"decode_gb_per_s", steps * double(bytes) * 1e-9}};
+}
+
+Result<Json> benchEmbed(const BenchFlags &flags, Session &session) {
+  if (flags.input.empty())
+    return error(StatusCode::invalidArgument, "--input: an embedding model needs a file of texts, one a line");
+  TRANSOM_ASSIGN(std::vector<std::string> texts, readLines(flags.input));
+  TRANSOM_ASSIGN(Embedder embedder, Embedder::create(session));
+  size_t group = flags.batch > 1 ? size_t(flags.batch) : texts.size();
+  std::vector<double> seconds;
+  EmbedStats stats;
+  for (int64_t round = -1; round < flags.repeat; ++round) {
+    double start = now();
+    stats = {};
+    for (size_t at = 0; at < texts.size(); at += group) {
+      EmbedStats part;
+      auto result = embedder.embed(std::span(texts).subspan(at, std::min(group, texts.size() - at)), &part);
+      if (!result.ok())
+        return result.status();
+      stats.tokens += part.tokens;
+      stats.paddedTokens += part.paddedTokens;
+    }
+    if (round >= 0)
+      seconds.push_back(now() - start);
+  }
+  double middle = median(seconds);
+  return Json{{"sentences", texts.size()}, {"tokens", stats.tokens}, {"padded_tokens", stats.paddedTokens}, {"threads", session.threads()},
+              {"rounds", flags.repeat}, {"seconds", middle}, {"sentences_per_s", double(texts.size()) / middle},
+              {"tokens_per_s", double(stats.tokens) / middle}};
+}
+
+Status bench(const BenchFlags &flags) {
+  double start = now();
+  TRANSOM_ASSIGN(std::shared_ptr<const Model> model, Model::load(flags.path));
+  TRANSOM_ASSIGN(std::unique_ptr<Session> session, Session::create(model, {.threads = flags.threads, .profile = flags.profile}));
+  double loaded = now() - start;
+  bool decoder = model->contents().task == "generate";
+  if (!decoder && model->contents().task != "embed")
+    return error(StatusCode::unsupported, "bench measures artifacts that generate or embed; this one's task is {}", model->contents().task);
+  auto result = decoder ? benchGenerate(flags, *session, *model) : benchEmbed(flags, *session);
+  if (!result.ok())
+    return result.status();
+  Json json = *result;
+  json["load_seconds"] = loaded;
+  if (flags.profile)
+    json["profile"] = profileJson(*session, *model);
+  if (flags.json) {
+    fmt::print("{}\n", json.dump(2));
+    return {};
+  }
+  for (auto &[key, value] : json.items())
+    if (!value.is_array())
+      fmt::print("{:<22} {}\n", key, value.is_number_float() ? fmt::format("{:.4g}", value.get<double>()) : value.dump());
+  if (flags.profile)
+    for (const Json &step : json["profile"])
+      fmt::print("{:>9.3f} ms  {:<9} {} x{}\n", step["seconds"].get<double>() * 1e3, step["program"].get<std::string>(),
+                 step["kernel"].get<std::string>(), step["steps"].get<int>());
+  return {};
+}
+
+} // namespace
+
+void addBench(CLI::App &app, Action &action) {
+  auto flags = std::make_shared<BenchFlags>();
+  CLI::App *command = app.add_subcommand("bench", "measure how fast an artifact runs on this machine");
+  command->footer("Medians of --repeat rounds after one to warm up. GB/s counts each weight that a decode step reads once.");
+  addModelOptions(*command, flags->path, flags->threads);
+  command->add_option("--prompt-tokens", flags->promptTokens, "length of the prompt")->capture_default_str()->check(CLI::PositiveNumber);
+  command->add_option("--new-tokens", flags->newTokens, "tokens to generate")->capture_default_str()->check(CLI::PositiveNumber);
+  command->add_option("--batch", flags->batch, "prompts at once; of an embedding model texts per call, 1: all")->capture_default_str()->check(CLI::PositiveNumber);
+  command->add_option("--input", flags->input, "texts for an embedding model, one a line");
+  command->add_option("--repeat", flags->repeat, "rounds that count")->capture_default_str()->check(CLI::PositiveNumber);
+  command->add_flag("--profile", flags->profile, "also time each kernel");
+  command->add_flag("--json", flags->json, "print JSON");
+  command->callback([flags, &action] { action = [flags] { return bench(*flags); }; });
+}
+
+} // namespace transom::cli

@@ -1,0 +1,75 @@
+// transom compile: a model to an artifact.
+#include "tools/transom/Commands.h"
+#include "tools/transom/Common.h"
+
+#ifdef TRANSOM_HAS_COMPILER
+#include "compiler/Compile.h"
+
+namespace transom::cli {
+
+namespace {
+
+struct CompileFlags {
+  std::string input, output;
+  CompilerOptions options;
+  bool quiet = false;
+};
+
+void printReport(const CompileReport &report, const std::string &output) {
+  double seconds = 0;
+  for (const CompileReport::Stage &stage : report.stages)
+    seconds += stage.seconds;
+  fmt::print("{} ({}) for {}: {} in {:.1f} s -> {}\n", report.model, report.architecture, report.target,
+             humanBytes(report.fileBytes), seconds, output);
+  for (const CompileReport::Program &program : report.programs)
+    fmt::print("  {:<8} {} kernels, {} launches, {} library products; arena {}, inputs and outputs {}\n", program.name, program.kernels,
+               program.launches, program.products, humanBytes(program.arenaBytes), humanBytes(program.stagingBytes));
+  uint64_t arena = 0, staging = 0;
+  for (const CompileReport::Program &program : report.programs) {
+    arena = std::max(arena, program.arenaBytes);
+    staging += program.stagingBytes;
+  }
+  fmt::print("  memory: weights {}, a session {} (caches {})\n", humanBytes(report.weightBytes),
+             humanBytes(arena + staging + report.stateBytes), humanBytes(report.stateBytes));
+}
+
+Status compile(const CompileFlags &flags) {
+  ProgressLine line(flags.quiet);
+  auto report = compileModel(flags.input, flags.output, flags.options,
+                             [&](const std::string &stage, double share) { line.show(stage, share); });
+  line.clear();
+  if (!report.ok())
+    return report.status();
+  if (!flags.quiet)
+    printReport(*report, flags.output);
+  return {};
+}
+
+} // namespace
+
+void addCompile(CLI::App &app, Action &action) {
+  auto flags = std::make_shared<CompileFlags>();
+  CLI::App *command = app.add_subcommand("compile", "compile a model into one file that the other commands run");
+  command->footer("The bounds are the largest sizes the artifact will take; memory follows from them and is printed.");
+  command->add_option("model", flags->input, "a Hugging Face folder, a .gguf file, or an .mlir file in the transom dialect")->required();
+  command->add_option("-o,--output", flags->output, "the artifact to write")->required();
+  command->add_option("--cpu", flags->options.cpu, "which processors it runs on: x86-64-v3, x86-64-v4 or native")->capture_default_str();
+  command->add_option("--max-batch", flags->options.maxBatch, "most rows at once; without it what the model declares");
+  command->add_option("--max-seq", flags->options.maxSeq, "most new tokens of a row at once");
+  command->add_option("--max-context", flags->options.maxContext, "most tokens of a row, past ones included");
+  command->add_option("--disable", flags->options.disabled, "a pass to leave out; may be given again")->allow_extra_args(false);
+  command->add_flag("-O0", flags->options.disableAll, "leave out every pass that can be left out");
+  command->add_option("--dump-dir", flags->options.dumpDir, "a folder for the graph after every pass, as text");
+  command->add_flag("--quiet", flags->quiet, "print errors only");
+  command->callback([flags, &action] { action = [flags] { return compile(*flags); }; });
+}
+
+} // namespace transom::cli
+
+#else
+
+namespace transom::cli {
+void addCompile(CLI::App &, Action &) {}
+} // namespace transom::cli
+
+#endif
