@@ -8,6 +8,7 @@
 
 using namespace mlir;
 using llvm::SmallVector;
+using llvm::ArrayRef;
 using llvm::StringRef;
 
 namespace transom {
@@ -48,17 +49,19 @@ std::optional<std::string> whyTooLarge(const Slice &slice) {
     if (isSource(op))
       sources = sources + storedBytes(op);
   CheckedSize limit = std::max<uint64_t>(sources.valid() ? sources.value() : 0, smallBytes);
-  auto describe = [](Operation *op) {
-    std::string type;
-    llvm::raw_string_ostream(type) << op->getResult(0).getType();
-    return type;
+  auto report = [](auto &&...parts) {
+    std::string text;
+    llvm::raw_string_ostream stream(text);
+    (stream << ... << parts);
+    return text;
   };
-  std::string bound = ", expected at most " + std::to_string(limit.value()) + " bytes";
   if (!storedBytes(slice.back()).fits(limit.value()))
-    return "its result of " + describe(slice.back()) + " is larger than the weights it reads" + bound;
+    return report("its result of ", slice.back()->getResult(0).getType(), " is larger than what it reads, expected at most ",
+                  limit.value(), " bytes");
+  CheckedSize most = limit * CheckedSize(growth);
   for (Operation *op : slice)
-    if (CheckedSize most = limit * CheckedSize(growth); !isSource(op) && (!most.valid() || !storedBytes(op).fits(most.value())))
-      return "a step of " + describe(op) + " is more than " + std::to_string(growth) + " times larger than the weights it reads";
+    if (!isSource(op) && (!most.valid() || !storedBytes(op).fits(most.value())))
+      return report("a step of ", op->getResult(0).getType(), " is more than ", growth, " times larger than what it reads");
   return std::nullopt;
 }
 
@@ -73,14 +76,18 @@ std::string describeSlice(const Slice &slice) {
     else if (!isa<ConstantOp>(op) && (steps.empty() || steps.back() != op->getName().stripDialect()))
       steps.push_back(op->getName().stripDialect());
   }
-  std::string name = sources.empty() ? "constant" : sources.front().str();
-  if (sources.size() > 1 && sources.size() <= 3)
-    name = llvm::join(sources, "+");
-  else if (sources.size() > 3)
-    name += "+" + std::to_string(sources.size() - 1);
-  constexpr size_t longest = 4;
-  for (StringRef step : ArrayRef(steps).take_back(longest))
-    name += "." + step.str();
+  // A few weights are named all, many by the first and their number; of a long way the end.
+  constexpr size_t namedSources = 3, namedSteps = 4;
+  std::string name;
+  llvm::raw_string_ostream stream(name);
+  if (sources.empty())
+    stream << "constant";
+  else if (sources.size() <= namedSources)
+    llvm::interleave(sources, stream, "+");
+  else
+    stream << sources.front() << "+" << sources.size() - 1;
+  for (StringRef step : ArrayRef(steps).take_back(namedSteps))
+    stream << "." << step;
   return name;
 }
 

@@ -7,7 +7,7 @@
 namespace transom {
 
 /// The stored form of an element type; i1 is one byte. `element` is one that isElement() accepts.
-inline DType dtypeOf(mlir::Type element) {
+inline DType storedType(mlir::Type element) {
   using namespace mlir;
   if (auto block = dyn_cast<BlockType>(element)) {
     constexpr DType formats[] = {DType::q8_0, DType::q4_0, DType::q4_1, DType::q5_0,
@@ -31,7 +31,7 @@ inline DType dtypeOf(mlir::Type element) {
 
 /// Bytes of a tensor type; invalid for dynamic shapes and on overflow.
 inline CheckedSize bytesOf(mlir::RankedTensorType type) {
-  return bytesFor(dtypeOf(type.getElementType()), {type.getShape().data(), type.getShape().size()});
+  return bytesFor(storedType(type.getElementType()), {type.getShape().data(), type.getShape().size()});
 }
 
 } // namespace transom

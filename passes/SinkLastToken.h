@@ -1,0 +1,21 @@
+// Choosing one token of each row, as early in the graph as that can be done.
+#pragma once
+
+#include "ir/Transom.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+
+namespace transom {
+
+/// How far upward the choice moves.
+enum class SinkReach {
+  everything, ///< through every row-wise op
+  oneMatmul,  ///< up to the left operand of the first matmul
+};
+
+/// Replaces `use` of a tensor [batch, seq, ...] by a tensor [batch, ...]: the last of lengths[b] tokens of each row;
+/// where `lengths` is null, seq is 1 and the only token is meant. Row-wise ops (matmul by a matrix, norms, elementwise
+/// ops) that nothing else reads are then computed for the chosen tokens alone. `function` verifies and holds all of it.
+void selectToken(mlir::func::FuncOp function, mlir::OpOperand &use, mlir::Value lengths, SinkReach reach);
+
+} // namespace transom
