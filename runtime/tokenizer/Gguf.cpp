@@ -109,10 +109,15 @@ Status fillBpe(const GgufTokenizerFields &fields, TokenizerSpec &spec) {
   // The unknown token stays out of the model: a byte-level vocabulary has a token for every byte.
   if (pre->nfc)
     spec.normalizers.push_back({.kind = NormalizerKind::nfc});
-  for (std::string_view pattern : pre->patterns)
-    spec.preTokenizers.push_back({.kind = PreTokenizerKind::split, .pattern = {std::string(pattern), true}});
-  spec.preTokenizers.push_back({.kind = PreTokenizerKind::byteLevel,
-                                .addPrefixSpace = isSet(fields.addSpacePrefix, false)});
+  bool prefixSpace = isSet(fields.addSpacePrefix, false), gpt2Last = pre->patterns.back() == gpt2Words;
+  if (prefixSpace && !gpt2Last)
+    return error(StatusCode::unsupported, "tokenizer.ggml.add_space_prefix is not supported with tokenizer.ggml.pre '{}'",
+                 fields.pre);
+  for (std::string_view pattern : pre->patterns) // the byte-level step has the GPT-2 pattern built in
+    if (!gpt2Last || pattern != gpt2Words)
+      spec.preTokenizers.push_back({.kind = PreTokenizerKind::split, .pattern = {std::string(pattern), true}});
+  spec.preTokenizers.push_back(
+      {.kind = PreTokenizerKind::byteLevel, .addPrefixSpace = prefixSpace, .useRegex = gpt2Last});
   spec.decoders.push_back({.kind = DecoderKind::byteLevel});
   bool bos = isSet(fields.addBos, pre->addBos), eos = isSet(fields.addEos, false);
   if ((bos && fields.bosId == noToken) || (eos && fields.eosId == noToken))

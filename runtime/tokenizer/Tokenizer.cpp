@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <unordered_map>
+#include <unordered_set>
 #include <variant>
 
 namespace transom::tokenizer {
@@ -21,15 +22,27 @@ struct Tokenizer::Data {
   PreTokenizer preTokenizer;
   Decoder decoder;
   AddedTokenFinder rawTokens, normalizedTokens;
-  std::unordered_map<int32_t, const AddedToken *> addedById;
+  /// An added token as decoding sees it. A normalised token decodes to its normalised form, and counts as special only
+  /// if that form still is the text of a special token, as in the reference.
+  struct DecodedToken {
+    std::string text;
+    bool special;
+  };
+  std::unordered_map<int32_t, DecodedToken> addedById;
   std::unordered_map<std::string_view, int32_t> addedByText;
 
   Data(TokenizerSpec from, Normalizer normalizerStage, PreTokenizer preTokenizerStage, Decoder decoderStage)
       : spec(std::move(from)), vocab(spec.vocab), model(makeModel()), normalizer(std::move(normalizerStage)),
         preTokenizer(std::move(preTokenizerStage)), decoder(std::move(decoderStage)), rawTokens(makeFinder(false)),
         normalizedTokens(makeFinder(true)) {
+    std::unordered_set<std::string_view> specialTexts;
+    for (const AddedToken &token : spec.addedTokens)
+      if (token.special)
+        specialTexts.insert(token.content);
     for (const AddedToken &token : spec.addedTokens) {
-      addedById[token.id] = &token;
+      std::string text = token.normalized ? normalizer.apply(token.content) : token.content;
+      bool special = specialTexts.contains(text);
+      addedById[token.id] = {std::move(text), special};
       addedByText[token.content] = token.id;
     }
   }
@@ -82,7 +95,7 @@ struct Tokenizer::Data {
 
   std::optional<std::string_view> tokenOf(int32_t id) const {
     if (auto added = addedById.find(id); added != addedById.end())
-      return added->second->content;
+      return added->second.text;
     if (id < 0 || static_cast<size_t>(id) >= spec.vocab.size() || spec.vocab[id].empty())
       return std::nullopt;
     return spec.vocab[id];
@@ -90,7 +103,7 @@ struct Tokenizer::Data {
 
   bool isSpecial(int32_t id) const {
     auto added = addedById.find(id);
-    return added != addedById.end() && added->second->special;
+    return added != addedById.end() && added->second.special;
   }
 };
 

@@ -56,7 +56,8 @@ private:
 };
 
 /// Decodes a growing sequence: each call yields the text that the new id completes, in whole characters. What is yielded
-/// in all, finish() included, is what decode() gives for the whole sequence. For one thread.
+/// in all, finish() included, is what decode() gives for the whole sequence. For one thread. Where the decoder changes the
+/// joined text (no byte-level BPE and no WordPiece does), all of it comes from finish().
 class StreamingDecoder {
 public:
   explicit StreamingDecoder(Tokenizer tokenizer, bool skipSpecial = true);
