@@ -1,0 +1,95 @@
+// Hugging Face folders: finds the configuration and weights, picks the importer by architecture, reads the
+// tokenizer's files. The graphs are in HfLlama.cpp and HfBert.cpp.
+#include "compiler/import/SentencePooling.h"
+#include "compiler/import/files/Safetensors.h"
+
+#include <filesystem>
+
+using namespace mlir;
+
+namespace transom {
+
+namespace {
+
+using Importer = Result<OwningOpRef<ModuleOp>> (*)(const HfFolder &, const ImportOptions &, MLIRContext &);
+
+struct Architecture {
+  std::string_view name;
+  Importer import;
+};
+
+constexpr Architecture architectures[] = {{"LlamaForCausalLM", importHfLlama}, {"BertModel", importHfBert}};
+
+constexpr size_t maxTokenizerBytes = 256 << 20;
+
+Result<Importer> importerFor(const JsonObject &config) {
+  std::vector<std::string_view> supported;
+  for (const Architecture &architecture : architectures)
+    supported.push_back(architecture.name);
+  auto field = config.json().find("architectures");
+  if (field == config.json().end() || !field->is_array() || field->empty() || !field->front().is_string())
+    return error(StatusCode::invalidFile, "{}: field architectures: expected a list with one of {}",
+                 config.where(), listed(supported));
+  std::string wanted = field->front().get<std::string>();
+  for (const Architecture &architecture : architectures)
+    if (architecture.name == wanted)
+      return architecture.import;
+  return error(StatusCode::unsupported, "{}: architecture '{}' is not supported; supported: {}",
+               config.where(), printable(wanted), listed(supported));
+}
+
+/// The name it was published under, else the folder's.
+Result<std::string> modelName(const std::string &folder, const JsonObject &config) {
+  TRANSOM_ASSIGN(std::string published, config.stringOr("_name_or_path", ""));
+  if (!published.empty() && published.front() != '/' && published.front() != '.')
+    return printable(published);
+  std::filesystem::path path = std::filesystem::path(folder).lexically_normal();
+  return printable((path.has_filename() ? path : path.parent_path()).filename().string());
+}
+
+Result<std::optional<tokenizer::TokenizerSpec>> readTokenizer(const std::string &folder, bool lowercase) {
+  std::filesystem::path root(folder);
+  std::error_code ignored;
+  if (!std::filesystem::exists(root / "tokenizer.json", ignored))
+    return std::optional<tokenizer::TokenizerSpec>();
+  std::string path = (root / "tokenizer.json").string();
+  TRANSOM_ASSIGN(std::string json, readTextFile(path, maxTokenizerBytes));
+  TRANSOM_ASSIGN(tokenizer::TokenizerSpec spec, tokenizer::specFromTokenizerJson(json, path));
+  if (std::filesystem::exists(root / "tokenizer_config.json", ignored)) {
+    std::string configPath = (root / "tokenizer_config.json").string();
+    TRANSOM_ASSIGN(std::string config, readTextFile(configPath, maxConfigBytes));
+    TRANSOM_RETURN_IF_ERROR(tokenizer::applyTokenizerConfig(spec, config, configPath));
+  }
+  if (lowercase) {
+    tokenizer::NormalizerStep step;
+    step.kind = tokenizer::NormalizerKind::lowercase;
+    spec.normalizers.insert(spec.normalizers.begin(), step);
+  }
+  return std::optional(std::move(spec));
+}
+
+} // namespace
+
+Result<ImportedModel> importHfFolder(const std::string &path, const ImportOptions &options,
+                                     MLIRContext &context) {
+  TRANSOM_ASSIGN(SentenceConfig sentence, readSentenceConfig(path));
+  std::string configPath = (std::filesystem::path(sentence.encoderFolder) / "config.json").string();
+  HfFolder folder;
+  folder.path = path;
+  TRANSOM_ASSIGN(folder.config, JsonObject::open(configPath, maxConfigBytes));
+  TRANSOM_ASSIGN(Importer import, importerFor(folder.config));
+  if (folder.config.has("quantization_config"))
+    return error(StatusCode::unsupported,
+                 "{}: quantization_config is not supported; supported: plain float weights, or "
+                 "a GGUF file",
+                 configPath);
+  TRANSOM_ASSIGN(folder.name, modelName(path, folder.config));
+  TRANSOM_ASSIGN(folder.tensors, openSafetensorsFolder(sentence.encoderFolder));
+  ImportedModel imported;
+  TRANSOM_ASSIGN(imported.module, import(folder, options, context));
+  TRANSOM_ASSIGN(imported.tokenizer, readTokenizer(sentence.encoderFolder, sentence.lowercase));
+  imported.weights = std::make_unique<TensorSource>(std::move(folder.tensors));
+  return imported;
+}
+
+} // namespace transom
