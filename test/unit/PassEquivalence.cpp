@@ -1,0 +1,240 @@
+// Every pass leaves what a graph computes: the reference interpreter in fp64, before and after, on small naive graphs.
+#include "NaiveGraphs.h"
+
+#include "compiler/interpreter/Interpreter.h"
+#include "passes/Passes.h"
+
+#include "mlir/Parser/Parser.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Pass/PassRegistry.h"
+
+#include <gtest/gtest.h>
+
+using namespace transom;
+using interpreter::Interpreter, interpreter::Precision;
+using Tensors = std::vector<interpreter::Tensor>;
+using interpreter::Tensor;
+
+namespace {
+
+constexpr double tolerance = 1e-12;
+
+class Graph {
+public:
+  explicit Graph(const std::string &text, const std::string &passes = "") : context(registry(), mlir::MLIRContext::Threading::DISABLED) {
+    module = mlir::parseSourceString<mlir::ModuleOp>(text, &context);
+    EXPECT_TRUE(module);
+    static bool registered = (registerTransomPasses(), true);
+    (void)registered;
+    mlir::PassManager manager(&context);
+    EXPECT_TRUE(succeeded(mlir::parsePassPipeline(passes, manager)));
+    EXPECT_TRUE(succeeded(manager.run(*module)));
+  }
+
+  Tensors run(const std::string &name, Tensors inputs) {
+    auto function = module->lookupSymbol<mlir::func::FuncOp>(name);
+    if (!function) {
+      ADD_FAILURE() << "no function @" << name;
+      return {};
+    }
+    Result<Tensors> results = Interpreter(Precision::f64).run(function, std::move(inputs));
+    EXPECT_TRUE(results.ok()) << results.status().message();
+    return results.ok() ? *results : Tensors();
+  }
+  template <typename Op> int count() {
+    int found = 0;
+    module->walk([&](Op) { ++found; });
+    return found;
+  }
+  bool has(const std::string &name) { return module->lookupSymbol(name) != nullptr; }
+
+private:
+  static const mlir::DialectRegistry &registry() {
+    static mlir::DialectRegistry dialects;
+    dialects.insert<mlir::arith::ArithDialect, mlir::func::FuncDialect, mlir::math::MathDialect, TransomDialect>();
+    return dialects;
+  }
+  mlir::MLIRContext context;
+  mlir::OwningOpRef<mlir::ModuleOp> module;
+};
+
+Tensor integers(std::vector<int64_t> shape, std::vector<int64_t> numbers) {
+  return Tensor::ofIntegers(DType::i32, std::move(shape), std::move(numbers));
+}
+
+/// Fails where a number differs by more than the tolerance, relative to the larger of it and 1; NaN equals nothing.
+void expectEqual(const Tensor &found, const Tensor &expected) {
+  ASSERT_EQ(found.shape(), expected.shape());
+  for (int64_t i = 0; i < found.size(); ++i)
+    ASSERT_LE(std::abs(found.at(i) - expected.at(i)), tolerance * std::max(1.0, std::abs(expected.at(i)))) << "at " << i;
+}
+
+/// `count` rows of `tensor`, row-major, from row `first`; a row is what the last dimension holds.
+std::vector<double> rowsOf(const Tensor &tensor, int64_t first, int64_t count) {
+  int64_t width = tensor.shape().back();
+  std::span<const double> all = tensor.floats();
+  return {all.begin() + first * width, all.begin() + (first + count) * width};
+}
+
+const test::LlamaSizes sizes;
+
+Tensor emptyPast(int64_t batch) { return Tensor::ofFloats(DType::f32, {batch, sizes.kvHeads, 0, sizes.headDim}, {}); }
+
+/// Inputs of the naive decoder: rows of ids behind `past` (one tensor per cache) whose tokens are all valid.
+Tensors naiveInputs(const std::vector<int64_t> &ids, Tensors past) {
+  int64_t before = past[0].dim(2), count = ids.size();
+  std::vector<int64_t> mask(before + count, 1), positions;
+  for (int64_t i = 0; i < count; ++i)
+    positions.push_back(before + i);
+  Tensors inputs = {integers({1, count}, ids), integers({1, before + count}, mask), integers({1, count}, positions)};
+  inputs.insert(inputs.end(), past.begin(), past.end());
+  return inputs;
+}
+
+/// Logits of the last token of one row, computed by the naive graph in one run.
+std::vector<double> lastLogits(Graph &naive, const std::vector<int64_t> &ids) {
+  Tensors results = naive.run("main", naiveInputs(ids, Tensors(2 * sizes.layers, emptyPast(1))));
+  return rowsOf(results[0], ids.size() - 1, 1);
+}
+
+/// Rows of tokens fed to @prefill and @decode, with the caches between calls.
+class Session {
+public:
+  Session(Graph &graph, int64_t batch) : graph(graph), batch(batch), past(batch, 0) {
+    // Slots that nothing wrote must not be read.
+    std::vector<double> poison(batch * sizes.kvHeads * sizes.context * sizes.headDim, std::nan(""));
+    for (int64_t i = 0; i < 2 * sizes.layers; ++i)
+      caches.push_back(Tensor::ofFloats(DType::f32, {batch, sizes.kvHeads, sizes.context, sizes.headDim}, poison));
+  }
+
+  /// Logits [batch, vocab] after each row's tokens; rows may be of different lengths, empty included.
+  Tensor step(const std::string &function, const std::vector<std::vector<int64_t>> &rows) {
+    int64_t longest = 1;
+    for (auto &row : rows)
+      longest = std::max<int64_t>(longest, row.size());
+    std::vector<int64_t> ids, lengths;
+    for (auto &row : rows) {
+      ids.insert(ids.end(), row.begin(), row.end());
+      ids.resize(ids.size() + longest - row.size(), 3); // padding is no special token
+      lengths.push_back(row.size());
+    }
+    Tensors inputs = {integers({batch, longest}, ids), integers({batch}, lengths), integers({batch}, past)};
+    inputs.insert(inputs.end(), caches.begin(), caches.end());
+    Tensors results = graph.run(function, inputs);
+    for (int64_t row = 0; row < batch; ++row)
+      past[row] += lengths[row];
+    caches.assign(results.begin() + 1, results.end());
+    return results[0];
+  }
+
+private:
+  Graph &graph;
+  int64_t batch;
+  std::vector<int64_t> past;
+  Tensors caches;
+};
+
+void expectRow(const Tensor &logits, int64_t row, const std::vector<double> &expected) {
+  std::vector<double> found = rowsOf(logits, row, 1);
+  expectEqual(Tensor::ofFloats(DType::f32, {sizes.vocab}, found), Tensor::ofFloats(DType::f32, {sizes.vocab}, expected));
+}
+
+std::vector<int64_t> concat(std::vector<int64_t> a, const std::vector<int64_t> &b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+void expectSameMain(const std::string &text, const std::string &passes, const Tensors &inputs) {
+  Graph before(text), after(text, passes);
+  Tensors expected = before.run("main", inputs), found = after.run("main", inputs);
+  ASSERT_EQ(found.size(), expected.size());
+  for (size_t i = 0; i < found.size(); ++i)
+    expectEqual(found[i], expected[i]);
+}
+
+Tensors bertInputs() {
+  return {integers({2, 4}, {5, 1, 12, 7, 0, 3, 9, 9}), integers({2, 4}, {1, 1, 1, 1, 1, 1, 0, 0}), integers({2, 4}, {0, 0, 1, 1, 0, 1, 0, 0})};
+}
+Tensors llamaInputs() { return naiveInputs({4, 9, 16, 2, 7}, Tensors(2 * sizes.layers, emptyPast(1))); }
+
+const char *const everyPass = "fold-constants,make-kv-static,func.func(fuse-elementwise)";
+
+} // namespace
+
+// fold-constants keeps the results of both graphs.
+TEST(PassEquivalence, FoldConstants) {
+  expectSameMain(test::naiveLlama(sizes), "fold-constants", llamaInputs());
+  expectSameMain(test::naiveBert(), "fold-constants", bertInputs());
+  EXPECT_GT(Graph(test::naiveBert(), "fold-constants").count<RecipeOp>(), 0);
+}
+
+// fuse-elementwise keeps the results of both graphs.
+TEST(PassEquivalence, FuseElementwise) {
+  expectSameMain(test::naiveLlama(sizes), "func.func(fuse-elementwise)", llamaInputs());
+  expectSameMain(test::naiveBert(), "func.func(fuse-elementwise)", bertInputs());
+  EXPECT_GT(Graph(test::naiveBert(), "func.func(fuse-elementwise)").count<FusedOp>(), 0);
+}
+
+// An encoder passes through the whole pipeline unchanged in meaning.
+TEST(PassEquivalence, EveryPassOnEncoder) { expectSameMain(test::naiveBert(), everyPass, bertInputs()); }
+
+class Caches : public testing::TestWithParam<const char *> {
+protected:
+  Graph naive{test::naiveLlama(sizes)}, graph{test::naiveLlama(sizes), GetParam()};
+};
+INSTANTIATE_TEST_SUITE_P(PassEquivalence, Caches, testing::Values("make-kv-static", everyPass));
+
+// A prompt in one prefill gives the naive graph's logits of its last token.
+TEST_P(Caches, Prefill) {
+  ASSERT_FALSE(graph.has("main"));
+  std::vector<int64_t> prompt = {4, 9, 16, 2, 7};
+  expectRow(Session(graph, 1).step("prefill", {prompt}), 0, lastLogits(naive, prompt));
+}
+
+// A prefill and then one token at a time give what one naive run over all of them gives, at every step.
+TEST_P(Caches, DecodeSteps) {
+  Session session(graph, 1);
+  std::vector<int64_t> tokens = {4, 9, 16};
+  session.step("prefill", {tokens});
+  for (int64_t next : {2, 7, 0, 11, 5}) {
+    tokens.push_back(next);
+    expectRow(session.step("decode", {{next}}), 0, lastLogits(naive, tokens));
+  }
+}
+
+// A prompt in two chunks gives what one run gives.
+TEST_P(Caches, ChunkedPrefill) {
+  Session session(graph, 1);
+  session.step("prefill", {{4, 9, 16}});
+  expectRow(session.step("prefill", {{2, 7}}), 0, lastLogits(naive, {4, 9, 16, 2, 7}));
+}
+
+// Rows of different lengths in one batch give what each gives alone, up to a full context, idle rows between.
+TEST_P(Caches, RaggedRows) {
+  Session session(graph, 3);
+  std::vector<std::vector<int64_t>> rows = {{4, 9, 16, 2, 7}, {1}, {8, 8, 3}};
+  auto step = [&](const std::string &function, const std::vector<std::vector<int64_t>> &next) {
+    Tensor logits = session.step(function, next);
+    for (size_t row = 0; row < rows.size(); ++row) {
+      rows[row] = concat(rows[row], next[row]);
+      if (!next[row].empty())
+        expectRow(logits, row, lastLogits(naive, rows[row]));
+    }
+  };
+  auto first = rows;
+  rows = {{}, {}, {}};
+  step("prefill", first);
+  step("decode", {{5}, {6}, {}});
+  step("prefill", {{1, 2}, {}, {3, 4, 5, 6}});
+  step("decode", {{}, {7}, {10}});
+  step("prefill", {{}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13}, {1}});
+}
+
+// The naive graph with its past fed back agrees too, so that leaving the pass out stays right.
+TEST(PassEquivalence, PastFedBack) {
+  Graph naive(test::naiveLlama(sizes));
+  Tensors first = naive.run("main", llamaInputs());
+  Tensors second = naive.run("main", naiveInputs({0}, {first.begin() + 1, first.end()}));
+  Tensor all = Tensor::ofFloats(DType::f32, {sizes.vocab}, lastLogits(naive, {4, 9, 16, 2, 7, 0}));
+  expectEqual(Tensor::ofFloats(DType::f32, {sizes.vocab}, rowsOf(second[0], 0, 1)), all);
+}
