@@ -169,7 +169,8 @@ Value normalizeRows(GraphBuilder &g, Value vectors) {
   OpBuilder b(vectors.getContext());
   Value squares = g.op<MulOp>(vectors, vectors);
   Value sum = g.op<ReduceOp>(ReduceKind::sum, squares, b.getDenseI64ArrayAttr({1}), /*keep_dims=*/true);
-  Value length = g.op<MaxOp>(g.op<SqrtOp>(sum), g.constant(1e-12f));
+  Value length = g.op<SqrtOp>(sum);
+  length = g.op<MaxOp>(length, g.constant(1e-12f));
   return g.op<DivOp>(vectors, length);
 }
 

@@ -8,3 +8,8 @@ add_executable(ModelFilesFuzz ../fuzz/ModelFiles.cpp)
 target_link_libraries(ModelFilesFuzz PRIVATE transom_model_files)
 set_target_properties(ModelFilesFuzz PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/test)
 add_test(NAME ModelFilesFuzz COMMAND ModelFilesFuzz)
+
+# Importers.
+if(TARGET transom_import)
+  transom_unit_test(Import transom_import transom_llvm_archives)
+endif()
