@@ -19,27 +19,34 @@ constexpr double maxPadding = 0.15;
 
 Result<Embedder> Embedder::create(Session &session) {
   Embedder embedder(session);
-  const artifact::Contents &contents = session.model().contents();
-  TRANSOM_ASSIGN(embedder.program_, session.model().programIndex("main"));
-  const artifact::Program &program = contents.programs[embedder.program_];
+  Status status = embedder.readProgram();
+  if (!status.ok())
+    return Status(StatusCode::unsupported, "the model does not embed texts: " + status.message());
+  return embedder;
+}
+
+Status Embedder::readProgram() {
+  const artifact::Contents &contents = session_->model().contents();
+  TRANSOM_ASSIGN(program_, session_->model().programIndex("main"));
+  const artifact::Program &program = contents.programs[program_];
   TRANSOM_ASSIGN(const artifact::Value *ids, findValue(program.inputs, "input_ids", DType::i32, 2));
   TRANSOM_ASSIGN(const artifact::Value *output, findValue(program.outputs, "sentence_embedding", DType::f32, 2));
   for (const artifact::Value &input : program.inputs) {
     if (input.name != "input_ids")
       TRANSOM_RETURN_IF_ERROR(findValue(program.inputs, input.name, DType::i32, 2).status());
-    embedder.takesMask_ |= input.name == "attention_mask";
-    embedder.takesTypes_ |= input.name == "token_type_ids";
+    takesMask_ |= input.name == "attention_mask";
+    takesTypes_ |= input.name == "token_type_ids";
     if (input.name != "input_ids" && input.name != "attention_mask" && input.name != "token_type_ids")
-      return error(StatusCode::unsupported, "the model wants \"{}\", which embedding does not give", input.name);
+      return error(StatusCode::unsupported, "it wants \"{}\"", input.name);
   }
   Range batch = rangeOf(ids->shape[0], contents.symbols), seq = rangeOf(ids->shape[1], contents.symbols);
-  embedder.output_ = static_cast<size_t>(output - program.outputs.data());
-  embedder.dimension_ = rangeOf(output->shape[1], contents.symbols).max;
-  embedder.minBatch_ = batch.min;
-  embedder.maxBatch_ = batch.max;
-  embedder.minSeq_ = seq.min;
-  embedder.maxSeq_ = std::min(seq.max, session.model().metadataNumber("max_sequence_length").value_or(seq.max));
-  return embedder;
+  output_ = static_cast<size_t>(output - program.outputs.data());
+  dimension_ = rangeOf(output->shape[1], contents.symbols).max;
+  minBatch_ = batch.min;
+  maxBatch_ = batch.max;
+  minSeq_ = seq.min;
+  maxSeq_ = std::min(seq.max, session_->model().metadataNumber("max_sequence_length").value_or(seq.max));
+  return {};
 }
 
 Result<std::vector<int32_t>> Embedder::encode(const std::string &text, bool &truncated) const {

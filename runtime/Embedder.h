@@ -31,6 +31,7 @@ public:
 
 private:
   explicit Embedder(Session &session) : session_(&session) {}
+  Status readProgram();
   Status runBatch(std::span<const size_t> order, std::span<const std::vector<int32_t>> texts, std::vector<float> &out);
 
   Session *session_;

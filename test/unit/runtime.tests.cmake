@@ -22,3 +22,8 @@ add_dependencies(FuzzArtifact transom_fixture_kernels)
 set_target_properties(FuzzArtifact PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/test)
 add_test(NAME FuzzArtifact COMMAND FuzzArtifact)
 transom_unit_test(Sampling)
+transom_runtime_test(SessionGenerate transom_runtime_static transom_artifact_writer)
+transom_runtime_test(CApi transom_runtime transom_artifact_writer transom_tokenizer)
+target_compile_definitions(CApi PRIVATE TRANSOM_EXAMPLE_GENERATE="$<TARGET_FILE:example_generate>"
+  TRANSOM_EXAMPLE_EMBED="$<TARGET_FILE:example_embed>")
+add_dependencies(CApi example_generate example_embed)
