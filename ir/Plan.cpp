@@ -104,6 +104,11 @@ Dims sizesOf(Value buffer) {
   return parseSizes(buffer.getDefiningOp<BufferOp>().getShape());
 }
 
+bool isGemv(MatmulOp op) {
+  auto rhs = cast<RankedTensorType>(op.getRhs().getType());
+  return op.getTransposeRhs() && rhs.getRank() == 2 && rhs.hasStaticShape() && elementOf(op.getLhs().getType()).isF32();
+}
+
 /// Succeeds if `shape` spells sizes that a value of type `tensor` can have.
 static LogicalResult verifyShape(Operation *op, StringRef constraint, Type tensor, ArrayAttr shape) {
   if (!isa<RankedTensorType, CacheType>(tensor) || !isElement(elementOf(tensor)))

@@ -39,6 +39,12 @@ Dims sizesOf(mlir::Value buffer);
 /// allows it, for each time the input's memory is read.
 bool mayOverwrite(LaunchOp launch, KernelOp kernel, mlir::Value input, mlir::Value output);
 
+/// Rows of rhs in one work item of a matrix-vector kernel.
+inline constexpr int64_t gemvRows = 16;
+/// Whether the kernel of `op` counts work in blocks of gemvRows rows of rhs, each for all rows of lhs (rhs is a static
+/// [n, k] matrix, lhs is f32); otherwise an item is a row of the result.
+bool isGemv(MatmulOp op);
+
 /// A buffer of the arena and the steps (launches and products, counted from 0) that use it, from its first to its last.
 struct Lifetime {
   BufferOp buffer;

@@ -23,4 +23,48 @@ def FoldConstantsPass : Transom_Pass<"fold-constants", "::mlir::ModuleOp"> {
   }];
 }
 
+def MakeKvStaticPass : Transom_Pass<"make-kv-static", "::mlir::ModuleOp"> {
+  let summary = "turn past/present pairs into caches updated in place, and split prefill from decode";
+  let description = [{
+    Requires: @main with `transom.dims` on its arguments and `transom.bounds` on the module.
+    Guarantees: either nothing changed, or @main became @prefill and @decode: each takes `lengths` and `past_lengths`
+    [batch] and caches of fixed capacity instead of past tensors, mask and positions, gives logits of the last new token
+    of each row, and its caches hold the new tokens; decode has one new token a row. Row b then computes what @main
+    computes for a row of lengths[b] new tokens behind past_lengths[b] valid ones, whose positions count from 0.
+    The capacity is the bound of past + seq, or the metadata's context_length where that is smaller.
+    Leaves alone: @main if a condition of passes/KvCache.h does not hold; other functions.
+  }];
+}
+
+def FuseElementwisePass : Transom_Pass<"fuse-elementwise", "::mlir::func::FuncOp"> {
+  let summary = "fuse elementwise ops that read each other into transom.fused regions";
+  let description = [{
+    Requires: nothing. Guarantees: of two elementwise ops of one shape where one is the other's only reader, both are in
+    one region, unless F4. Nothing is computed twice but widening casts. Conditions, each a rejection where it fails:
+    F1: all readers are elementwise. F2: they are in one region. F3: their shape is the op's. F4: the region stays within
+    32 ops and 16 inputs.
+    Leaves alone: single elementwise ops, reductions and all other ops.
+  }];
+}
+
+def LowerToPlanPass : Transom_Pass<"lower-to-plan", "::mlir::ModuleOp"> {
+  let summary = "lower entry functions to device programs";
+  let description = [{
+    Requires: functions of transom ops alone, whose arguments and results carry `transom.name`, whose dynamic sizes follow
+    from `transom.dims` of the arguments, and a bound for each name. No cache value is used after its update.
+    Guarantees: only plan ops are left; every program can run. Equal ops share a kernel. Ops that move nothing are views.
+    Leaves alone: the order of the ops; the module's attributes.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect", "::transom::plan::PlanDialect"];
+}
+
+def PlanMemoryPass : Transom_Pass<"plan-memory", "::mlir::ModuleOp"> {
+  let summary = "place arena buffers so that those never in use together share bytes";
+  let description = [{
+    Requires: plan programs. Guarantees: two buffers overlap only if no step has both in use, or a step writes the one
+    over the other at each element it reads; each program says what memory it takes.
+    Leaves alone: everything but offsets and byte counts.
+  }];
+}
+
 #endif

@@ -1,0 +1,459 @@
+// lower-to-plan: graphs to device programs. Chooses no offsets beyond the trivial ones; plan-memory does that.
+//
+// 1. Single elementwise ops become fused ops; a result that is an input, a weight or another result is copied.
+// 2. Inputs, states and results get their buffers, then, op by op: weights become weight buffers, ops that move nothing
+//    become views, matrix products with many rows and a weight go to the matrix library, the rest are launches.
+// 3. Each buffer of the arena gets bytes of its own.
+#include "passes/FusedRegion.h"
+#include "passes/Passes.h"
+#include "passes/PlanKernels.h"
+
+#include "mlir/IR/IRMapping.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+namespace transom {
+#define GEN_PASS_DEF_LOWERTOPLANPASS
+#include "passes/Passes.h.inc"
+} // namespace transom
+
+using namespace mlir;
+using llvm::SmallVector;
+using llvm::StringRef;
+
+namespace transom {
+namespace {
+
+/// From this many rows on, the matrix library is faster than a matrix-vector kernel.
+constexpr int64_t maxGemvRows = 16;
+
+//===-- Weights -----------------------------------------------------------------------------------------------------===//
+
+/// Declares the module's weights, each once.
+class WeightTable {
+public:
+  explicit WeightTable(ModuleOp module) : module(module) {
+    module.walk([&](Operation *op) {
+      if (auto weight = dyn_cast<WeightOp>(op))
+        taken.insert(weight.getName());
+      else if (auto recipe = dyn_cast<RecipeOp>(op))
+        taken.insert(recipe.getName());
+    });
+  }
+
+  /// The name of what `op`, a weight, recipe or constant, stands for.
+  FailureOr<StringRef> declare(Operation *op) {
+    if (auto weight = dyn_cast<WeightOp>(op))
+      return add(create(op, weight.getNameAttr(), {}));
+    if (auto constant = dyn_cast<ConstantOp>(op))
+      return declareConstant(constant);
+    auto recipe = cast<RecipeOp>(op);
+    plan::WeightOp weight = create(op, recipe.getNameAttr(), {});
+    IRMapping mapping;
+    recipe.getBody().cloneInto(&weight.getRecipe(), mapping);
+    Operation *yield = weight.getRecipe().front().getTerminator();
+    OpBuilder(yield).create<plan::YieldOp>(yield->getLoc(), yield->getOperands());
+    yield->erase();
+    return add(weight);
+  }
+
+  llvm::ArrayRef<plan::WeightOp> weights() const { return ordered; }
+
+private:
+  plan::WeightOp create(Operation *op, StringAttr name, ElementsAttr value) {
+    return OpBuilder::atBlockEnd(module.getBody())
+        .create<plan::WeightOp>(op->getLoc(), name, TypeAttr::get(op->getResult(0).getType()), value);
+  }
+
+  StringRef declareConstant(ConstantOp op) {
+    plan::WeightOp &known = constants[op.getValueAttr()];
+    if (!known) {
+      std::string name;
+      for (size_t number = constants.size() - 1; name.empty() || !taken.insert(name).second; ++number)
+        name = "constant." + std::to_string(number);
+      known = create(op, StringAttr::get(op.getContext(), name), op.getValueAttr());
+      ordered.push_back(known);
+    }
+    return known.getName();
+  }
+
+  /// Keeps `weight`, or erases it where it is declared already.
+  FailureOr<StringRef> add(plan::WeightOp weight) {
+    auto [entry, isNew] = byName.try_emplace(weight.getName(), weight);
+    if (isNew) {
+      ordered.push_back(weight);
+      return weight.getName();
+    }
+    if (text(weight) != text(entry->second))
+      return weight.emitError("two different tensors are named \"") << weight.getName() << '"';
+    weight->erase();
+    return entry->second.getName();
+  }
+
+  static std::string text(Operation *op) {
+    std::string result;
+    llvm::raw_string_ostream stream(result);
+    op->print(stream, OpPrintingFlags().useLocalScope());
+    return result;
+  }
+
+  ModuleOp module;
+  llvm::StringSet<> taken;
+  llvm::StringMap<plan::WeightOp> byName;
+  llvm::DenseMap<Attribute, plan::WeightOp> constants;
+  SmallVector<plan::WeightOp> ordered;
+};
+
+//===-- Questions about ops -----------------------------------------------------------------------------------------===//
+
+bool isWeightLike(Operation *op) { return isa_and_nonnull<WeightOp, RecipeOp, ConstantOp>(op); }
+
+/// Whether a transpose leaves the order of all dimensions but those of size 1.
+bool movesOnlyUnits(TransposeOp op, const Dims &input) {
+  int64_t last = -1;
+  for (int64_t axis : op.getPermutation()) {
+    if (input[axis] == DimExpr(1))
+      continue;
+    if (axis < last)
+      return false;
+    last = axis;
+  }
+  return true;
+}
+
+/// Whether the result of `op` is the memory of its first operand.
+bool isView(Operation *op, const DimAnalysis &dims) {
+  if (isa_and_nonnull<ReshapeOp>(op))
+    return true;
+  if (auto transpose = dyn_cast_or_null<TransposeOp>(op))
+    return movesOnlyUnits(transpose, dims.of(transpose.getInput()));
+  return isa_and_nonnull<SliceOp, PadOp, BroadcastOp, ConcatOp>(op) && llvm::equal(dims.of(op->getOperand(0)), dims.of(op->getResult(0)));
+}
+
+/// The value whose memory `value` is.
+Value memoryOf(Value value, const DimAnalysis &dims) {
+  while (isView(value.getDefiningOp(), dims))
+    value = value.getDefiningOp()->getOperand(0);
+  return value;
+}
+
+/// The name in the op's location, or else the op's own.
+std::string sourceOf(Operation *op, StringRef stem) {
+  std::string source;
+  op->getLoc()->walk([&](Location part) {
+    if (auto name = dyn_cast<NameLoc>(part))
+      source = name.getName().str();
+    return source.empty() ? WalkResult::advance() : WalkResult::interrupt();
+  });
+  return !source.empty() ? source : (stem.empty() ? op->getName().stripDialect() : stem).str();
+}
+
+//===-- Functions ---------------------------------------------------------------------------------------------------===//
+
+class FunctionLowering {
+public:
+  FunctionLowering(func::FuncOp function, KernelTable &kernels, WeightTable &weights)
+      : module(function->getParentOfType<ModuleOp>()), function(function), block(function.getBody().front()),
+        kernels(kernels), weights(weights), builder(function.getContext()) {}
+
+  FailureOr<plan::ProgramOp> run() {
+    if (failed(checkOps()))
+      return failure();
+    wrapScalarOps();
+    if (failed(copyResults()))
+      return failure();
+    dims.emplace(function);
+    builder.setInsertionPointToEnd(module.getBody());
+    program = builder.create<plan::ProgramOp>(function.getLoc(), function.getSymName());
+    builder.setInsertionPointToStart(&program.getBody().emplaceBlock());
+    if (failed(makeInterface()))
+      return failure();
+    for (Operation &op : block.without_terminator())
+      if (failed(lower(&op)))
+        return failure();
+    program.setArenaBytes(arenaBytes);
+    plan::setPredictedBytes(program);
+    return program;
+  }
+
+private:
+  LogicalResult checkOps() {
+    if (!function.getBody().hasOneBlock())
+      return function.emitError("@") << function.getSymName() << " has more than one block";
+    for (Operation &op : block)
+      if (!isa<TransomDialect>(op.getDialect()) && !isa<func::ReturnOp>(op))
+        return op.emitError("'") << op.getName() << "' cannot be lowered: only transom ops can";
+    return success();
+  }
+
+  void wrapScalarOps() {
+    for (Operation &op : llvm::make_early_inc_range(block)) {
+      auto scalar = dyn_cast<ScalarOp>(op);
+      if (!scalar)
+        continue;
+      builder.setInsertionPoint(&op);
+      FusedOp fused = wrapScalarOp(builder, scalar);
+      stems[fused] = op.getName().stripDialect();
+      op.replaceAllUsesWith(ValueRange(fused.getResult()));
+      op.erase();
+    }
+    for (Operation &op : llvm::make_early_inc_range(llvm::reverse(block)))
+      if (isOpTriviallyDead(&op))
+        op.erase();
+  }
+
+  /// Gives each result memory of its own.
+  LogicalResult copyResults() {
+    DimAnalysis before(function);
+    llvm::DenseSet<Value> owned;
+    Operation *end = block.getTerminator();
+    for (OpOperand &operand : end->getOpOperands()) {
+      if (isa<CacheType>(operand.get().getType())) {
+        if (failed(checkCacheResult(operand)))
+          return failure();
+        continue;
+      }
+      Value memory = memoryOf(operand.get(), before);
+      if (memory.getDefiningOp() && !isWeightLike(memory.getDefiningOp()) && owned.insert(memory).second)
+        continue;
+      if (!isScalar(elementOf(operand.get().getType())))
+        return end->emitError("result ") << operand.getOperandNumber() << " has quantised elements, which cannot be returned";
+      builder.setInsertionPoint(end);
+      Location loc = operand.get().getLoc();
+      auto copy = builder.create<FusedOp>(loc, operand.get().getType(), operand.get(), ReduceKindAttr());
+      stems[copy] = "copy";
+      Block &body = copy.getBody().emplaceBlock();
+      Value element = body.addArgument(elementOf(operand.get().getType()), loc);
+      OpBuilder::atBlockEnd(&body).create<YieldOp>(loc, element);
+      operand.set(copy);
+      owned.insert(copy);
+    }
+    return success();
+  }
+
+  /// A cache result is the last update of a cache argument.
+  LogicalResult checkCacheResult(OpOperand &operand) {
+    Value cache = operand.get();
+    while (auto append = cache.getDefiningOp<CacheAppendOp>())
+      cache = append.getCache();
+    if (isa<BlockArgument>(cache))
+      return success();
+    return operand.getOwner()->emitError("result ") << operand.getOperandNumber() << " is no update of a cache argument";
+  }
+
+  LogicalResult makeInterface() {
+    for (BlockArgument argument : block.getArguments()) {
+      unsigned index = argument.getArgNumber();
+      auto name = function.getArgAttrOfType<StringAttr>(index, "transom.name");
+      if (!name)
+        return function.emitError("argument ") << index << " of @" << function.getSymName() << " has no transom.name";
+      if (!isa<RankedTensorType, CacheType>(argument.getType()))
+        return function.emitError("argument ") << index << " of @" << function.getSymName() << " is no tensor";
+      auto kind = isa<CacheType>(argument.getType()) ? plan::BufferKind::state : plan::BufferKind::input;
+      if (failed(addBuffer(argument, kind, name)))
+        return failure();
+    }
+    for (OpOperand &operand : block.getTerminator()->getOpOperands()) {
+      unsigned index = operand.getOperandNumber();
+      if (isa<CacheType>(operand.get().getType()))
+        continue;
+      auto name = function.getResultAttrOfType<StringAttr>(index, "transom.name");
+      if (!name)
+        return function.emitError("result ") << index << " of @" << function.getSymName() << " has no transom.name";
+      Value memory = memoryOf(operand.get(), *dims);
+      if (failed(addBuffer(operand.get(), plan::BufferKind::output, name)))
+        return failure();
+      outputs[memory] = buffers.lookup(operand.get());
+      buffers.erase(operand.get());
+    }
+    return success();
+  }
+
+  Location locationOf(Value value) { return value.getDefiningOp() ? value.getLoc() : function.getLoc(); }
+
+  LogicalResult checkSizes(Value value) {
+    for (const DimExpr &dim : dims->of(value))
+      if (dim.isUnknown())
+        return describe(value) << "has the sizes " << str(dims->of(value)) << ": name them by transom.dims of the arguments";
+    return success();
+  }
+
+  InFlightDiagnostic describe(Value value) {
+    InFlightDiagnostic diagnostic = emitError(locationOf(value));
+    if (Operation *op = value.getDefiningOp())
+      diagnostic << "'" << op->getName() << "' ";
+    else
+      diagnostic << "argument " << cast<BlockArgument>(value).getArgNumber() << " of @" << function.getSymName() << " ";
+    return diagnostic;
+  }
+
+  /// A buffer that stands for `value`.
+  LogicalResult addBuffer(Value value, plan::BufferKind kind, StringAttr name) {
+    if (failed(checkSizes(value)))
+      return failure();
+    std::optional<int64_t> bytes = plan::bytesAtBounds(module, value.getType(), dims->of(value));
+    if (!bytes)
+      return describe(value) << "has the sizes " << str(dims->of(value)) << ", which have no bounds in transom.bounds";
+    IntegerAttr offset;
+    if (kind == plan::BufferKind::arena) {
+      offset = builder.getI64IntegerAttr(arenaBytes);
+      if (__builtin_add_overflow(arenaBytes, plan::aligned(*bytes), &arenaBytes))
+        return describe(value) << "needs more memory than there is";
+    }
+    buffers[value] = builder.create<plan::BufferOp>(locationOf(value), builder.getType<plan::BufferType>(), kind, name,
+                                                    dimsAttribute(builder.getContext(), dims->of(value)), *bytes, offset,
+                                                    value.getType());
+    return success();
+  }
+
+  /// `value` as another shape of `base`.
+  LogicalResult addView(Value value, Value base) {
+    if (failed(checkSizes(value)))
+      return failure();
+    Dims from = plan::sizesOf(base);
+    if (!(product(from) == product(dims->of(value))))
+      return describe(value) << "cannot be shown to hold as many elements as its input: " << str(dims->of(value)) << " and " << str(from);
+    buffers[value] = builder.create<plan::ViewOp>(locationOf(value), base.getType(), base,
+                                                  dimsAttribute(builder.getContext(), dims->of(value)), value.getType());
+    return success();
+  }
+
+  /// The buffer that a step writes `value` to.
+  LogicalResult addResult(Value value) {
+    Value output = outputs.lookup(value);
+    if (!output)
+      return addBuffer(value, plan::BufferKind::arena, {});
+    if (plan::tensorOf(output) == value.getType() && llvm::equal(plan::sizesOf(output), dims->of(value))) {
+      buffers[value] = output;
+      return success();
+    }
+    return addView(value, output);
+  }
+
+  LogicalResult lower(Operation *op) {
+    if (isWeightLike(op))
+      return lowerWeight(op);
+    if (isView(op, *dims))
+      return addView(op->getResult(0), buffers.lookup(op->getOperand(0)));
+    if (auto append = dyn_cast<CacheAppendOp>(op)) {
+      if (failed(checkInPlace(append)))
+        return failure();
+      buffers[append.getResult()] = buffers.lookup(append.getCache());
+      return addLaunch(op);
+    }
+    for (Value result : op->getResults())
+      if (failed(addResult(result)))
+        return failure();
+    auto matmul = dyn_cast<MatmulOp>(op);
+    return matmul && suitsLibrary(matmul) ? addGemm(matmul) : addLaunch(op);
+  }
+
+  LogicalResult lowerWeight(Operation *op) {
+    FailureOr<StringRef> name = weights.declare(op);
+    if (failed(name))
+      return failure();
+    Value value = op->getResult(0);
+    if (Value known = weightBuffers.lookup(*name)) {
+      buffers[value] = known;
+      return success();
+    }
+    if (failed(addBuffer(value, plan::BufferKind::weight, builder.getStringAttr(*name))))
+      return failure();
+    weightBuffers[*name] = buffers.lookup(value);
+    return success();
+  }
+
+  /// The update happens in place, so nothing after it may see what was there before.
+  LogicalResult checkInPlace(CacheAppendOp append) {
+    for (Operation *user : append.getCache().getUsers())
+      if (user != append && !user->isBeforeInBlock(append))
+        return user->emitOpError("uses a cache after its update").attachNote(append.getLoc()) << "the update is here";
+    return success();
+  }
+
+  bool suitsLibrary(MatmulOp op) {
+    auto rhs = dyn_cast<RankedTensorType>(op.getRhs().getType());
+    Type element = rhs.getElementType();
+    if (!plan::isGemv(op) || !isa<BlockType, Float32Type, Float16Type, BFloat16Type>(element))
+      return false;
+    if (plan::storageOf(buffers.lookup(op.getRhs())).getKind() != plan::BufferKind::weight)
+      return false;
+    return maximumOf(module, rowsOf(op)).value_or(0) > maxGemvRows;
+  }
+
+  DimExpr rowsOf(MatmulOp op) { return product(llvm::ArrayRef(dims->of(op.getLhs())).drop_back()); }
+
+  LogicalResult addGemm(MatmulOp op) {
+    auto rhs = cast<RankedTensorType>(op.getRhs().getType());
+    FlatSymbolRefAttr unpack;
+    if (!rhs.getElementType().isF32())
+      unpack = FlatSymbolRefAttr::get(kernels.unpacking(rhs, op.getLoc()).getSymNameAttr());
+    auto text = [&](const DimExpr &size) { return builder.getStringAttr(size.str()); };
+    builder.create<plan::GemmOp>(op.getLoc(), buffers.lookup(op.getLhs()), buffers.lookup(op.getRhs()), buffers.lookup(op),
+                                 text(rowsOf(op)), text(DimExpr(rhs.getDimSize(0))), text(DimExpr(rhs.getDimSize(1))), unpack,
+                                 builder.getStringAttr(sourceOf(op, "")));
+    return success();
+  }
+
+  LogicalResult addLaunch(Operation *op) {
+    plan::KernelOp kernel = kernels.of(op, kernelName(op, stems.lookup(op)));
+    KernelWork work = workOf(op, *dims);
+    if (work.items.isUnknown())
+      return op->emitOpError("has work of an unknown size");
+    auto stands = [&](ValueRange values) { return llvm::map_to_vector(values, [&](Value value) { return buffers.lookup(value); }); };
+    builder.create<plan::LaunchOp>(op->getLoc(), kernel.getSymName(), stands(op->getOperands()), stands(op->getResults()),
+                                   work.items.str(), work.grain, /*scratch=*/0, builder.getStringAttr(sourceOf(op, stems.lookup(op))));
+    return success();
+  }
+
+  ModuleOp module;
+  func::FuncOp function;
+  Block &block;
+  KernelTable &kernels;
+  WeightTable &weights;
+  OpBuilder builder;
+  llvm::DenseMap<Operation *, StringRef> stems; ///< names for fused ops of one op
+  std::optional<DimAnalysis> dims;
+  plan::ProgramOp program;
+  llvm::DenseMap<Value, Value> buffers, outputs;
+  llvm::StringMap<Value> weightBuffers;
+  int64_t arenaBytes = 0;
+};
+
+struct LowerToPlanPass : impl::LowerToPlanPassBase<LowerToPlanPass> {
+  using LowerToPlanPassBase::LowerToPlanPassBase;
+
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    KernelTable kernels(module);
+    WeightTable weights(module);
+    SmallVector<plan::ProgramOp> programs;
+    SmallVector<Operation *> old;
+    for (Operation &op : *module.getBody())
+      old.push_back(&op);
+    for (Operation *op : old) {
+      auto function = dyn_cast<func::FuncOp>(op);
+      if (!function || function.isExternal()) {
+        op->emitError("'") << op->getName() << "' cannot be lowered: only functions with a body can";
+        return signalPassFailure();
+      }
+      FailureOr<plan::ProgramOp> program = FunctionLowering(function, kernels, weights).run();
+      if (failed(program))
+        return signalPassFailure();
+      programs.push_back(*program);
+    }
+    for (Operation *op : old)
+      op->erase();
+    // Readers meet weights first, then kernels, then programs.
+    Block *body = module.getBody();
+    for (plan::WeightOp weight : weights.weights())
+      weight->moveBefore(body, body->end());
+    for (plan::KernelOp kernel : kernels.kernels())
+      kernel->moveBefore(body, body->end());
+    for (plan::ProgramOp program : programs)
+      program->moveBefore(body, body->end());
+  }
+};
+
+} // namespace
+} // namespace transom

@@ -1,0 +1,629 @@
+// Each constraint of the plan dialect, violated once.
+// RUN: transom-opt %s -split-input-file -verify-diagnostics
+// plan.weight C1
+// expected-error @+1 {{C1: expected a name and a tensor of static shape}}
+plan.weight "w" : tensor<?xf32>
+
+// -----
+// plan.weight C2
+// expected-error @+1 {{C2: expected a value of type}}
+plan.weight "w" = dense<0.0> : tensor<2xf32> : tensor<3xf32>
+
+// -----
+// plan.weight C3
+// expected-error @+1 {{C3: expected a recipe that yields}}
+plan.weight "w" : tensor<2xf32> recipe {
+  %0 = transom.weight "v" : tensor<3xf32>
+  plan.yield %0 : tensor<3xf32>
+}
+
+// -----
+// plan.weight C4
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.weight "w" : tensor<8xf32>
+  // expected-error @+1 {{C4: there is another weight "w"}}
+  plan.weight "w" : tensor<8xf32>
+  plan.program @p {
+    %x = plan.buffer input "x" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+  }
+}
+
+// -----
+// plan.kernel C1
+// expected-error @+1 {{C1: expected one transom op and a yield}}
+plan.kernel @k(%x: tensor<2xf32>) -> tensor<2xf32> {
+  %0 = transom.neg %x : (tensor<2xf32>) -> tensor<2xf32>
+  %1 = transom.neg %0 : (tensor<2xf32>) -> tensor<2xf32>
+  plan.yield %1 : tensor<2xf32>
+}
+
+// -----
+// plan.kernel C2
+// expected-error @+1 {{C2: expected 'transom.sub' to take the arguments in order}}
+plan.kernel @k(%x: tensor<2xf32>, %y: tensor<2xf32>) -> tensor<2xf32> {
+  %0 = transom.sub %y, %x : (tensor<2xf32>, tensor<2xf32>) -> tensor<2xf32>
+  plan.yield %0 : tensor<2xf32>
+}
+
+// -----
+// plan.kernel C3
+// expected-error @+1 {{C3: body and signature differ in types}}
+plan.kernel @k(%x: tensor<2xf32>) -> tensor<?xf32> {
+  %0 = transom.neg %x : (tensor<2xf32>) -> tensor<2xf32>
+  plan.yield %0 : tensor<2xf32>
+}
+
+// -----
+// plan.kernel C5
+// expected-error @+1 {{C5: expected one dequantize or cast of a static matrix to f32}}
+plan.kernel @k(%x: tensor<2xf16>) -> tensor<2xf32> unpack {
+  %0 = transom.cast %x to f32 : (tensor<2xf16>) -> tensor<2xf32>
+  plan.yield %0 : tensor<2xf32>
+}
+
+// -----
+// plan.buffer C1
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.program @p {
+    // expected-error @+1 {{C1: expected a name}}
+    %x = plan.buffer input shape ["n"] bytes 16 : tensor<?xf32>
+  }
+}
+
+// -----
+// plan.buffer C2: rank
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.program @p {
+    // expected-error @+1 {{C2: expected 2 sizes, found 1}}
+    %x = plan.buffer input "x" shape ["n"] bytes 16 : tensor<?x?xf32>
+  }
+}
+
+// -----
+// plan.buffer C2: size
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.program @p {
+    // expected-error @+1 {{C2: expected the size 8, found "n"}}
+    %x = plan.buffer input "x" shape ["n"] bytes 16 : tensor<8xf32>
+  }
+}
+
+// -----
+// plan.buffer C2: text
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.program @p {
+    // expected-error @+1 {{C2: malformed size "n*"}}
+    %x = plan.buffer input "x" shape ["n*"] bytes 16 : tensor<?xf32>
+  }
+}
+
+// -----
+// plan.buffer C3: missing
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.program @p {
+    // expected-error @+1 {{C3: expected an offset}}
+    %x = plan.buffer arena shape ["8"] bytes 32 : tensor<8xf32>
+  }
+}
+
+// -----
+// plan.buffer C3: alignment
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.program @p arena 64 {
+    // expected-error @+1 {{C3: expected an offset that is a multiple of 64, found 32}}
+    %x = plan.buffer arena shape ["8"] bytes 32 offset 32 : tensor<8xf32>
+  }
+}
+
+// -----
+// plan.buffer C3: not in the arena
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.program @p {
+    // expected-error @+1 {{C3: an offset is for arena buffers}}
+    %x = plan.buffer input "x" shape ["8"] bytes 32 offset 0 : tensor<8xf32>
+  }
+}
+
+// -----
+// plan.buffer C4: bytes
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.program @p {
+    // expected-error @+1 {{C4: expected 128 bytes, found 64}}
+    %x = plan.buffer input "x" shape ["n", "8"] bytes 64 : tensor<?x8xf32>
+  }
+}
+
+// -----
+// plan.buffer C4: no bounds
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.program @p {
+    // expected-error @+1 {{has no size at the module's bounds}}
+    %x = plan.buffer input "x" shape ["k"] bytes 64 : tensor<?xf32>
+  }
+}
+
+// -----
+// plan.view C1
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.program @p {
+    %x = plan.buffer input "x" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    // expected-error @+1 {{C1: expected 1 sizes, found 2}}
+    %v = plan.view %x shape ["n", "8"] : tensor<?xf32>
+  }
+}
+
+// -----
+// plan.view C2
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.program @p {
+    %x = plan.buffer input "x" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    // expected-error @+1 {{C2: expected elements of 'f32', found 'i32'}}
+    %v = plan.view %x shape ["n", "8"] : tensor<?x8xi32>
+  }
+}
+
+// -----
+// plan.view C3
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.program @p {
+    %x = plan.buffer input "x" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    // expected-error @+1 {{C3: [n, 8] and [n, 4] are not known to have equally many elements}}
+    %v = plan.view %x shape ["n", "4"] : tensor<?x4xf32>
+  }
+}
+
+// -----
+// plan.view C4: a difference of sizes is largest where its factors are not
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.program @p {
+    %x = plan.buffer input "x" shape ["n", "n - m"] bytes 48 : tensor<?x?xf32>
+    // expected-error @+1 {{C4: 60 bytes at the bounds, but the base has 48}}
+    %v = plan.view %x shape ["n*n - n*m"] : tensor<?xf32>
+  }
+}
+
+// -----
+// plan.launch C1: no kernel
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.weight "w" : tensor<8xf32>
+  plan.program @p {
+    %x = plan.buffer input "x" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    %w = plan.buffer weight "w" shape ["8"] bytes 32 : tensor<8xf32>
+    %y = plan.buffer output "y" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    // expected-error @+1 {{C1: there is no kernel @norm}}
+    plan.launch @norm ins(%x, %w) outs(%y) work "n"
+  }
+}
+
+// -----
+// plan.launch C1: unpack
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.kernel @unpack(%w: tensor<4x8xf16>) -> tensor<4x8xf32> unpack {
+    %0 = transom.cast %w to f32 : (tensor<4x8xf16>) -> tensor<4x8xf32>
+    plan.yield %0 : tensor<4x8xf32>
+  }
+  plan.weight "h" : tensor<4x8xf16>
+  plan.program @p {
+    %x = plan.buffer input "x" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    %h = plan.buffer weight "h" shape ["4", "8"] bytes 64 : tensor<4x8xf16>
+    %y = plan.buffer output "y" shape ["4", "8"] bytes 128 : tensor<4x8xf32>
+    // expected-error @+1 {{C1: @unpack unpacks rows for matrix products}}
+    plan.launch @unpack ins(%h) outs(%y) work "4"
+  }
+}
+
+// -----
+// plan.launch C2
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.kernel @norm(%x: tensor<?x8xf32>, %w: tensor<8xf32>) -> tensor<?x8xf32> {
+    %0 = transom.rms_norm %x, %w epsilon 1.0e-05 : (tensor<?x8xf32>, tensor<8xf32>) -> tensor<?x8xf32>
+    plan.yield %0 : tensor<?x8xf32>
+  }
+  plan.program @p {
+    %x = plan.buffer input "x" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    %y = plan.buffer output "y" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    // expected-error @+1 {{C2: @norm takes 2 and gives 1 buffers, found 1 and 1}}
+    plan.launch @norm ins(%x) outs(%y) work "n"
+  }
+}
+
+// -----
+// plan.launch C3: size
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.kernel @norm(%x: tensor<?x8xf32>, %w: tensor<8xf32>) -> tensor<?x8xf32> {
+    %0 = transom.rms_norm %x, %w epsilon 1.0e-05 : (tensor<?x8xf32>, tensor<8xf32>) -> tensor<?x8xf32>
+    plan.yield %0 : tensor<?x8xf32>
+  }
+  plan.program @p {
+    %x = plan.buffer input "x" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    %y = plan.buffer output "y" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    %w = plan.buffer input "w" shape ["4"] bytes 16 : tensor<4xf32>
+    // expected-error @+1 {{C3: buffer 1: the kernel expects 'tensor<8xf32>'}}
+    plan.launch @norm ins(%x, %w) outs(%y) work "n"
+  }
+}
+
+// -----
+// plan.launch C3: dynamic where static is expected
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.kernel @norm(%x: tensor<?x8xf32>, %w: tensor<8xf32>) -> tensor<?x8xf32> {
+    %0 = transom.rms_norm %x, %w epsilon 1.0e-05 : (tensor<?x8xf32>, tensor<8xf32>) -> tensor<?x8xf32>
+    plan.yield %0 : tensor<?x8xf32>
+  }
+  plan.program @p {
+    %x = plan.buffer input "x" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    %y = plan.buffer output "y" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    %w = plan.buffer input "w" shape ["m"] bytes 16 : tensor<?xf32>
+    // expected-error @+1 {{C3: buffer 1: the kernel expects 'tensor<8xf32>'}}
+    plan.launch @norm ins(%x, %w) outs(%y) work "n"
+  }
+}
+
+// -----
+// plan.launch C3: rank
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.kernel @norm(%x: tensor<?x8xf32>, %w: tensor<8xf32>) -> tensor<?x8xf32> {
+    %0 = transom.rms_norm %x, %w epsilon 1.0e-05 : (tensor<?x8xf32>, tensor<8xf32>) -> tensor<?x8xf32>
+    plan.yield %0 : tensor<?x8xf32>
+  }
+  plan.program @p {
+    %x = plan.buffer input "x" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    %y = plan.buffer output "y" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    %w = plan.buffer input "w" shape ["1", "8"] bytes 32 : tensor<1x8xf32>
+    // expected-error @+1 {{C3: buffer 1: the kernel expects 'tensor<8xf32>'}}
+    plan.launch @norm ins(%x, %w) outs(%y) work "n"
+  }
+}
+
+// -----
+// plan.launch C3: element type
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.kernel @norm(%x: tensor<?x8xf32>, %w: tensor<8xf32>) -> tensor<?x8xf32> {
+    %0 = transom.rms_norm %x, %w epsilon 1.0e-05 : (tensor<?x8xf32>, tensor<8xf32>) -> tensor<?x8xf32>
+    plan.yield %0 : tensor<?x8xf32>
+  }
+  plan.program @p {
+    %x = plan.buffer input "x" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    %y = plan.buffer output "y" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    %w = plan.buffer input "w" shape ["8"] bytes 32 : tensor<8xi32>
+    // expected-error @+1 {{C3: buffer 1: the kernel expects 'tensor<8xf32>'}}
+    plan.launch @norm ins(%x, %w) outs(%y) work "n"
+  }
+}
+
+// -----
+// plan.launch C4
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.weight "w" : tensor<8xf32>
+  plan.kernel @norm(%x: tensor<?x8xf32>, %w: tensor<8xf32>) -> tensor<?x8xf32> {
+    %0 = transom.rms_norm %x, %w epsilon 1.0e-05 : (tensor<?x8xf32>, tensor<8xf32>) -> tensor<?x8xf32>
+    plan.yield %0 : tensor<?x8xf32>
+  }
+  plan.program @p {
+    %x = plan.buffer input "x" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    %w = plan.buffer weight "w" shape ["8"] bytes 32 : tensor<8xf32>
+    %y = plan.buffer input "y" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    // expected-error @+1 {{C4: weights and inputs are not written}}
+    plan.launch @norm ins(%x, %w) outs(%y) work "n"
+  }
+}
+
+// -----
+// plan.launch C5
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.weight "w" : tensor<8xf32>
+  plan.kernel @norm(%x: tensor<?x8xf32>, %w: tensor<8xf32>) -> tensor<?x8xf32> {
+    %0 = transom.rms_norm %x, %w epsilon 1.0e-05 : (tensor<?x8xf32>, tensor<8xf32>) -> tensor<?x8xf32>
+    plan.yield %0 : tensor<?x8xf32>
+  }
+  plan.program @p {
+    %x = plan.buffer input "x" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    %w = plan.buffer weight "w" shape ["8"] bytes 32 : tensor<8xf32>
+    %y = plan.buffer output "y" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    // expected-error @+1 {{C5: expected work that is a size}}
+    plan.launch @norm ins(%x, %w) outs(%y) work "n" grain 0
+  }
+}
+
+// -----
+// plan.launch C6: a norm reads a row more than once
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.weight "w" : tensor<8xf32>
+  plan.kernel @norm(%x: tensor<?x8xf32>, %w: tensor<8xf32>) -> tensor<?x8xf32> {
+    %0 = transom.rms_norm %x, %w epsilon 1.0e-05 : (tensor<?x8xf32>, tensor<8xf32>) -> tensor<?x8xf32>
+    plan.yield %0 : tensor<?x8xf32>
+  }
+  plan.kernel @neg(%x: tensor<?x8xf32>) -> tensor<?x8xf32> {
+    %0 = transom.fused (%x) {
+    ^bb0(%a: f32):
+      %1 = arith.negf %a : f32
+      transom.yield %1 : f32
+    } : (tensor<?x8xf32>) -> tensor<?x8xf32>
+    plan.yield %0 : tensor<?x8xf32>
+  }
+  plan.program @p arena 128 {
+    %x = plan.buffer input "x" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    %w = plan.buffer weight "w" shape ["8"] bytes 32 : tensor<8xf32>
+    %a = plan.buffer arena shape ["n", "8"] bytes 128 offset 0 : tensor<?x8xf32>
+    plan.launch @neg ins(%x) outs(%a) work "n"
+    // expected-error @+1 {{C6: @norm cannot write over its input}}
+    plan.launch @norm ins(%a, %w) outs(%a) work "n"
+  }
+}
+
+// -----
+// plan.gemm C1
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.program @p {
+    %x = plan.buffer input "x" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    %f = plan.buffer input "f" shape ["4", "8"] bytes 128 : tensor<4x8xf32>
+    %o = plan.buffer output "o" shape ["n", "4"] bytes 64 : tensor<?x4xf32>
+    // expected-error @+1 {{C1: m, n and k are sizes}}
+    plan.gemm ins(%x, %f) outs(%o) m "n+" n "4" k "8"
+  }
+}
+
+// -----
+// plan.gemm C2
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.program @p {
+    %x = plan.buffer input "x" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    %f = plan.buffer input "f" shape ["4", "8"] bytes 128 : tensor<4x8xf32>
+    %o = plan.buffer output "o" shape ["n", "4"] bytes 64 : tensor<?x4xf32>
+    // expected-error @+1 {{C2: [n, 8] times the transpose of [4, 8] does not give [n, 4]}}
+    plan.gemm ins(%x, %f) outs(%o) m "n" n "8" k "8"
+  }
+}
+
+// -----
+// plan.gemm C3
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.program @p {
+    %x = plan.buffer input "x" shape ["n", "8"] bytes 64 : tensor<?x8xf16>
+    %f = plan.buffer input "f" shape ["4", "8"] bytes 128 : tensor<4x8xf32>
+    %o = plan.buffer output "o" shape ["n", "4"] bytes 64 : tensor<?x4xf32>
+    // expected-error @+1 {{C3: expected f32 for lhs and out}}
+    plan.gemm ins(%x, %f) outs(%o) m "n" n "4" k "8"
+  }
+}
+
+// -----
+// plan.gemm C4: missing
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.weight "h" : tensor<4x8xf16>
+  plan.program @p {
+    %x = plan.buffer input "x" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    %h = plan.buffer weight "h" shape ["4", "8"] bytes 64 : tensor<4x8xf16>
+    %o = plan.buffer output "o" shape ["n", "4"] bytes 64 : tensor<?x4xf32>
+    // expected-error @+1 {{C4: expected an unpack kernel for rhs of 'f16'}}
+    plan.gemm ins(%x, %h) outs(%o) m "n" n "4" k "8"
+  }
+}
+
+// -----
+// plan.gemm C4: of another type
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.weight "h" : tensor<4x8xf16>
+  plan.kernel @unpack(%w: tensor<4x8xbf16>) -> tensor<4x8xf32> unpack {
+    %0 = transom.cast %w to f32 : (tensor<4x8xbf16>) -> tensor<4x8xf32>
+    plan.yield %0 : tensor<4x8xf32>
+  }
+  plan.program @p {
+    %x = plan.buffer input "x" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    %h = plan.buffer weight "h" shape ["4", "8"] bytes 64 : tensor<4x8xf16>
+    %o = plan.buffer output "o" shape ["n", "4"] bytes 64 : tensor<?x4xf32>
+    // expected-error @+1 {{C4: @unpack does not unpack 'tensor<4x8xf16>'}}
+    plan.gemm ins(%x, %h) outs(%o) m "n" n "4" k "8" unpack @unpack
+  }
+}
+
+// -----
+// plan.gemm C5
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.program @p {
+    %x = plan.buffer input "x" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    %f = plan.buffer input "f" shape ["4", "8"] bytes 128 : tensor<4x8xf32>
+    %o = plan.buffer input "o" shape ["n", "4"] bytes 64 : tensor<?x4xf32>
+    // expected-error @+1 {{C5: out needs memory of its own}}
+    plan.gemm ins(%x, %f) outs(%o) m "n" n "4" k "8"
+  }
+}
+
+// -----
+// plan.program C1
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  // expected-error @+1 {{C1: 'transom.weight' cannot stand in a program}}
+  plan.program @p {
+    %0 = transom.weight "w" : tensor<8xf32>
+  }
+}
+
+// -----
+// plan.program C2
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  // expected-error @+1 {{C2: two input buffers are named "x"}}
+  plan.program @p {
+    %x = plan.buffer input "x" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    %y = plan.buffer input "x" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+  }
+}
+
+// -----
+// plan.program C3
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.program @p arena 64 {
+    // expected-error @+1 {{ends after the arena of 64 bytes (C3}}
+    %a = plan.buffer arena shape ["n", "8"] bytes 128 offset 0 : tensor<?x8xf32>
+  }
+}
+
+// -----
+// plan.program C4: both in use
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.kernel @neg(%x: tensor<?x8xf32>) -> tensor<?x8xf32> {
+    %0 = transom.fused (%x) {
+    ^bb0(%a: f32):
+      %1 = arith.negf %a : f32
+      transom.yield %1 : f32
+    } : (tensor<?x8xf32>) -> tensor<?x8xf32>
+    plan.yield %0 : tensor<?x8xf32>
+  }
+  plan.program @p arena 192 {
+    %x = plan.buffer input "x" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    %y = plan.buffer output "y" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    // expected-note @+1 {{in use from step 0 to 1, this one from 1 to 2}}
+    %a = plan.buffer arena shape ["n", "8"] bytes 128 offset 0 : tensor<?x8xf32>
+    // expected-error @+1 {{overlaps a buffer that is in use at the same step (C4}}
+    %b = plan.buffer arena shape ["n", "8"] bytes 128 offset 64 : tensor<?x8xf32>
+    plan.launch @neg ins(%x) outs(%a) work "n"
+    plan.launch @neg ins(%a) outs(%b) work "n"
+    plan.launch @neg ins(%b) outs(%y) work "n"
+  }
+}
+
+// -----
+// plan.program C4: written over, then read again
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.kernel @neg(%x: tensor<?x8xf32>) -> tensor<?x8xf32> {
+    %0 = transom.fused (%x) {
+    ^bb0(%a: f32):
+      %1 = arith.negf %a : f32
+      transom.yield %1 : f32
+    } : (tensor<?x8xf32>) -> tensor<?x8xf32>
+    plan.yield %0 : tensor<?x8xf32>
+  }
+  plan.program @p arena 128 {
+    %x = plan.buffer input "x" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    %y = plan.buffer output "y" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    // expected-note @+1 {{in use from step 0 to 2, this one from 1 to 1}}
+    %a = plan.buffer arena shape ["n", "8"] bytes 128 offset 0 : tensor<?x8xf32>
+    // expected-error @+1 {{overlaps a buffer that is in use at the same step (C4}}
+    %b = plan.buffer arena shape ["n", "8"] bytes 128 offset 0 : tensor<?x8xf32>
+    plan.launch @neg ins(%x) outs(%a) work "n"
+    plan.launch @neg ins(%a) outs(%b) work "n"
+    plan.launch @neg ins(%a) outs(%y) work "n"
+  }
+}
+
+// -----
+// plan.program C4: the kernel may write over its argument
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.kernel @neg(%x: tensor<?x8xf32>) -> tensor<?x8xf32> {
+    %0 = transom.fused (%x) {
+    ^bb0(%a: f32):
+      %1 = arith.negf %a : f32
+      transom.yield %1 : f32
+    } : (tensor<?x8xf32>) -> tensor<?x8xf32>
+    plan.yield %0 : tensor<?x8xf32>
+  }
+  plan.program @p arena 128 {
+    %x = plan.buffer input "x" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    %y = plan.buffer output "y" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    %a = plan.buffer arena shape ["n", "8"] bytes 128 offset 0 : tensor<?x8xf32>
+    %b = plan.buffer arena shape ["n", "8"] bytes 128 offset 0 : tensor<?x8xf32>
+    plan.launch @neg ins(%x) outs(%a) work "n"
+    plan.launch @neg ins(%a) outs(%b) work "n"
+    plan.launch @neg ins(%b) outs(%y) work "n"
+  }
+}
+
+// -----
+// plan.program C4: the kernel may not
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.weight "w" : tensor<8xf32>
+  plan.kernel @norm(%x: tensor<?x8xf32>, %w: tensor<8xf32>) -> tensor<?x8xf32> {
+    %0 = transom.rms_norm %x, %w epsilon 1.0e-05 : (tensor<?x8xf32>, tensor<8xf32>) -> tensor<?x8xf32>
+    plan.yield %0 : tensor<?x8xf32>
+  }
+  plan.kernel @neg(%x: tensor<?x8xf32>) -> tensor<?x8xf32> {
+    %0 = transom.fused (%x) {
+    ^bb0(%a: f32):
+      %1 = arith.negf %a : f32
+      transom.yield %1 : f32
+    } : (tensor<?x8xf32>) -> tensor<?x8xf32>
+    plan.yield %0 : tensor<?x8xf32>
+  }
+  plan.program @p arena 128 {
+    %x = plan.buffer input "x" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    %w = plan.buffer weight "w" shape ["8"] bytes 32 : tensor<8xf32>
+    %y = plan.buffer output "y" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    // expected-note @+1 {{in use from step 0 to 1, this one from 1 to 2}}
+    %a = plan.buffer arena shape ["n", "8"] bytes 128 offset 0 : tensor<?x8xf32>
+    // expected-error @+1 {{overlaps a buffer that is in use at the same step (C4}}
+    %b = plan.buffer arena shape ["n", "8"] bytes 128 offset 0 : tensor<?x8xf32>
+    plan.launch @neg ins(%x) outs(%a) work "n"
+    plan.launch @norm ins(%a, %w) outs(%b) work "n"
+    plan.launch @neg ins(%b) outs(%y) work "n"
+  }
+}
+
+// -----
+// plan.program C5
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.kernel @neg(%x: tensor<?x8xf32>) -> tensor<?x8xf32> {
+    %0 = transom.fused (%x) {
+    ^bb0(%a: f32):
+      %1 = arith.negf %a : f32
+      transom.yield %1 : f32
+    } : (tensor<?x8xf32>) -> tensor<?x8xf32>
+    plan.yield %0 : tensor<?x8xf32>
+  }
+  plan.program @p arena 128 {
+    %x = plan.buffer input "x" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    %y = plan.buffer output "y" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    %a = plan.buffer arena shape ["n", "8"] bytes 128 offset 0 : tensor<?x8xf32>
+    // expected-error @+1 {{reads a buffer that no step has written yet (C5}}
+    plan.launch @neg ins(%a) outs(%y) work "n"
+  }
+}
+
+// -----
+// plan.program C6
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.kernel @neg(%x: tensor<?x8xf32>) -> tensor<?x8xf32> {
+    %0 = transom.fused (%x) {
+    ^bb0(%a: f32):
+      %1 = arith.negf %a : f32
+      transom.yield %1 : f32
+    } : (tensor<?x8xf32>) -> tensor<?x8xf32>
+    plan.yield %0 : tensor<?x8xf32>
+  }
+  plan.program @p {
+    %x = plan.buffer input "x" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    // expected-error @+1 {{uses the size m, which is no dimension of an input (C6}}
+    %y = plan.buffer output "y" shape ["m", "8"] bytes 128 : tensor<?x8xf32>
+  }
+}
+
+// -----
+// plan.program C7: missing
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  // expected-error @+1 {{C7: the module has no weight "w"}}
+  plan.program @p {
+    %w = plan.buffer weight "w" shape ["8"] bytes 32 : tensor<8xf32>
+  }
+}
+
+// -----
+// plan.program C7: another type
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.weight "w" : tensor<9xf32>
+  // expected-error @+1 {{C7: weight "w" is 'tensor<9xf32>', found 'tensor<8xf32>'}}
+  plan.program @p {
+    %w = plan.buffer weight "w" shape ["8"] bytes 32 : tensor<8xf32>
+  }
+}
+
+// -----
+// plan.program C8
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.program @p {
+    %x = plan.buffer input "x" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    %s = plan.buffer state "s" shape ["n", "1", "16", "8"] bytes 2048 : !transom.cache<?x1x16x8xf32>
+  }
+  plan.program @q {
+    %x = plan.buffer input "x" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    // expected-error @+1 {{differs from the state "s" of another program (C8}}
+    %s = plan.buffer state "s" shape ["n", "1", "32", "8"] bytes 4096 : !transom.cache<?x1x32x8xf32>
+  }
+}

@@ -1,0 +1,55 @@
+// Every op of the plan dialect survives printing and parsing, and reads as documented.
+// RUN: transom-opt %s | transom-opt | FileCheck %s
+module attributes {transom.bounds = {batch = [1, 2], seq = [1, 16]}} {
+  // CHECK: plan.weight "blk.0.ffn_up.weight" : tensor<64x32x!transom.block<q4_1>>
+  plan.weight "blk.0.ffn_up.weight" : tensor<64x32x!transom.block<q4_1>>
+  // CHECK: plan.weight "constant.0" = dense<1.000000e+00> : tensor<32xf32> : tensor<32xf32>
+  plan.weight "constant.0" = dense<1.0> : tensor<32xf32> : tensor<32xf32>
+  // CHECK: plan.weight "norm.f32" : tensor<32xf32> recipe {
+  // CHECK:   plan.yield
+  plan.weight "norm.f32" : tensor<32xf32> recipe {
+    %0 = transom.weight "norm" : tensor<32xbf16>
+    %1 = transom.cast %0 to f32 : (tensor<32xbf16>) -> tensor<32xf32>
+    plan.yield %1 : tensor<32xf32>
+  }
+  // CHECK: plan.kernel @rms_norm_32(%{{.*}}: tensor<?x?x32xf32>, %{{.*}}: tensor<32xf32>) -> tensor<?x?x32xf32> {
+  plan.kernel @rms_norm_32(%x: tensor<?x?x32xf32>, %w: tensor<32xf32>) -> tensor<?x?x32xf32> {
+    %0 = transom.rms_norm %x, %w epsilon 1.0e-05 : (tensor<?x?x32xf32>, tensor<32xf32>) -> tensor<?x?x32xf32>
+    plan.yield %0 : tensor<?x?x32xf32>
+  }
+  // CHECK: plan.kernel @top_k(%{{.*}}: tensor<?x8xf32>) -> (tensor<?x2xf32>, tensor<?x2xi32>) {
+  plan.kernel @top_k(%x: tensor<?x8xf32>) -> (tensor<?x2xf32>, tensor<?x2xi32>) {
+    %0:2 = transom.top_k %x k 2 : (tensor<?x8xf32>) -> (tensor<?x2xf32>, tensor<?x2xi32>)
+    plan.yield %0#0, %0#1 : tensor<?x2xf32>, tensor<?x2xi32>
+  }
+  // CHECK: plan.kernel @unpack_q4_1_64x32(%{{.*}}: tensor<64x32x!transom.block<q4_1>>) -> tensor<64x32xf32> unpack {
+  plan.kernel @unpack_q4_1_64x32(%w: tensor<64x32x!transom.block<q4_1>>) -> tensor<64x32xf32> unpack {
+    %0 = transom.dequantize %w to f32 : (tensor<64x32x!transom.block<q4_1>>) -> tensor<64x32xf32>
+    plan.yield %0 : tensor<64x32xf32>
+  }
+  // CHECK: plan.program @main arena 4096 staging 12288 weights 1408 {
+  plan.program @main arena 4096 staging 12288 weights 1408 {
+    // CHECK: %x = plan.buffer input "x" shape ["batch", "seq", "32"] bytes 4096 : tensor<?x?x32xf32>
+    %x = plan.buffer input "x" shape ["batch", "seq", "32"] bytes 4096 : tensor<?x?x32xf32>
+    // CHECK: %y = plan.buffer output "y" shape ["batch*seq", "64"] bytes 8192 : tensor<?x64xf32>
+    %y = plan.buffer output "y" shape ["batch*seq", "64"] bytes 8192 : tensor<?x64xf32>
+    %n = plan.buffer weight "norm.f32" shape ["32"] bytes 128 : tensor<32xf32>
+    %w = plan.buffer weight "blk.0.ffn_up.weight" shape ["64", "32"] bytes 1280 : tensor<64x32x!transom.block<q4_1>>
+    // CHECK: %[[N:.*]] = plan.buffer arena shape ["batch", "seq", "32"] bytes 4096 offset 0 : tensor<?x?x32xf32>
+    %0 = plan.buffer arena shape ["batch", "seq", "32"] bytes 4096 offset 0 : tensor<?x?x32xf32>
+    // CHECK: plan.launch @rms_norm_32 ins(%x, %norm.f32) outs(%[[N]]) work "batch*seq" source "blk.0.ffn_norm"
+    plan.launch @rms_norm_32 ins(%x, %n) outs(%0) work "batch*seq" source "blk.0.ffn_norm"
+    // CHECK: %[[V:.*]] = plan.view %[[N]] shape ["batch*seq", "32"] : tensor<?x32xf32>
+    %1 = plan.view %0 shape ["batch*seq", "32"] : tensor<?x32xf32>
+    // CHECK: plan.gemm ins(%[[V]], %blk.0.ffn_up.weight) outs(%y) m "batch*seq" n "64" k "32" unpack @unpack_q4_1_64x32
+    plan.gemm ins(%1, %w) outs(%y) m "batch*seq" n "64" k "32" unpack @unpack_q4_1_64x32
+  }
+  // CHECK: plan.program @top {
+  plan.program @top {
+    %x = plan.buffer input "x" shape ["batch", "8"] bytes 64 : tensor<?x8xf32>
+    %values = plan.buffer output "values" shape ["batch", "2"] bytes 16 : tensor<?x2xf32>
+    %indices = plan.buffer output "indices" shape ["batch", "2"] bytes 16 : tensor<?x2xi32>
+    // CHECK: plan.launch @top_k ins(%x) outs(%values, %indices) work "batch" grain 2 scratch 256
+    plan.launch @top_k ins(%x) outs(%values, %indices) work "batch" grain 2 scratch 256
+  }
+}
