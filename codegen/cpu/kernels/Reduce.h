@@ -10,11 +10,11 @@ struct Loops { const int64_t *shape, *strides; int64_t rank; };
 
 INLINE int64_t offsetOf(const Loops &loops, int64_t index) {
   int64_t offset = 0;
-  for (int64_t axis = loops.rank - 1; axis >= 0; --axis) {
+  for (int64_t axis = loops.rank - 1; axis > 0; --axis) {
     offset += index % loops.shape[axis] * loops.strides[axis];
     index /= loops.shape[axis];
   }
-  return offset;
+  return loops.rank > 0 ? offset + index * loops.strides[0] : offset;
 }
 INLINE int64_t countOf(const Loops &loops, int64_t rank) {
   int64_t count = 1;

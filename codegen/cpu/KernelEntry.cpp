@@ -1,0 +1,101 @@
+// Entry functions: unpacks the arguments of the kernel ABI.
+#include "codegen/cpu/KernelEntry.h"
+
+namespace transom {
+
+KernelEntry::KernelEntry(plan::KernelOp kernel, llvm::Module &module, const CpuTarget &target)
+    : b(module.getContext()), target(target), kernel_(kernel), module_(module) {
+  llvm::Type *pointer = b.getPtrTy(), *i64 = b.getInt64Ty();
+  auto *type = llvm::FunctionType::get(b.getVoidTy(), {pointer, pointer, i64, i64, pointer}, false);
+  function_ = llvm::Function::Create(type, llvm::Function::ExternalLinkage, kernel.getSymName(), module);
+  function_->addFnAttr(llvm::Attribute::NoUnwind);
+  target.apply(*function_);
+  const char *names[] = {"buffers", "sizes", "begin", "end", "scratch"};
+  for (auto [argument, name] : llvm::zip(function_->args(), names))
+    argument.setName(name);
+  begin = function_->getArg(2);
+  end = function_->getArg(3);
+  b.SetInsertPoint(llvm::BasicBlock::Create(module.getContext(), "entry", function_));
+
+  int64_t dynamic = 0;
+  for (auto [index, bufferType] : llvm::enumerate(kernel.bufferTypes())) {
+    llvm::Value *slot = b.CreateConstInBoundsGEP1_64(pointer, function_->getArg(0), index);
+    pointers_.push_back(b.CreateLoad(pointer, slot, "buffer" + std::to_string(index)));
+    auto &sizes = sizes_.emplace_back();
+    for (const DimExpr &dim : dimsOf(bufferType)) {
+      if (auto constant = dim.constant()) {
+        sizes.push_back(integer(*constant));
+        continue;
+      }
+      llvm::Value *at = b.CreateConstInBoundsGEP1_64(i64, function_->getArg(1), dynamic);
+      sizes.push_back(b.CreateLoad(i64, at, "size" + std::to_string(dynamic++)));
+    }
+  }
+}
+
+llvm::Function *KernelEntry::finish() {
+  b.CreateRetVoid();
+  return function_;
+}
+
+unsigned KernelEntry::indexOf(mlir::Value value) {
+  if (auto argument = mlir::dyn_cast<mlir::BlockArgument>(value))
+    return argument.getArgNumber();
+  return kernel_.getBody().getNumArguments() + mlir::cast<mlir::OpResult>(value).getResultNumber();
+}
+
+llvm::Value *KernelEntry::pointer(mlir::Value value) {
+  return value ? pointers_[indexOf(value)] : llvm::ConstantPointerNull::get(b.getPtrTy());
+}
+
+llvm::Value *KernelEntry::size(mlir::Value value, int axis) {
+  auto &sizes = sizes_[indexOf(value)];
+  return sizes[axis < 0 ? axis + int(sizes.size()) : axis];
+}
+
+llvm::Value *KernelEntry::sizes(mlir::Value value, int from, int to) {
+  llvm::Value *product = integer(1);
+  for (int axis = from; axis < to; ++axis)
+    product = b.CreateMul(product, size(value, axis), "", /*HasNUW=*/true, /*HasNSW=*/true);
+  return product;
+}
+
+llvm::SmallVector<llvm::Value *> KernelEntry::strides(mlir::Value value) {
+  int rank = int(sizes_[indexOf(value)].size());
+  llvm::SmallVector<llvm::Value *> strides(rank, integer(1));
+  for (int axis = rank - 2; axis >= 0; --axis)
+    strides[axis] = b.CreateMul(strides[axis + 1], size(value, axis + 1), "", true, true);
+  return strides;
+}
+
+llvm::Value *KernelEntry::array(Values values) {
+  llvm::Type *element = values.empty() ? b.getInt64Ty() : values.front()->getType();
+  llvm::IRBuilder<> first(&function_->getEntryBlock(), function_->getEntryBlock().begin());
+  llvm::Value *slots = first.CreateAlloca(llvm::ArrayType::get(element, std::max<size_t>(values.size(), 1)));
+  for (auto [index, value] : llvm::enumerate(values))
+    b.CreateStore(value, b.CreateConstInBoundsGEP1_64(element, slots, index));
+  return slots;
+}
+
+llvm::Value *KernelEntry::table(llvm::ArrayRef<double> numbers) {
+  llvm::Constant *data = llvm::ConstantDataArray::get(module_.getContext(), numbers);
+  auto *global = new llvm::GlobalVariable(module_, data->getType(), /*isConstant=*/true, llvm::GlobalValue::PrivateLinkage,
+                                          data, function_->getName() + ".table");
+  global->setUnnamedAddr(llvm::GlobalValue::UnnamedAddr::Global);
+  return global;
+}
+
+void KernelEntry::multiplyItems(llvm::Value *factor) {
+  begin = b.CreateMul(begin, factor);
+  end = b.CreateMul(end, factor);
+}
+
+llvm::Value *KernelEntry::call(llvm::StringRef skeleton, Values arguments) {
+  llvm::Function *callee = module_.getFunction((skeletonPrefix + skeleton).str());
+  assert(callee && "no skeleton of that name");
+  assert(callee->arg_size() == arguments.size() && "a skeleton's argument list changed");
+  callee->addFnAttr(llvm::Attribute::AlwaysInline);
+  return b.CreateCall(callee, arguments);
+}
+
+} // namespace transom
