@@ -116,6 +116,8 @@ struct Compilation {
   }
 
   LogicalResult emitEntries(ModuleOp plan) {
+    // Scalar forms of elementwise ops.
+    plan.getContext()->loadDialect<arith::ArithDialect, math::MathDialect>();
     for (auto kernel : plan.getOps<plan::KernelOp>()) {
       KernelEntry entry(kernel, *module, target);
       if (failed(emitKernel(entry, kernel)))

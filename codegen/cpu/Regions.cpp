@@ -335,7 +335,8 @@ LogicalResult emitElementwise(KernelEntry &entry, Operation *op) {
   Block &block = region.emplaceBlock();
   for (mlir::Value operand : op->getOperands())
     block.addArgument(elementOf(operand.getType()), op->getLoc());
-  OpBuilder builder = OpBuilder::atBlockEnd(&block);
+  OpBuilder builder(op->getContext());
+  builder.setInsertionPointToEnd(&block);
   mlir::Value value = scalar.emitScalar(builder, op->getLoc(), block.getArguments());
   builder.create<transom::YieldOp>(op->getLoc(), value);
   return RegionLoops(entry, op->getOperands(), op->getResult(0), block, std::nullopt).emit();
