@@ -1,0 +1,34 @@
+// From a plan and its code to an artifact file: the last stage of the compiler.
+#pragma once
+
+#include "codegen/cpu/CpuCodegen.h"
+#include "compiler/import/files/TensorSource.h"
+#include "runtime/support/Status.h"
+#include "runtime/tokenizer/Spec.h"
+
+#include "mlir/IR/BuiltinOps.h"
+
+#include <functional>
+#include <optional>
+
+namespace transom {
+
+/// What an artifact is made of. Name, architecture, task, bounds and metadata are attributes of the module.
+struct ArtifactParts {
+  mlir::ModuleOp plan; ///< verified, after plan-memory or lower-to-plan
+  const CpuCode &code;
+  const TensorSource &weights;
+  const std::optional<tokenizer::TokenizerSpec> &tokenizer;
+};
+
+struct BuiltArtifact {
+  uint64_t weightBytes = 0, fileBytes = 0;
+};
+
+/// Writes the artifact `path`, complete or not at all. Equal parts give equal bytes. `progress` gets bytes written so far
+/// and in all; may be empty. Memory: one weight's recipe at a time.
+/// Errors: io; what the source or a recipe says of a weight; invalidFile for metadata that is no text.
+Result<BuiltArtifact> buildArtifact(const std::string &path, const ArtifactParts &parts,
+                                    std::function<void(uint64_t, uint64_t)> progress);
+
+} // namespace transom
