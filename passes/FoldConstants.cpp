@@ -27,7 +27,8 @@ namespace {
 /// Runs the scalar form of `op` on scalar constants; null if a step does not fold.
 TypedAttr evaluate(ScalarOp op, ArrayRef<TypedAttr> operands) {
   Block scratch;
-  OpBuilder builder = OpBuilder::atBlockBegin(&scratch);
+  OpBuilder builder(op.getContext());
+  builder.setInsertionPointToStart(&scratch);
   SmallVector<Value> scalars;
   for (TypedAttr operand : operands)
     scalars.push_back(builder.create<arith::ConstantOp>(op.getLoc(), operand));

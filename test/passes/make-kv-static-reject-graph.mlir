@@ -39,8 +39,8 @@ module attributes {transom.bounds = {batch = [1, 4], past = [0, 15], seq = [1, 1
 func.func @main(%q: !q {transom.dims = #q}, %k: !kv {transom.dims = #new}, %p: !kv {transom.dims = #past},
                 %m: !mask {transom.dims = ["batch", "past+seq"]}) -> (!y, !kv) {
   %c = transom.concat %p, %k axis 2 : (!kv, !kv) -> !kv
-  // expected-remark@+1 {{K6: expected attention without bias}}
   %bias = transom.weight "bias" : tensor<1x2x1x1xf32>
+  // expected-remark@+1 {{K6: expected attention without bias}}
   %a = transom.attention bhsd %q, %c, %c mask %m bias %bias {causal, scale = 1.0 : f64}
     : (!q, !kv, !kv, !mask, tensor<1x2x1x1xf32>) -> !q
   %y = transom.transpose %a [0, 2, 1, 3] : (!q) -> !y
