@@ -10,11 +10,11 @@ namespace {
 
 /// Indices of the parts of a [batch, heads, seq, head_dim]-like shape; -1 where the layout has no such dimension.
 struct HeadAxes {
-  int rank, batch, heads, seq;
+  int rank = 4, batch = 0, heads = 1, seq = 2;
   explicit HeadAxes(HeadLayout layout) {
     switch (layout) {
-    case HeadLayout::bhsd: rank = 4, batch = 0, heads = 1, seq = 2; break;
-    case HeadLayout::bshd: rank = 4, batch = 0, seq = 1, heads = 2; break;
+    case HeadLayout::bhsd: break;
+    case HeadLayout::bshd: seq = 1, heads = 2; break;
     case HeadLayout::thd: rank = 3, batch = -1, seq = 0, heads = 1; break;
     }
   }
@@ -22,17 +22,18 @@ struct HeadAxes {
 
 } // namespace
 
-FailureOr<llvm::SmallVector<Dims>> AttentionOp::inferDims(Adaptor adaptor, llvm::ArrayRef<Dims>, EmitError emitError) {
+FailureOr<llvm::SmallVector<Dims>> AttentionOp::inferDims(Adaptor adaptor, llvm::ArrayRef<Dims> operands, EmitError emitError) {
   HeadLayout layout = adaptor.getLayout();
   HeadAxes axes(layout), keyAxes = isa<CacheType>(adaptor.getKey().getType()) ? HeadAxes(HeadLayout::bhsd) : axes;
-  Dims query = dimsOf(adaptor.getQuery().getType()), key = dimsOf(adaptor.getKey().getType());
-  Dims value = dimsOf(adaptor.getValue().getType());
+  const Dims &query = operands[0], &key = operands[1], &value = operands[2];
   if (query.size() != size_t(axes.rank) || key.size() != size_t(keyAxes.rank) || value.size() != key.size())
     return emitError() << "C1: expected rank " << axes.rank << " for layout " << stringifyHeadLayout(layout);
   if (failed(expectDims(emitError, "C2", "key and value alike, value", key, value)))
     return failure();
   if (!query.back().mayEqual(key.back()) || (axes.batch >= 0 && !query[axes.batch].mayEqual(key[keyAxes.batch])))
     return emitError() << "C2: query " << transom::str(query) << " and key " << transom::str(key) << " differ in batch or head_dim";
+  if (axes.batch < 0 && !query[axes.seq].mayEqual(key[keyAxes.seq]))
+    return emitError() << "C2: query " << transom::str(query) << " and key " << transom::str(key) << " differ in tokens";
   auto heads = query[axes.heads].constant(), keyHeads = key[keyAxes.heads].constant();
   if (heads && keyHeads && (*keyHeads <= 0 || *heads % *keyHeads != 0))
     return emitError() << "C3: " << *heads << " query heads do not share " << *keyHeads << " key/value heads evenly";

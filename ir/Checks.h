@@ -24,6 +24,13 @@ inline llvm::LogicalResult expectAxis(EmitError emitError, llvm::StringRef const
   return emitError() << constraint << ": axis " << axis << " is not a dimension of a tensor of rank " << rank;
 }
 
+/// Numbers a block of the tensor's last dimension holds: 32 in the plain formats, 256 in the K formats; 1 if it is not
+/// quantised.
+inline int64_t blockLength(mlir::Type type) {
+  auto block = mlir::dyn_cast<BlockType>(elementOf(type));
+  return !block ? 1 : block.getFormat() >= BlockFormat::q4_k ? 256 : 32;
+}
+
 inline mlir::FailureOr<llvm::SmallVector<Dims>> single(Dims dims) { return llvm::SmallVector<Dims>{std::move(dims)}; }
 
 /// The more specific of two sizes that must be equal.

@@ -84,11 +84,11 @@ OpFoldResult DivOp::fold(FoldAdaptor adaptor) {
 }
 OpFoldResult MaxOp::fold(FoldAdaptor adaptor) {
   return foldBinary(adaptor.getOperands(), getType(), [](APFloat a, APFloat b) { return llvm::maximum(a, b); },
-                    [](APInt a, APInt b) { return llvm::APIntOps::smax(a, b); });
+                    [](APInt a, APInt b) { return a.getBitWidth() == 1 ? a | b : llvm::APIntOps::smax(a, b); });
 }
 OpFoldResult MinOp::fold(FoldAdaptor adaptor) {
   return foldBinary(adaptor.getOperands(), getType(), [](APFloat a, APFloat b) { return llvm::minimum(a, b); },
-                    [](APInt a, APInt b) { return llvm::APIntOps::smin(a, b); });
+                    [](APInt a, APInt b) { return a.getBitWidth() == 1 ? a & b : llvm::APIntOps::smin(a, b); });
 }
 OpFoldResult CastOp::fold(FoldAdaptor) { return getInput().getType() == getType() ? getInput() : OpFoldResult(); }
 
@@ -143,8 +143,17 @@ static Value emitBinary(OpBuilder &b, Location loc, ValueRange x) {
 Value emitAdd(OpBuilder &b, Location loc, ValueRange x) { return emitBinary<arith::AddFOp, arith::AddIOp>(b, loc, x); }
 Value emitSub(OpBuilder &b, Location loc, ValueRange x) { return emitBinary<arith::SubFOp, arith::SubIOp>(b, loc, x); }
 Value emitMul(OpBuilder &b, Location loc, ValueRange x) { return emitBinary<arith::MulFOp, arith::MulIOp>(b, loc, x); }
-Value emitMax(OpBuilder &b, Location loc, ValueRange x) { return emitBinary<arith::MaximumFOp, arith::MaxSIOp>(b, loc, x); }
-Value emitMin(OpBuilder &b, Location loc, ValueRange x) { return emitBinary<arith::MinimumFOp, arith::MinSIOp>(b, loc, x); }
+// As a signed number a true i1 is -1; false counts as less than true here.
+Value emitMax(OpBuilder &b, Location loc, ValueRange x) {
+  if (x[0].getType().isInteger(1))
+    return b.create<arith::OrIOp>(loc, x[0], x[1]);
+  return emitBinary<arith::MaximumFOp, arith::MaxSIOp>(b, loc, x);
+}
+Value emitMin(OpBuilder &b, Location loc, ValueRange x) {
+  if (x[0].getType().isInteger(1))
+    return b.create<arith::AndIOp>(loc, x[0], x[1]);
+  return emitBinary<arith::MinimumFOp, arith::MinSIOp>(b, loc, x);
+}
 
 Value emitDiv(OpBuilder &b, Location loc, ValueRange x) {
   if (isa<FloatType>(x[0].getType()))
@@ -169,7 +178,10 @@ Value emitCompare(OpBuilder &b, Location loc, ComparePredicate predicate, ValueR
                                                CmpIPredicate::sle, CmpIPredicate::sgt, CmpIPredicate::sge};
   if (isa<FloatType>(x[0].getType()))
     return b.create<arith::CmpFOp>(loc, floats[static_cast<int>(predicate)], x[0], x[1]);
-  return b.create<arith::CmpIOp>(loc, integers[static_cast<int>(predicate)], x[0], x[1]);
+  static constexpr CmpIPredicate booleans[] = {CmpIPredicate::eq,  CmpIPredicate::ne,  CmpIPredicate::ult,
+                                               CmpIPredicate::ule, CmpIPredicate::ugt, CmpIPredicate::uge};
+  auto &table = x[0].getType().isInteger(1) ? booleans : integers;
+  return b.create<arith::CmpIOp>(loc, table[static_cast<int>(predicate)], x[0], x[1]);
 }
 
 /// Float to integer: towards zero, saturating, NaN to 0.

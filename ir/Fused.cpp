@@ -38,6 +38,9 @@ LogicalResult FusedOp::verifyRegions() {
   for (Operation &op : block.without_terminator())
     if (!isa<arith::ArithDialect, math::MathDialect>(op.getDialect()))
       return emitOpError("C4: '") << op.getName() << "' is neither arith nor math";
+  for (Operation &op : block.without_terminator())
+    if (!llvm::all_of(op.getResultTypes(), isScalar))
+      return emitOpError("C4: '") << op.getName() << "' is not of scalars";
   auto yield = dyn_cast<YieldOp>(block.getTerminator());
   if (!yield || yield.getValue().getType() != elementOf(getType()))
     return emitOpError("C3: expected to yield ") << elementOf(getType());

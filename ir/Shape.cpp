@@ -7,7 +7,6 @@ using llvm::ArrayRef;
 
 namespace transom {
 
-/// Elements a block of the tensor's last dimension holds; 1 if it is not quantised.
 static bool isQuantised(Type type) { return isa<BlockType>(elementOf(type)); }
 
 FailureOr<llvm::SmallVector<Dims>> ReshapeOp::inferDims(Adaptor adaptor, ArrayRef<Dims> operands, EmitError emitError) {
@@ -75,12 +74,6 @@ OpFoldResult TransposeOp::fold(FoldAdaptor) {
   return getInput().getType() == getType() ? getInput() : OpFoldResult();
 }
 
-/// Numbers a block holds: 32 in the plain formats, 256 in the K formats.
-static int64_t blockLength(Type type) {
-  auto block = dyn_cast<BlockType>(elementOf(type));
-  return !block ? 1 : block.getFormat() >= BlockFormat::q4_k ? 256 : 32;
-}
-
 FailureOr<llvm::SmallVector<Dims>> SliceOp::inferDims(Adaptor adaptor, ArrayRef<Dims> operands, EmitError emitError) {
   const Dims &input = operands[0];
   int64_t axis = adaptor.getAxis(), start = adaptor.getStart(), size = adaptor.getSize();
@@ -90,7 +83,7 @@ FailureOr<llvm::SmallVector<Dims>> SliceOp::inferDims(Adaptor adaptor, ArrayRef<
   if (start < 0 || size < 1 || __builtin_add_overflow(start, size, &end) || input[axis].constant().value_or(end) < end)
     return emitError() << "C2: start " << start << " size " << size << " leaves dimension " << axis << " of "
                        << transom::str(input);
-  int64_t block = axis + 1 == int64_t(input.size()) ? blockLength(adaptor.getInput().getType()) : 1;
+  int64_t block = axis + 1 == int64_t(input.size()) ? detail::blockLength(adaptor.getInput().getType()) : 1;
   if (start % block != 0 || size % block != 0)
     return emitError() << "C3: expected whole blocks of " << block << ", found start " << start << " size " << size;
   Dims result = input;

@@ -1,5 +1,5 @@
 // Weights, constants, recipes.
-#include "ir/Transom.h"
+#include "ir/Checks.h"
 
 using namespace mlir;
 
@@ -10,6 +10,9 @@ LogicalResult WeightOp::verify() {
     return emitOpError("C1: expected a static shape, found ") << getType();
   if (getName().empty())
     return emitOpError("C2: expected a tensor name");
+  int64_t block = detail::blockLength(getType());
+  if (block > 1 && (getType().getRank() == 0 || getType().getShape().back() % block != 0))
+    return emitOpError("C3: expected whole blocks of ") << block << " in the last dimension, found " << getType();
   return success();
 }
 
