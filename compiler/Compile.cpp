@@ -9,6 +9,8 @@
 #include "compiler/interpreter/Interpreter.h"
 #include "ir/Plan.h"
 
+#include "llvm/ADT/StringSet.h"
+
 #include <chrono>
 #include <cstring>
 
@@ -43,14 +45,6 @@ private:
   Clock::time_point begin;
 };
 
-ImportOptions importOptions(const CompilerOptions &options) {
-  ImportOptions import;
-  import.maxBatch = options.maxBatch;
-  import.maxSeq = options.maxSeq;
-  import.maxContext = options.maxContext;
-  return import;
-}
-
 std::string textAttribute(mlir::ModuleOp module, const char *name) {
   auto text = module->getAttrOfType<mlir::StringAttr>(name);
   return text ? text.getValue().str() : std::string();
@@ -75,21 +69,20 @@ CompileReport::Program describe(plan::ProgramOp program) {
 
 Result<CompileReport> compileModel(const std::string &input, const std::string &output, const CompilerOptions &options,
                                    const CompileProgress &progress) {
-  TRANSOM_RETURN_IF_ERROR(checkOptions(options));
   CompileReport report;
   StageTimer timer(report.stages, progress);
   mlir::MLIRContext context(mlir::MLIRContext::Threading::DISABLED);
   timer.start("import");
-  TRANSOM_ASSIGN(ImportedModel model, importModel(input, importOptions(options), context));
+  TRANSOM_ASSIGN(ImportedModel model, importModel(input, {}, context));
   mlir::ModuleOp module = *model.module;
   report.model = textAttribute(module, "transom.model");
   report.architecture = textAttribute(module, "transom.architecture");
   report.task = textAttribute(module, "transom.task");
 
-  std::vector<std::string> names = stageNames();
   timer.start("optimise");
-  TRANSOM_RETURN_IF_ERROR(runPipeline(module, options, [&](const std::string &, size_t index, mlir::ModuleOp) {
-    timer.share(double(index) / double(names.size()));
+  double done = 0, all = double(pipelinePasses().size() + 1);
+  TRANSOM_RETURN_IF_ERROR(runPipeline(module, options, [&](llvm::StringRef, mlir::ModuleOp) {
+    timer.share(++done / all);
     return Status();
   }));
 
@@ -106,8 +99,9 @@ Result<CompileReport> compileModel(const std::string &input, const std::string &
   }
 
   timer.start("write");
-  TRANSOM_ASSIGN(BuiltArtifact built, buildArtifact(output, {module, std::move(*code), *model.weights, model.tokenizer},
-                                                    [&](uint64_t done, uint64_t all) { timer.share(double(done) / double(all)); }));
+  auto progressed = [&](uint64_t written, uint64_t total) { timer.share(double(written) / double(total)); };
+  ArtifactParts parts{module, *code, *model.weights, model.tokenizer};
+  TRANSOM_ASSIGN(BuiltArtifact built, buildArtifact(output, parts, progressed));
   report.weightBytes = built.weightBytes;
   report.fileBytes = built.fileBytes;
   timer.stop();
@@ -115,14 +109,15 @@ Result<CompileReport> compileModel(const std::string &input, const std::string &
 }
 
 Result<std::string> stageText(const std::string &input, const std::string &stage, const CompilerOptions &options) {
-  TRANSOM_RETURN_IF_ERROR(checkOptions(options));
-  std::vector<std::string> names = stageNames();
-  if (std::find(names.begin(), names.end(), stage) == names.end())
+  std::vector<std::string> names = {"import"};
+  for (const PipelinePass &pass : pipelinePasses())
+    names.push_back(pass.name.str());
+  if (!llvm::is_contained(names, stage))
     return error(StatusCode::invalidArgument, "--stage: expected one of {}, found '{}'", fmt::join(names, ", "), stage);
   mlir::MLIRContext context(mlir::MLIRContext::Threading::DISABLED);
-  TRANSOM_ASSIGN(ImportedModel model, importModel(input, importOptions(options), context));
+  TRANSOM_ASSIGN(ImportedModel model, importModel(input, {}, context));
   std::string text;
-  TRANSOM_RETURN_IF_ERROR(runPipeline(*model.module, options, [&](const std::string &name, size_t, mlir::ModuleOp module) {
+  TRANSOM_RETURN_IF_ERROR(runPipeline(*model.module, options, [&](llvm::StringRef name, mlir::ModuleOp module) {
     if (name == stage)
       text = printModule(module);
     return Status();
@@ -188,10 +183,9 @@ std::string nameOf(mlir::DictionaryAttr attributes, unsigned index) {
 } // namespace
 
 Result<std::vector<HostTensor>> interpretModel(const std::string &input, const std::string &functionName,
-                                               std::vector<HostTensor> inputs, ReferencePrecision precision,
-                                               const CompilerOptions &options) {
+                                               std::vector<HostTensor> inputs, ReferencePrecision precision) {
   mlir::MLIRContext context(mlir::MLIRContext::Threading::DISABLED);
-  TRANSOM_ASSIGN(ImportedModel model, importModel(input, importOptions(options), context));
+  TRANSOM_ASSIGN(ImportedModel model, importModel(input, {}, context));
   auto function = (*model.module).lookupSymbol<mlir::func::FuncOp>(functionName);
   if (!function)
     return error(StatusCode::notFound, "{}: no entry function '{}'", input, functionName);

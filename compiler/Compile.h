@@ -53,8 +53,8 @@ struct HostTensor {
 /// Inputs by the names of the entry function `function`; outputs in its order, fp32 (fp64 where `doublePrecision`).
 enum class ReferencePrecision { f32, f64 };
 TRANSOM_COMPILER_API Result<std::vector<HostTensor>> interpretModel(const std::string &input, const std::string &function,
-                                                                    std::vector<HostTensor> inputs, ReferencePrecision precision,
-                                                                    const CompilerOptions &options);
+                                                                    std::vector<HostTensor> inputs,
+                                                                    ReferencePrecision precision);
 
 /// The graph of the model as text after the pass `stage`: "import" is before any, the last pass leaves the plan.
 TRANSOM_COMPILER_API Result<std::string> stageText(const std::string &input, const std::string &stage,

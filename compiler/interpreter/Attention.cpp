@@ -30,18 +30,26 @@ struct Keys {
 };
 
 struct Attention {
-  AttentionOp op;
   Heads query, key;
   const Tensor *mask, *bias, *past, *lengths, *cumulative;
   std::span<const double> queries, keys, values;
   double scale;
+  bool causal;
+  std::optional<int64_t> window; ///< in tokens
+  std::optional<double> softcap;
 
   Attention(AttentionOp op, Frame &frame)
-      : op(op), query(op.getLayout(), frame.in[0]),
+      : query(op.getLayout(), frame.in[0]),
         key(op.getPastLengths() ? HeadLayout::bhsd : op.getLayout(), frame.in[1]), mask(frame.find(op.getMask())),
         bias(frame.find(op.getBias())), past(frame.find(op.getPastLengths())), lengths(frame.find(op.getLengths())),
         cumulative(frame.find(op.getCumulativeLengths())), queries(frame.in[0].floats()), keys(frame.in[1].floats()),
-        values(frame.in[2].floats()), scale(op.getScale().convertToDouble()) {}
+        values(frame.in[2].floats()), scale(op.getScale().convertToDouble()),
+        causal(op.getCausal()) {
+    if (op.getWindow())
+      window = static_cast<int64_t>(*op.getWindow());
+    if (op.getSoftcap())
+      softcap = op.getSoftcap()->convertToDouble();
+  }
 
   Keys allowed(int64_t b, int64_t i) const {
     // `position` counts like the keys do.
@@ -60,10 +68,10 @@ struct Attention {
       keys = {ends[sequence - 1], ends[sequence]};
       position = i;
     }
-    if (op.getCausal())
+    if (causal)
       keys.end = std::min(keys.end, position + 1);
-    if (op.getWindow() && static_cast<int64_t>(*op.getWindow()) <= position)
-      keys.begin = std::max<int64_t>(keys.begin, position - static_cast<int64_t>(*op.getWindow()) + 1);
+    if (window && *window <= position)
+      keys.begin = std::max<int64_t>(keys.begin, position - *window + 1);
     keys.end = std::min(keys.end, key.seq);
     return keys;
   }
@@ -81,10 +89,8 @@ struct Attention {
     for (int64_t d = 0; d < query.dim; ++d)
       sum += q[d] * k[d];
     sum *= scale;
-    if (op.getSoftcap()) {
-      double cap = op.getSoftcap()->convertToDouble();
-      sum = cap * std::tanh(sum / cap);
-    }
+    if (softcap)
+      sum = *softcap * std::tanh(sum / *softcap);
     if (bias)
       sum += biasAt(b, h, i, j);
     return mask && mask->integers()[b * key.seq + j] == 0 ? -std::numeric_limits<double>::infinity() : sum;

@@ -53,7 +53,9 @@ void addCompile(CLI::App &app, Action &action) {
   command->footer("The bounds are the largest sizes the artifact will take; memory follows from them and is printed.");
   command->add_option("model", flags->input, "a Hugging Face folder, a .gguf file, or an .mlir file in the transom dialect")->required();
   command->add_option("-o,--output", flags->output, "the artifact to write")->required();
-  command->add_option("--cpu", flags->options.cpu, "which processors it runs on: x86-64-v3, x86-64-v4 or native")->capture_default_str();
+  command->add_option("--cpu", flags->options.cpu, "which processors it runs on: x86-64-v3, x86-64-v4 or native")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"x86-64-v3", "x86-64-v4", "native"}));
   command->add_option("--max-batch", flags->options.maxBatch, "most rows at once; without it what the model declares");
   command->add_option("--max-seq", flags->options.maxSeq, "most new tokens of a row at once");
   command->add_option("--max-context", flags->options.maxContext, "most tokens of a row, past ones included");

@@ -3,6 +3,8 @@
 #include "tools/transom/Common.h"
 #include "tools/transom/Npz.h"
 
+#include "runtime/Session.h"
+
 #ifdef TRANSOM_HAS_COMPILER
 #include "compiler/Compile.h"
 #endif
@@ -56,13 +58,15 @@ Result<std::vector<Array>> runArtifact(const RunOptions &options, const std::vec
 }
 
 Result<std::vector<Array>> runInterpreter(const RunOptions &options, std::vector<Array> inputs) {
+#include "runtime/Session.h"
+
 #ifdef TRANSOM_HAS_COMPILER
   std::vector<HostTensor> tensors;
   for (Array &input : inputs)
     tensors.push_back({input.name, input.dtype, input.shape, std::move(input.bytes)});
   auto precision = options.device == "interpreter-f64" ? ReferencePrecision::f64 : ReferencePrecision::f32;
   std::string function = options.program.empty() ? "main" : options.program;
-  TRANSOM_ASSIGN(std::vector<HostTensor> results, interpretModel(options.path, function, std::move(tensors), precision, {}));
+  TRANSOM_ASSIGN(std::vector<HostTensor> results, interpretModel(options.path, function, std::move(tensors), precision));
   std::vector<Array> outputs;
   for (HostTensor &tensor : results)
     outputs.push_back({tensor.name, tensor.dtype, tensor.shape, std::move(tensor.bytes)});
