@@ -91,7 +91,9 @@ void RegionLoops::findShape() {
   for (Input &input : inputs_) {
     Dims dims = dimsOf(input.value.getType());
     llvm::Value *size = dims.empty() ? entry_.integer(1) : entry_.size(input.value, -1);
-    input.scalarColumns = isOne(size);
+    // In a result of single columns, runs go down the rows: an input with rows of its own is read along.
+    bool single = llvm::all_of(dims, [](const DimExpr &dim) { return dim == DimExpr(1); });
+    input.scalarColumns = isOne(size) && (single || !isOne(width_));
     if (!input.scalarColumns && !llvm::isa<llvm::ConstantInt>(size))
       input.wide = b_.CreateOr(b_.CreateICmpNE(size, entry_.integer(1)), b_.CreateICmpEQ(width_, entry_.integer(1)));
   }
