@@ -12,6 +12,7 @@ namespace {
 struct CompileFlags {
   std::string input, output;
   CompilerOptions options;
+  int level = 1;
   bool quiet = false;
 };
 
@@ -60,10 +61,15 @@ void addCompile(CLI::App &app, Action &action) {
   command->add_option("--max-seq", flags->options.maxSeq, "most new tokens of a row at once");
   command->add_option("--max-context", flags->options.maxContext, "most tokens of a row, past ones included");
   command->add_option("--disable", flags->options.disabled, "a pass to leave out; may be given again")->allow_extra_args(false);
-  command->add_flag("-O0", flags->options.disableAll, "leave out every pass that can be left out");
+  command->add_option("-O", flags->level, "0: leave out every pass that can be left out; 1: all passes")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 1));
   command->add_option("--dump-dir", flags->options.dumpDir, "a folder for the graph after every pass, as text");
   command->add_flag("--quiet", flags->quiet, "print errors only");
-  command->callback([flags, &action] { action = [flags] { return compile(*flags); }; });
+  command->callback([flags, &action] { action = [flags] {
+    flags->options.disableAll = flags->level == 0;
+    return compile(*flags);
+  }; });
 }
 
 } // namespace transom::cli
