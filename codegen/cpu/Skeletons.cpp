@@ -53,8 +53,9 @@ static LogicalResult emitMatmul(KernelEntry &entry, MatmulOp op) {
   if (failed(expectFloats(op, {lhs, result})))
     return failure();
   llvm::Value *k = entry.size(lhs, -1), *n = entry.size(result, -1);
-  // Static matrices with rows of K: the form of weights. One work item is 16 of its rows.
-  if (op.getTransposeRhs() && rhsType.getRank() == 2 && rhsType.hasStaticShape() && !storage.empty()) {
+  if (plan::isGemv(op)) {
+    if (storage.empty())
+      return op.emitOpError("on the CPU does not read ") << rhsType;
     llvm::Value *m = entry.sizes(lhs, 0, rankOf(lhs) - 1);
     entry.call("gemv_" + storage, {entry.pointer(lhs), entry.pointer(rhs), entry.pointer(result), m, n, k, entry.begin, entry.end});
     return success();
