@@ -11,10 +11,11 @@ namespace {
 
 /// Sizes that later arithmetic multiplies in pairs; far above any model.
 constexpr int64_t maxSize = 1 << 24;
+/// The entry function's arguments are made per layer before any tensor is looked for.
+constexpr int64_t maxLayers = 1 << 12;
 
 Status checkConfig(const LlamaConfig &c) {
-  for (auto [what, value] : {std::pair("layers", c.layers),
-                             {"hidden size", c.hidden},
+  for (auto [what, value] : {std::pair("hidden size", c.hidden),
                              {"heads", c.heads},
                              {"key/value heads", c.kvHeads},
                              {"head dimension", c.headDim},
@@ -25,6 +26,9 @@ Status checkConfig(const LlamaConfig &c) {
     if (value < 1 || value > maxSize)
       return error(StatusCode::invalidFile, "{}: {}: expected 1 to {}, found {}", c.where, what, maxSize,
                    value);
+  if (c.layers < 1 || c.layers > maxLayers)
+    return error(StatusCode::invalidFile, "{}: layers: expected 1 to {}, found {}", c.where, maxLayers,
+                 c.layers);
   if (c.heads % c.kvHeads != 0)
     return error(StatusCode::invalidFile, "{}: {} key/value heads do not divide {} heads", c.where, c.kvHeads,
                  c.heads);

@@ -207,7 +207,7 @@ TEST(Import, refusesConfigs) {
   EXPECT_EQ(hfLlama(R"(, "hidden_size": 1e30)"),
             "DIR/config.json: field hidden_size: expected an integer under 2^63, found number");
   EXPECT_EQ(hfLlama(R"(, "num_hidden_layers": 9223372036854775807)"),
-            "DIR/config.json: layers: expected 1 to 16777216, found 9223372036854775807");
+            "DIR/config.json: layers: expected 1 to 4096, found 9223372036854775807");
   EXPECT_EQ(hfLlama(R"(, "quantization_config": {"quant_method": "gptq"})"),
             "DIR/config.json: quantization_config is not supported; supported: plain float weights, or a "
             "GGUF file");

@@ -12,4 +12,8 @@ add_test(NAME ModelFilesFuzz COMMAND ModelFilesFuzz)
 # Importers.
 if(TARGET transom_import)
   transom_unit_test(Import transom_import transom_llvm_archives)
+  add_executable(FuzzImport ../fuzz/FuzzImport.cpp)
+  target_link_libraries(FuzzImport PRIVATE transom_import transom_llvm_archives)
+  set_target_properties(FuzzImport PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/test)
+  add_test(NAME FuzzImport COMMAND FuzzImport)
 endif()
