@@ -68,8 +68,9 @@ class Suite:
         return done.returncode == 0
 
     def inspect(self, artifact):
-        """What `transom inspect --json` says."""
+        """What `transom inspect --json` says; empty after a failed check."""
         done = self.transom("inspect", artifact, "--json")
+        self.check(f"inspect {artifact.name}", None if done.returncode == 0 else outcome(done))
         return json.loads(done.stdout) if done.returncode == 0 else {}
 
 
