@@ -166,7 +166,7 @@ Result<OwningOpRef<ModuleOp>> importHfBert(const HfFolder &folder, const ImportO
   TRANSOM_ASSIGN(BertConfig config, readConfig(folder.config));
   TRANSOM_ASSIGN(SentenceConfig sentence, readSentenceConfig(folder.path));
   int64_t longest = std::min(config.positions, sentence.maxTokens.value_or(config.positions));
-  TRANSOM_ASSIGN(ContextBounds bounds, contextBounds(options, longest));
+  TRANSOM_ASSIGN(ContextBounds bounds, contextBounds(options, longest, 16));
   BertGraph graph(config, folder.tensors, context);
   TRANSOM_RETURN_IF_ERROR(graph.build(sentence).within(config.where));
 

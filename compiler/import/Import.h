@@ -18,9 +18,8 @@ namespace transom {
 
 /// The largest sizes that the compiled model takes; they become the module's bounds.
 struct ImportOptions {
-  int64_t maxBatch = 8; ///< rows
-  int64_t maxSeq =
-      512; ///< new tokens of a row in one call; cut to the context and to what the model declares
+  int64_t maxBatch = 0; ///< rows; 0: 1 for a decoder, whose caches grow with it, 16 for an encoder
+  int64_t maxSeq = 512; ///< new tokens of a row in one call; cut to the context
   int64_t maxContext = 0; ///< past and new tokens of a row; 0: what the model declares
   std::string weights;    ///< of .mlir files: the file with the weights; empty: beside it, same name,
                           ///< .safetensors or .gguf

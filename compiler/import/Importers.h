@@ -39,7 +39,7 @@ Result<std::optional<tokenizer::TokenizerSpec>> ggufTokenizer(const GgufFile &fi
 struct ContextBounds {
   int64_t batch, seq, context;
 };
-Result<ContextBounds> contextBounds(const ImportOptions &options, int64_t declaredContext);
+Result<ContextBounds> contextBounds(const ImportOptions &options, int64_t declaredContext, int64_t defaultBatch);
 
 /// "a, b, c"
 template <typename Range> std::string listed(const Range &names) {

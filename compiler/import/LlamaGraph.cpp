@@ -170,8 +170,9 @@ std::string LlamaNames::list() const {
                                                    outputNorm, head});
 }
 
-Result<ContextBounds> contextBounds(const ImportOptions &options, int64_t declaredContext) {
-  for (auto [what, value] : {std::pair("batch", options.maxBatch), {"sequence", options.maxSeq}})
+Result<ContextBounds> contextBounds(const ImportOptions &options, int64_t declaredContext, int64_t defaultBatch) {
+  int64_t batch = options.maxBatch ? options.maxBatch : defaultBatch;
+  for (auto [what, value] : {std::pair("batch", batch), {"sequence", options.maxSeq}})
     if (value < 1 || value > maxSize)
       return error(StatusCode::invalidArgument, "largest {}: expected 1 to {}, found {}", what, maxSize,
                    value);
@@ -180,14 +181,14 @@ Result<ContextBounds> contextBounds(const ImportOptions &options, int64_t declar
                  "largest context: expected up to the {} tokens of the model, found {}", declaredContext,
                  options.maxContext);
   int64_t context = options.maxContext ? options.maxContext : declaredContext;
-  return ContextBounds{options.maxBatch, std::min(options.maxSeq, context), context};
+  return ContextBounds{batch, std::min(options.maxSeq, context), context};
 }
 
 Result<OwningOpRef<ModuleOp>> buildLlama(const LlamaConfig &config, ModelInfo info,
                                          const TensorSource &tensors, const ImportOptions &options,
                                          MLIRContext &context) {
   TRANSOM_RETURN_IF_ERROR(checkConfig(config));
-  TRANSOM_ASSIGN(ContextBounds bounds, contextBounds(options, config.contextLength));
+  TRANSOM_ASSIGN(ContextBounds bounds, contextBounds(options, config.contextLength, 1));
   LlamaGraph graph(config, tensors, context);
   TRANSOM_RETURN_IF_ERROR(graph.build().within(config.where));
   info.task = "generate";

@@ -76,11 +76,12 @@ private:
       return status_;                                                                                                  \
   } while (false)
 
-/// Declares `name` from the value of `expression` (a Result), or returns its error.
-#define TRANSOM_ASSIGN(name, expression)                                                                               \
-  auto TRANSOM_CONCAT(result_, __LINE__) = (expression);                                                               \
-  if (!TRANSOM_CONCAT(result_, __LINE__).ok())                                                                         \
-    return TRANSOM_CONCAT(result_, __LINE__).status();                                                                 \
-  name = std::move(*TRANSOM_CONCAT(result_, __LINE__))
+/// Declares or assigns `name` from the value of the expression behind it (a Result), or returns its error.
+#define TRANSOM_ASSIGN(name, ...) TRANSOM_ASSIGN_AS(TRANSOM_CONCAT(result_, __COUNTER__), name, __VA_ARGS__)
+#define TRANSOM_ASSIGN_AS(result, name, ...)                                                                           \
+  auto result = (__VA_ARGS__);                                                                                         \
+  if (!result.ok())                                                                                                    \
+    return result.status();                                                                                            \
+  name = std::move(*result)
 
 } // namespace transom

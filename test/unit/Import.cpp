@@ -96,7 +96,7 @@ std::string gguf(const std::vector<ByteWriter> &more, const Shapes &shapes = ggu
 TEST(Import, llamaFromFolder) {
   std::string text = hfLlama();
   for (std::string_view part :
-       {R"(transom.architecture = "llama")", R"(transom.task = "generate")", "batch = [1, 8]",
+       {R"(transom.architecture = "llama")", R"(transom.task = "generate")", "batch = [1, 1]",
         "past = [0, 63]", "seq = [1, 64]", R"(context_length = "64")", R"(eos_token_ids = "2,7")",
         R"(source = "huggingface")",
         R"(tensor<?x?xi32> {transom.dims = ["batch", "past+seq"], transom.name = "attention_mask"})",
@@ -186,8 +186,8 @@ TEST(Import, options) {
   EXPECT_EQ(imported(folder, "", options),
             "largest context: expected up to the 64 tokens of the model, found 65");
   options.maxContext = 0;
-  options.maxBatch = 0;
-  EXPECT_EQ(imported(folder, "", options), "largest batch: expected 1 to 16777216, found 0");
+  options.maxBatch = -1;
+  EXPECT_EQ(imported(folder, "", options), "largest batch: expected 1 to 16777216, found -1");
 }
 
 // What config.json may not say.
