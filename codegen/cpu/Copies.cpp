@@ -26,12 +26,12 @@ struct Elements {
       sizes.back() = entry.integer(plan::bytesOfRow(element, *dims.back().constant()).value());
     strides.assign(sizes.size(), entry.integer(1));
     for (int axis = int(sizes.size()) - 2; axis >= 0; --axis)
-      strides[axis] = entry.b.CreateMul(strides[axis + 1], sizes[axis + 1], "", true, true);
+      strides[axis] = entry.multiply(strides[axis + 1], sizes[axis + 1]);
   }
   llvm::Value *product(KernelEntry &entry, int from) const {
     llvm::Value *product = entry.integer(1);
     for (llvm::Value *size : llvm::ArrayRef(sizes).drop_front(std::min<size_t>(from, sizes.size())))
-      product = entry.b.CreateMul(product, size, "", true, true);
+      product = entry.multiply(product, size);
     return product;
   }
 };
@@ -62,7 +62,7 @@ LogicalResult emitSlice(KernelEntry &entry, SliceOp op) {
   int64_t start = int64_t(op.getStart());
   if (size_t(op.getAxis()) + 1 == input.sizes.size()) // blocks: to bytes
     start = plan::bytesOfRow(elementOf(op.getInput().getType()), start).value() / (input.bits / 8);
-  llvm::Value *offset = entry.b.CreateMul(entry.integer(start), input.strides[op.getAxis()]);
+  llvm::Value *offset = entry.multiply(entry.integer(start), input.strides[op.getAxis()]);
   copyByStrides(entry, op, input.strides, offset);
   return success();
 }
@@ -141,7 +141,7 @@ TokenRows tokenRows(KernelEntry &entry, const Elements &elements, size_t leading
   }
   llvm::Value *rows = entry.integer(1);
   for (llvm::Value *size : llvm::ArrayRef(elements.sizes).drop_front(leading).drop_back())
-    rows = entry.b.CreateMul(rows, size, "", true, true);
+    rows = entry.multiply(rows, size);
   return {rows, elements.sizes.back()};
 }
 

@@ -53,10 +53,18 @@ llvm::Value *KernelEntry::size(mlir::Value value, int axis) {
   return sizes[axis < 0 ? axis + int(sizes.size()) : axis];
 }
 
+llvm::Value *KernelEntry::multiply(llvm::Value *x, llvm::Value *y) {
+  auto isOne = [](llvm::Value *value) {
+    auto *constant = llvm::dyn_cast<llvm::ConstantInt>(value);
+    return constant && constant->isOne();
+  };
+  return isOne(x) ? y : isOne(y) ? x : b.CreateMul(x, y, "", /*HasNUW=*/true, /*HasNSW=*/true);
+}
+
 llvm::Value *KernelEntry::sizes(mlir::Value value, int from, int to) {
   llvm::Value *product = integer(1);
   for (int axis = from; axis < to; ++axis)
-    product = b.CreateMul(product, size(value, axis), "", /*HasNUW=*/true, /*HasNSW=*/true);
+    product = multiply(product, size(value, axis));
   return product;
 }
 
@@ -64,7 +72,7 @@ llvm::SmallVector<llvm::Value *> KernelEntry::strides(mlir::Value value) {
   int rank = int(sizes_[indexOf(value)].size());
   llvm::SmallVector<llvm::Value *> strides(rank, integer(1));
   for (int axis = rank - 2; axis >= 0; --axis)
-    strides[axis] = b.CreateMul(strides[axis + 1], size(value, axis + 1), "", true, true);
+    strides[axis] = multiply(strides[axis + 1], size(value, axis + 1));
   return strides;
 }
 
@@ -86,8 +94,8 @@ llvm::Value *KernelEntry::table(llvm::ArrayRef<double> numbers) {
 }
 
 void KernelEntry::multiplyItems(llvm::Value *factor) {
-  begin = b.CreateMul(begin, factor);
-  end = b.CreateMul(end, factor);
+  begin = multiply(begin, factor);
+  end = multiply(end, factor);
 }
 
 llvm::Value *KernelEntry::call(llvm::StringRef skeleton, Values arguments) {

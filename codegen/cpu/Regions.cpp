@@ -126,8 +126,8 @@ void RegionLoops::emitRuns() {
   bool byRows = reduce_ || rank_ == 0 || llvm::isa<llvm::ConstantInt>(width_);
   llvm::Value *first = entry_.begin, *last = entry_.end;
   if (byRows) {
-    first = b_.CreateMul(first, width_, "", true, true);
-    last = b_.CreateMul(last, width_, "", true, true);
+    first = entry_.multiply(first, width_);
+    last = entry_.multiply(last, width_);
   }
   // A reduction visits its rows one by one even where they are empty.
   llvm::Value *at0 = reduce_ ? entry_.begin : first, *end = reduce_ ? entry_.end : last;
@@ -170,7 +170,7 @@ llvm::Value *RegionLoops::rowStart(const Input &input, llvm::Value *row) {
     llvm::Value *ownSize = entry_.size(input.value, own);
     if (isOne(ownSize))
       continue;
-    llvm::Value *offset = b_.CreateMul(place, strides[own], "", true, true);
+    llvm::Value *offset = entry_.multiply(place, strides[own]);
     if (!llvm::isa<llvm::ConstantInt>(ownSize))
       offset = b_.CreateSelect(b_.CreateICmpEQ(ownSize, entry_.integer(1)), entry_.integer(0), offset);
     start = b_.CreateAdd(start, offset, "", true, true);
@@ -239,7 +239,7 @@ LogicalResult RegionLoops::emitRun(llvm::Value *row, llvm::Value *column, llvm::
   starts_.clear();
   for (const Input &input : inputs_)
     starts_.push_back(rowStart(input, row));
-  resultStart_ = reduce_ ? row : b_.CreateMul(row, width_, "", true, true);
+  resultStart_ = reduce_ ? row : entry_.multiply(row, width_);
 
   llvm::Value *zero = reduce_ ? neutral() : nullptr;
   llvm::Value *whole = b_.CreateSub(columnEnd, b_.CreateURem(b_.CreateSub(columnEnd, column), entry_.integer(lanes())));

@@ -41,7 +41,7 @@ static SmallVector<llvm::Value *> matrixStrides(KernelEntry &entry, mlir::Value 
   for (int axis = own - 1; axis >= 0; --axis) {
     llvm::Value *size = entry.size(operand, axis), *isOne = entry.b.CreateICmpEQ(size, entry.integer(1));
     strides[leading - own + axis] = entry.b.CreateSelect(isOne, entry.integer(0), stride);
-    stride = entry.b.CreateMul(stride, size);
+    stride = entry.multiply(stride, size);
   }
   return strides;
 }
@@ -138,7 +138,7 @@ static LogicalResult emitReduce(KernelEntry &entry, ReduceOp op) {
     shapes[reduced].push_back(entry.size(op.getInput(), axis));
     places[reduced].push_back(strides[axis]);
     if (reduced)
-      count = entry.b.CreateMul(count, shapes[1].back());
+      count = entry.multiply(count, shapes[1].back());
   }
   bool mean = op.getKind() == ReduceKind::mean;
   std::string name = "reduce_" + (mean ? "sum" : stringifyReduceKind(op.getKind()).str()) + "_" +
