@@ -1,7 +1,7 @@
 // See Recipes.h.
 #include "passes/Recipes.h"
 
-#include "passes/TensorBytes.h"
+#include "ir/Plan.h"
 
 #include "mlir/IR/IRMapping.h"
 #include "llvm/ADT/SetVector.h"
@@ -15,9 +15,9 @@ namespace transom {
 
 namespace {
 
-constexpr uint64_t smallBytes = 1 << 20;
+constexpr int64_t smallBytes = 1 << 20;
 /// Largest intermediate tensor of a recipe, in multiples of what it reads.
-constexpr uint64_t growth = 4;
+constexpr int64_t growth = 4;
 
 using Slice = llvm::SetVector<Operation *>;
 
@@ -40,27 +40,30 @@ void sliceOf(Operation *root, Slice &slice) {
   slice.insert(root);
 }
 
-CheckedSize storedBytes(Operation *op) { return bytesOf(cast<RankedTensorType>(op->getResult(0).getType())); }
+/// Bytes of the op's result, as the artifact would store it; more than any limit where that overflows.
+int64_t storedBytes(Operation *op) {
+  Type type = op->getResult(0).getType();
+  return plan::bytesAtBounds(op->getParentOfType<ModuleOp>(), type, dimsOf(type)).value_or(INT64_MAX);
+}
 
 /// Succeeds if `slice`, whose last op is the result, is cheap enough to store. Says why not otherwise.
 std::optional<std::string> whyTooLarge(const Slice &slice) {
-  CheckedSize sources(0);
+  int64_t sources = 0;
   for (Operation *op : slice)
     if (isSource(op))
-      sources = sources + storedBytes(op);
-  CheckedSize limit = std::max<uint64_t>(sources.valid() ? sources.value() : 0, smallBytes);
+      sources = std::min(sources, INT64_MAX - storedBytes(op)) + storedBytes(op);
+  int64_t limit = std::max(sources, smallBytes);
   auto report = [](auto &&...parts) {
     std::string text;
     llvm::raw_string_ostream stream(text);
     (stream << ... << parts);
     return text;
   };
-  if (!storedBytes(slice.back()).fits(limit.value()))
+  if (storedBytes(slice.back()) > limit)
     return report("its result of ", slice.back()->getResult(0).getType(), " is larger than what it reads, expected at most ",
-                  limit.value(), " bytes");
-  CheckedSize most = limit * CheckedSize(growth);
+                  limit, " bytes");
   for (Operation *op : slice)
-    if (!isSource(op) && (!most.valid() || !storedBytes(op).fits(most.value())))
+    if (!isSource(op) && storedBytes(op) / growth > limit)
       return report("a step of ", op->getResult(0).getType(), " is more than ", growth, " times larger than what it reads");
   return std::nullopt;
 }
