@@ -4,7 +4,7 @@
 #include "compiler/WeightRecipe.h"
 #include "ir/DimAnalysis.h"
 #include "ir/Plan.h"
-#include "passes/TensorBytes.h"
+#include "compiler/TensorBytes.h"
 #include "runtime/format/KernelAbi.h"
 
 #include "llvm/ADT/StringMap.h"

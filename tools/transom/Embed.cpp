@@ -28,7 +28,9 @@ Status embed(const EmbedFlags &flags) {
   // Texts of similar length share a batch only within a call: with --batch, calls are the user's own groups.
   size_t group = flags.batch ? flags.batch : texts.size();
   EmbedStats sum;
-  Array vectors{.name = "embeddings", .shape = {int64_t(texts.size()), embedder.dimension()}};
+  Array vectors;
+  vectors.name = "embeddings";
+  vectors.shape = {int64_t(texts.size()), embedder.dimension()};
   ProgressLine line(flags.quiet);
   for (size_t start = 0; start < texts.size(); start += group) {
     EmbedStats stats;

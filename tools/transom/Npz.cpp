@@ -66,11 +66,12 @@ Result<Array> parseNpy(Bytes bytes, const std::string &where) {
     return error(StatusCode::unsupported, "{}: expected C order, found Fortran order", where);
   if (header.find("'shape'") == header.npos)
     return bad(where, "the header has no shape");
-  Array array{.dtype = type->dtype};
+  Array array;
+  array.dtype = type->dtype;
   std::string_view shape = field(header, "'shape'", "(", ")");
   while (!shape.empty()) {
     shape.remove_prefix(std::min(shape.find_first_not_of(", "), shape.size()));
-    int64_t size;
+    int64_t size = -1;
     auto [rest, failed] = std::from_chars(shape.data(), shape.data() + shape.size(), size);
     if (shape.empty())
       break;
