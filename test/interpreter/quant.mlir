@@ -1,0 +1,35 @@
+// Quantised blocks. A block whose largest magnitude is 127 has scale 1 and holds whole numbers exactly.
+// RUN: transom-opt --interpret %s | FileCheck %s
+
+// 127 and 2.5 with scale 1: halves round away from zero. The second block: largest 254, scale 2: 3 is 1.5 scales, 4.
+// CHECK-LABEL: @quantize
+// CHECK-NEXT: tensor<64xf32>: [127, 3, -3, 1, 0, 0, {{.*}}, 254, 4, 2, 0, {{.*}}]
+func.func @quantize() -> tensor<64xf32> {
+  %a = transom.constant dense<[127.0, 2.5, -2.5, 1.2]> : tensor<4xf32>
+  %b = transom.constant dense<[254.0, 3.0, 2.9, 0.9]> : tensor<4xf32>
+  %a32 = transom.pad %a axis 0 before 0 after 28 : (tensor<4xf32>) -> tensor<32xf32>
+  %b32 = transom.pad %b axis 0 before 0 after 28 : (tensor<4xf32>) -> tensor<32xf32>
+  %x = transom.concat %a32, %b32 axis 0 : (tensor<32xf32>, tensor<32xf32>) -> tensor<64xf32>
+  %q = transom.quantize %x to q8_0 : (tensor<64xf32>) -> tensor<64x!transom.block<q8_0>>
+  %y = transom.dequantize %q to f32 : (tensor<64x!transom.block<q8_0>>) -> tensor<64xf32>
+  return %y : tensor<64xf32>
+}
+
+// Rows of blocks move like rows of numbers; a product reads what they decode to: 127 * 1 + 3 * 2. Zeros have scale 0.
+// CHECK-LABEL: @dequantize
+// CHECK-NEXT: tensor<1x2xf32>: {{\[\[0, 133\]\]}}
+// CHECK-NEXT: tensor<1x32xf16>: {{\[\[127, 3, 0, .*\]\]}}
+func.func @dequantize() -> (tensor<1x2xf32>, tensor<1x32xf16>) {
+  %a = transom.constant dense<[[127.0, 2.5], [0.0, 0.0]]> : tensor<2x2xf32>
+  %x = transom.pad %a axis 1 before 0 after 30 : (tensor<2x2xf32>) -> tensor<2x32xf32>
+  %q = transom.quantize %x to q8_0 : (tensor<2x32xf32>) -> tensor<2x32x!transom.block<q8_0>>
+  %0 = transom.slice %q axis 0 start 0 size 1 : (tensor<2x32x!transom.block<q8_0>>) -> tensor<1x32x!transom.block<q8_0>>
+  %1 = transom.slice %q axis 0 start 1 size 1 : (tensor<2x32x!transom.block<q8_0>>) -> tensor<1x32x!transom.block<q8_0>>
+  %w = transom.concat %1, %0 axis 0
+     : (tensor<1x32x!transom.block<q8_0>>, tensor<1x32x!transom.block<q8_0>>) -> tensor<2x32x!transom.block<q8_0>>
+  %l = transom.constant dense<[[1.0, 2.0]]> : tensor<1x2xf32>
+  %lhs = transom.pad %l axis 1 before 0 after 30 : (tensor<1x2xf32>) -> tensor<1x32xf32>
+  %y = transom.matmul %lhs, %w transpose_rhs : (tensor<1x32xf32>, tensor<2x32x!transom.block<q8_0>>) -> tensor<1x2xf32>
+  %z = transom.dequantize %0 to f16 : (tensor<1x32x!transom.block<q8_0>>) -> tensor<1x32xf16>
+  return %y, %z : tensor<1x2xf32>, tensor<1x32xf16>
+}
