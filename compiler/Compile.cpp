@@ -185,10 +185,17 @@ std::string nameOf(mlir::DictionaryAttr attributes, unsigned index) {
 Result<std::vector<HostTensor>> interpretModel(const std::string &input, const std::string &functionName,
                                                std::vector<HostTensor> inputs, ReferencePrecision precision) {
   mlir::MLIRContext context(mlir::MLIRContext::Threading::DISABLED);
-  TRANSOM_ASSIGN(ImportedModel model, importModel(input, {}, context));
+  // The interpreter takes any sizes: what it is asked to run is within bounds.
+  ImportOptions sizes;
+  for (const HostTensor &tensor : inputs)
+    if (!tensor.shape.empty())
+      sizes.maxBatch = std::max(sizes.maxBatch, tensor.shape[0]);
+  TRANSOM_ASSIGN(ImportedModel model, importModel(input, sizes, context));
   auto function = (*model.module).lookupSymbol<mlir::func::FuncOp>(functionName);
   if (!function)
     return error(StatusCode::notFound, "{}: no entry function '{}'", input, functionName);
+  if (inputs.size() != function.getNumArguments())
+    return error(StatusCode::invalidArgument, "expected {} inputs, found {}", function.getNumArguments(), inputs.size());
   std::vector<interpreter::Tensor> arguments;
   for (unsigned i = 0; i < function.getNumArguments(); ++i) {
     std::string name = nameOf(function.getArgAttrDict(i), i);
