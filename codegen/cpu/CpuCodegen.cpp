@@ -7,6 +7,8 @@
 
 #include "llvm/Analysis/TargetLibraryInfo.h"
 #include "llvm/Bitcode/BitcodeReader.h"
+#include "llvm/IR/DiagnosticHandler.h"
+#include "llvm/IR/DiagnosticInfo.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Verifier.h"
 #include "llvm/Passes/PassBuilder.h"
@@ -92,6 +94,11 @@ std::string assemble(llvm::Module &module, llvm::TargetMachine &machine) {
   return std::string(object.begin(), object.end());
 }
 
+/// Keeps the optimiser's remarks (a loop that it could not unroll) off the user's terminal.
+struct QuietDiagnostics : llvm::DiagnosticHandler {
+  bool handleDiagnostics(const llvm::DiagnosticInfo &info) override { return info.getSeverity() != llvm::DS_Error; }
+};
+
 /// A plan's kernels on their way to code.
 struct Compilation {
   llvm::LLVMContext context;
@@ -101,6 +108,7 @@ struct Compilation {
   CpuCode code;
 
   LogicalResult start(ModuleOp plan, llvm::StringRef level) {
+    context.setDiagnosticHandler(std::make_unique<QuietDiagnostics>());
     auto parsed = CpuTarget::parse(level);
     if (!parsed)
       return plan.emitError() << llvm::toString(parsed.takeError());

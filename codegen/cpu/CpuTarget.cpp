@@ -73,6 +73,8 @@ void CpuTarget::apply(llvm::Function &function) const {
   function.addFnAttr("target-cpu", cpu);
   function.addFnAttr("tune-cpu", tune);
   function.addFnAttr("target-features", featureText());
+  // As the skeletons are compiled: calls between functions that differ in this are not inlined.
+  function.addFnAttr("no-builtins");
   // Whole registers even where LLVM's tuning would rather use halves: the kernels are written for them.
   std::string width = std::to_string(lanes * 32);
   function.addFnAttr("prefer-vector-width", width);

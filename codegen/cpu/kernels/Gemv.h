@@ -29,21 +29,27 @@ INLINE void plainRows(const T *const (&rows)[R], const float *x, int64_t k, floa
   F32 acc[R][M] = {};
   auto step = [&](int64_t at, auto loadX, auto loadW) __attribute__((always_inline)) {
     F32 xs[M];
+    UNROLL
     for (int m = 0; m < M; ++m)
       xs[m] = loadX(x + m * k + at);
+    UNROLL
     for (int r = 0; r < R; ++r) {
       F32 w = loadW(rows[r] + at);
+      UNROLL
       for (int m = 0; m < M; ++m)
         acc[r][m] = fma(w, xs[m], acc[r][m]);
     }
   };
   int64_t at = 0;
   for (; at + lanes <= k; at += lanes)
-    step(at, [](const float *p) { return loadF(p); }, [](const T *p) { return loadWeights(p); });
+    step(at, [](const float *p) __attribute__((always_inline)) { return loadF(p); },
+         [](const T *p) __attribute__((always_inline)) { return loadWeights(p); });
   if (int64_t left = k - at)
-    step(at, [=](const float *p) { return loadPart(p, left); },
-         [=](const T *p) { return loadWeightsPart(p, left); });
+    step(at, [=](const float *p) __attribute__((always_inline)) { return loadPart(p, left); },
+         [=](const T *p) __attribute__((always_inline)) { return loadWeightsPart(p, left); });
+  UNROLL
   for (int r = 0; r < R; ++r)
+    UNROLL
     for (int m = 0; m < M; ++m)
       sums[r][m] = sumLanes(acc[r][m]);
 }
@@ -75,6 +81,7 @@ INLINE void gemvPlain(const float *x, const uint8_t *bytes, float *y, int64_t m,
       float sums[rowsAtOnce][M];
       plainRows<T, rowsAtOnce, M>(rows, x + at * k, k, sums);
       for (int r = 0; r < rowsAtOnce && row + r < lastRow; ++r)
+        UNROLL
         for (int i = 0; i < M; ++i)
           y[(at + i) * n + row + r] = sums[r][i];
     });

@@ -12,6 +12,7 @@
 namespace transom::kernels {
 
 constexpr int laneRows = lanes / 4;
+constexpr int smallGroups = lanes == 16 ? 4 : 2; // as many as the registers hold
 using F32x4 = Vec<float, 4>;
 using I8 = Vec<int8_t, lanes * 4>;
 
@@ -105,7 +106,7 @@ INLINE U32 mix(uint32_t mask, U32 a, U32 b) { return (a & mask) | (b & ~mask); }
 /// v moved right by `places`, left where that is negative.
 INLINE U32 moveRight(U32 v, int places) { return places < 0 ? v << -places : v >> places; }
 
-/// What a Format offers: bytes and weights of its block; `block`, which adds one block's products with M rows of x to
+/// What a Format offers: bytes and weights of its block; groups: how many registers of rows share the loads of x; `block`, which adds one block's products with M rows of x to
 /// acc. x: permuted, xStride floats between rows; sums: per 32 weights the 4 lane sums of x, sumStride between rows.
 struct TileView {
   const float *x, *sums;
@@ -145,6 +146,7 @@ INLINE void addNibbles(U32 v, float offset, const float *xLow, const float *xHig
 enum class Minimum { none, stored };
 template <Minimum minimum, int bits> struct SmallBlock {
   static constexpr int64_t weights = 32;
+  static constexpr int groups = smallGroups;
   static constexpr int64_t head = minimum == Minimum::stored ? 4 : 2, high = bits == 5 ? 4 : 0;
   static constexpr int64_t bytes = head + high + 16;
   static constexpr float offset = minimum == Minimum::stored ? 0.0f : (bits == 5 ? 16.0f : 8.0f);
@@ -180,6 +182,7 @@ using BlockQ51 = SmallBlock<Minimum::stored, 5>;
 
 struct BlockQ80 {
   static constexpr int64_t weights = 32, bytes = 34;
+  static constexpr int groups = smallGroups;
   template <int M> static INLINE void block(const RowPointers &p, int64_t at, TileView v, F32 (&acc)[M]) {
     F32 part[M] = {};
     UNROLL
@@ -195,6 +198,7 @@ struct BlockQ80 {
 /// q4_k and q5_k: 256 weights, eight sub-blocks of 32 with 6-bit scales and minima under two halves.
 template <int bits> struct SuperBlock {
   static constexpr int64_t weights = 256, bytes = 16 + (bits == 5 ? 32 : 0) + 128;
+  static constexpr int groups = 2;
   static constexpr int64_t highAt = 16, quantsAt = bits == 5 ? 48 : 16;
 
   /// Scales (and minima) of sub-blocks 0-3 and 4-7 as bytes of two dwords.
@@ -252,6 +256,7 @@ using BlockQ5K = SuperBlock<5>;
 /// q6_k: 256 weights, sixteen sub-blocks of 16 with int8 scales; nibbles and two high bits apart.
 struct BlockQ6K {
   static constexpr int64_t weights = 256, bytes = 210;
+  static constexpr int groups = 2;
   template <int M, int n>
   static INLINE void half(const RowPointers &p, int64_t at, TileView v, F32 outer, F32 (&acc)[M]) {
     U32 scales = loadRows(p, at + 192) ^ 0x80808080u; // signed bytes, 128 up
@@ -340,8 +345,7 @@ INLINE void blockRows(const uint8_t *weights, int64_t rowBytes, int64_t row, int
 template <typename Format>
 INLINE void gemvTile(const float *x, const uint8_t *weights, float *y, int64_t m, int64_t n, int64_t k, int64_t begin,
                      int64_t end) {
-  constexpr int groups = lanes == 16 ? 4 : 2; // registers of rows that share the loads of x
-  constexpr int rowsAtOnce = groups * laneRows;
+  constexpr int rowsAtOnce = Format::groups * laneRows;
   int64_t rowBytes = k / Format::weights * Format::bytes, lastRow = min64(end * gemvRows, n);
   int64_t tileWidth = min64(k, Tile::capacity / m / 256 * 256);
   Tile tile;
@@ -351,7 +355,7 @@ INLINE void gemvTile(const float *x, const uint8_t *weights, float *y, int64_t m
     for (int64_t row = begin * gemvRows; row < lastRow; row += rowsAtOnce)
       forRowTiles(m, [&]<int M>(int64_t first) __attribute__((always_inline)) {
         TileView view{tile.x + first * width, tile.sums + first * width / 8, width, width / 8};
-        blockRows<Format, groups, M>(weights, rowBytes, row, lastRow, n, at / Format::weights, width / Format::weights,
+        blockRows<Format, Format::groups, M>(weights, rowBytes, row, lastRow, n, at / Format::weights, width / Format::weights,
                                 view, y + first * n, weights + (row + rowsAtOnce) * rowBytes);
       });
   }

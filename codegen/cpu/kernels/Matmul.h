@@ -28,15 +28,20 @@ INLINE void rowsTimesMatrix(const float *x, const T *b, float *y, int64_t n, int
     F32 acc[R][C] = {};
     for (int64_t i = 0; i < k; ++i) {
       F32 row[C];
+      UNROLL
       for (int c = 0; c < C; ++c) {
         const T *from = b + i * n + at + c * lanes;
         row[c] = left >= C * lanes ? loadWeights(from) : loadWeightsPart(from, left);
       }
+      UNROLL
       for (int r = 0; r < R; ++r)
+        UNROLL
         for (int c = 0; c < C; ++c)
           acc[r][c] = fma((F32)(x[r * k + i]), row[c], acc[r][c]);
     }
+    UNROLL
     for (int r = 0; r < R; ++r)
+      UNROLL
       for (int c = 0; c < C; ++c)
         storeUpTo(y + r * n + at + c * lanes, acc[r][c], left - c * lanes);
   };
@@ -58,6 +63,7 @@ INLINE void rowsTimesTransposed(const float *x, const T *b, float *y, int64_t n,
       rows[c] = b + min64(column + c, n - 1) * k;
     plainRows<T, tile, R>(rows, x, k, sums);
     for (int c = 0; c < tile && column + c < n; ++c)
+      UNROLL
       for (int r = 0; r < R; ++r)
         y[r * n + column + c] = sums[c][r];
   }
