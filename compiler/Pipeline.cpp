@@ -48,8 +48,8 @@ const Entry entries[] = {
      }},
     // From the graph to what a device runs; the rest reads programs.
     {"lower-to-plan", false, [](OpPassManager &manager, bool) { manager.addPass(createLowerToPlanPass()); }},
-    // Last: offsets follow from the final order of the steps.
-    {"plan-memory", false, [](OpPassManager &manager, bool) { manager.addPass(createPlanMemoryPass()); }},
+    // Last: offsets follow from the final order of the steps. Without it each buffer keeps memory of its own.
+    {"plan-memory", true, [](OpPassManager &manager, bool) { manager.addPass(createPlanMemoryPass()); }},
 };
 
 Status checkDisabled(const CompilerOptions &options) {

@@ -14,9 +14,9 @@ import numpy as np
 import tiny_models
 from harness import MINILM, SMOLLM2, Suite, outcome
 
-# Of a whole model; a single kernel is held to 1e-5. Rounding errors of fp32 add up over the layers.
-BOUND = 2e-5
-SWITCHABLE = ["fold-constants", "fuse-elementwise", "make-kv-static"]
+# Of a whole model, as of a single kernel: rounding errors of fp32 add up to about 2e-6 over two layers.
+BOUND = 1e-5
+SWITCHABLE = ["fold-constants", "fuse-elementwise", "make-kv-static", "plan-memory"]
 
 
 class Agreement(Suite):
