@@ -1,6 +1,7 @@
 // The tokenizer.* metadata of a GGUF file, gathered for specFromGguf. What it means is the tokenizer
 // library's business.
 #include "compiler/import/Importers.h"
+#include "runtime/tokenizer/Tokenizer.h"
 
 #include <limits>
 
@@ -75,6 +76,7 @@ Result<std::optional<tokenizer::TokenizerSpec>> ggufTokenizer(const GgufFile &fi
   TRANSOM_RETURN_IF_ERROR(readArrays(file, fields));
   TRANSOM_RETURN_IF_ERROR(readIdsAndFlags(file, fields));
   TRANSOM_ASSIGN(tokenizer::TokenizerSpec spec, specFromGguf(fields));
+  TRANSOM_RETURN_IF_ERROR(tokenizer::Tokenizer::create(spec).status().within(file.path()));
   return std::optional(std::move(spec));
 }
 

@@ -2,6 +2,7 @@
 // tokenizer's files. The graphs are in HfLlama.cpp and HfBert.cpp.
 #include "compiler/import/SentencePooling.h"
 #include "compiler/import/files/Safetensors.h"
+#include "runtime/tokenizer/Tokenizer.h"
 
 #include <filesystem>
 
@@ -49,13 +50,12 @@ Result<std::string> modelName(const std::string &folder, const JsonObject &confi
 
 Result<std::optional<tokenizer::TokenizerSpec>> readTokenizer(const std::string &folder, bool lowercase) {
   std::filesystem::path root(folder);
-  std::error_code ignored;
-  if (!std::filesystem::exists(root / "tokenizer.json", ignored))
+  if (!isThere(root / "tokenizer.json"))
     return std::optional<tokenizer::TokenizerSpec>();
   std::string path = (root / "tokenizer.json").string();
   TRANSOM_ASSIGN(std::string json, readTextFile(path, maxTokenizerBytes));
   TRANSOM_ASSIGN(tokenizer::TokenizerSpec spec, tokenizer::specFromTokenizerJson(json, path));
-  if (std::filesystem::exists(root / "tokenizer_config.json", ignored)) {
+  if (isThere(root / "tokenizer_config.json")) {
     std::string configPath = (root / "tokenizer_config.json").string();
     TRANSOM_ASSIGN(std::string config, readTextFile(configPath, maxConfigBytes));
     TRANSOM_RETURN_IF_ERROR(tokenizer::applyTokenizerConfig(spec, config, configPath));
@@ -65,6 +65,8 @@ Result<std::optional<tokenizer::TokenizerSpec>> readTokenizer(const std::string 
     step.kind = tokenizer::NormalizerKind::lowercase;
     spec.normalizers.insert(spec.normalizers.begin(), step);
   }
+  // What only building it finds, such as a pattern that does not compile, is the file's fault and said now.
+  TRANSOM_RETURN_IF_ERROR(tokenizer::Tokenizer::create(spec).status().within(path));
   return std::optional(std::move(spec));
 }
 

@@ -127,8 +127,7 @@ Status readTokenIds(const HfFolder &folder, ModelInfo &info) {
   std::set<int64_t> ends;
   TRANSOM_RETURN_IF_ERROR(readEnds(folder.config, ends));
   std::string path = (std::filesystem::path(folder.path) / "generation_config.json").string();
-  std::error_code ignored;
-  if (std::filesystem::exists(path, ignored)) {
+  if (isThere(path)) {
     TRANSOM_ASSIGN(JsonObject generation, JsonObject::open(path, maxConfigBytes));
     TRANSOM_RETURN_IF_ERROR(readEnds(generation, ends));
   }

@@ -71,8 +71,7 @@ std::string weightsFile(const std::string &path, const ImportOptions &options) {
     return options.weights;
   for (const char *extension : {".safetensors", ".gguf"}) {
     std::filesystem::path beside = std::filesystem::path(path).replace_extension(extension);
-    std::error_code ignored;
-    if (std::filesystem::exists(beside, ignored))
+    if (isThere(beside))
       return beside.string();
   }
   return "";
@@ -131,6 +130,8 @@ Result<ImportedModel> importMlirFile(const std::string &path, const ImportOption
                                      MLIRContext &context) {
   ImportedModel imported;
   TRANSOM_ASSIGN(imported.module, parse(path, context));
+  if (imported.module->getOps<func::FuncOp>().empty())
+    return error(StatusCode::invalidFile, "{}: expected a func.func, found none", path);
   std::string weights = weightsFile(path, options);
   imported.weights = std::make_unique<TensorSource>();
   if (!weights.empty()) {

@@ -16,11 +16,6 @@ constexpr std::pair<std::string_view, Pooling> poolingModes[] = {
     {"pooling_mode_max_tokens", Pooling::max},
 };
 
-bool fileExists(const std::filesystem::path &path) {
-  std::error_code ignored;
-  return std::filesystem::exists(path, ignored);
-}
-
 /// The folder of a module: the model's own, or one directly inside it.
 Result<std::string> moduleFolder(const std::string &folder, const JsonObject &module) {
   TRANSOM_ASSIGN(std::string path, module.string("path"));
@@ -77,7 +72,7 @@ Status readModule(const std::string &folder, const JsonObject &module, SentenceC
 
 Status readLimits(SentenceConfig &config) {
   std::filesystem::path path = std::filesystem::path(config.encoderFolder) / "sentence_bert_config.json";
-  if (!fileExists(path))
+  if (!isThere(path))
     return {};
   TRANSOM_ASSIGN(JsonObject limits, JsonObject::open(path.string(), maxConfigBytes));
   if (limits.has("max_seq_length")) {
@@ -92,7 +87,7 @@ Status readLimits(SentenceConfig &config) {
 
 Status checkPrompts(const std::string &folder) {
   std::filesystem::path path = std::filesystem::path(folder) / "config_sentence_transformers.json";
-  if (!fileExists(path))
+  if (!isThere(path))
     return {};
   TRANSOM_ASSIGN(JsonObject config, JsonObject::open(path.string(), maxConfigBytes));
   if (config.has("default_prompt_name"))
@@ -129,7 +124,7 @@ Result<SentenceConfig> readSentenceConfig(const std::string &folder) {
   SentenceConfig config;
   config.encoderFolder = folder;
   std::string path = (std::filesystem::path(folder) / "modules.json").string();
-  if (!fileExists(path))
+  if (!isThere(path))
     return config;
   TRANSOM_ASSIGN(std::string text, readTextFile(path, maxConfigBytes));
   TRANSOM_ASSIGN(nlohmann::json modules, parseJson(text, path));

@@ -141,6 +141,11 @@ Status AtomicFileWriter::commit() {
   return {};
 }
 
+bool isThere(const std::string &path) {
+  struct stat info;
+  return ::lstat(path.c_str(), &info) == 0;
+}
+
 Result<std::string> readTextFile(const std::string &path, size_t limit) {
   TRANSOM_ASSIGN(MappedFile file, MappedFile::open(path));
   if (file.bytes().size() > limit)

@@ -56,6 +56,9 @@ private:
   size_t position_ = 0;
 };
 
+/// Whether something is at `path`. A link that leads nowhere counts: opening it then says what is wrong.
+bool isThere(const std::string &path);
+
 /// The whole of a text file of at most `limit` bytes.
 Result<std::string> readTextFile(const std::string &path, size_t limit);
 

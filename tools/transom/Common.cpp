@@ -103,16 +103,23 @@ void addModelOptions(CLI::App &command, std::string &path, uint32_t &threads) {
   command.add_option("--threads", threads, "threads to run on; 0: one per processor")->check(CLI::Range(0, 1024));
 }
 
-std::string printable(std::string_view text) {
+namespace {
+
+std::string escape(std::string_view text, std::string_view kept) {
   std::string out;
   for (char c : text) {
     unsigned char byte = static_cast<unsigned char>(c);
-    if ((byte < 0x20 && c != '\n' && c != '\t') || byte == 0x7f)
+    if ((byte < 0x20 || byte == 0x7f) && kept.find(c) == kept.npos)
       out += fmt::format("\\x{:02x}", byte);
     else
       out += c;
   }
   return out;
 }
+
+} // namespace
+
+std::string printable(std::string_view text) { return escape(text, "\n\t"); }
+std::string oneLine(std::string_view text) { return escape(text, ""); }
 
 } // namespace transom::cli

@@ -45,5 +45,7 @@ Result<tokenizer::Tokenizer> loadTokenizer(const Model &model);
 void addModelOptions(CLI::App &command, std::string &path, uint32_t &threads);
 /// Turns control characters that text from a model may hold into visible escapes; keeps newlines and tabs.
 std::string printable(std::string_view text);
+/// The same without newlines and tabs, for messages.
+std::string oneLine(std::string_view text);
 
 } // namespace transom::cli

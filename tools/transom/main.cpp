@@ -1,5 +1,6 @@
 // transom: compiles models to artifacts and runs them. This file parses and reports; each command has its own.
 #include "tools/transom/Commands.h"
+#include "tools/transom/Common.h"
 
 #include <cstdio>
 
@@ -31,12 +32,12 @@ int main(int argc, char **argv) {
   } catch (const CLI::ParseError &problem) {
     if (problem.get_exit_code() == 0)
       return app.exit(problem); // --help and --version
-    fmt::print(stderr, "transom: error: {} (see transom --help)\n", problem.what());
+    fmt::print(stderr, "transom: error: {} (see transom --help)\n", cli::oneLine(problem.what()));
     return 1;
   }
   if (Status status = action(); !status.ok()) {
     std::fflush(stdout);
-    fmt::print(stderr, "transom: error: {}\n", status.message());
+    fmt::print(stderr, "transom: error: {}\n", cli::oneLine(status.message()));
     return 1;
   }
   return 0;

@@ -79,11 +79,6 @@ Result<std::string> shardPath(const std::string &folder, const std::string &shar
   return (std::filesystem::path(folder) / shard).string();
 }
 
-bool fileExists(const std::filesystem::path &path) {
-  std::error_code ignored;
-  return std::filesystem::exists(path, ignored);
-}
-
 } // namespace
 
 Result<TensorSource> parseSafetensors(std::span<const std::byte> bytes, const std::string &path) {
@@ -131,14 +126,14 @@ Result<TensorSource> openSafetensorsIndex(std::string_view index, const std::str
 
 Result<TensorSource> openSafetensorsFolder(const std::string &folder) {
   std::filesystem::path root(folder);
-  if (fileExists(root / "model.safetensors"))
+  if (isThere(root / "model.safetensors"))
     return openSafetensors((root / "model.safetensors").string());
   std::string indexPath = (root / "model.safetensors.index.json").string();
-  if (fileExists(indexPath)) {
+  if (isThere(indexPath)) {
     TRANSOM_ASSIGN(std::string index, readTextFile(indexPath, maxIndexBytes));
     return openSafetensorsIndex(index, indexPath, folder);
   }
-  bool pickled = fileExists(root / "pytorch_model.bin") || fileExists(root / "pytorch_model.bin.index.json");
+  bool pickled = isThere(root / "pytorch_model.bin") || isThere(root / "pytorch_model.bin.index.json");
   return error(StatusCode::notFound, "{}: neither model.safetensors nor model.safetensors.index.json{}",
                folder, pickled ? "; pytorch_model.bin is not supported, save the model as safetensors" : "");
 }
