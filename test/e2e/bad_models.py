@@ -171,7 +171,7 @@ def configurations(t):
         "rms_norm_eps": -1,
         "hidden_act": "swishish",
         "max_position_embeddings": 0,
-        "rope_theta": None,
+        "rope_theta": -1,
         "attention_bias": True,
         "rope_scaling": {"rope_type": "yarnish", "factor": 2},
         "quantization_config": {"bits": 4},
@@ -183,7 +183,7 @@ def configurations(t):
         "is_decoder": True,
         "num_attention_heads": 5,
         "max_position_embeddings": 1000,
-        "hidden_act": None,
+        "hidden_act": "swishish",
         "layer_norm_eps": 0,
         "type_vocab_size": 3,
     }
