@@ -2,7 +2,7 @@
 """Compiled code against the reference interpreter: with every pass on, with each pass off that can be, and with all of them off.
 
 Tiny random models in every weight format, on ragged batches; with --models also SmolLM2-135M and MiniLM-L6. Numbers: relative
-error |out - ref| / |ref| of every row at most the bound below, and no NaN. Tokens: greedy ones equal, except where the
+error |out - ref| / |ref| of every row at most the bounds below, and no NaN. Tokens: greedy ones equal, except where the
 interpreter's own top-2 gap is under the bound. Needs NumPy.
 """
 
@@ -14,14 +14,16 @@ import numpy as np
 import tiny_models
 from harness import MINILM, SMOLLM2, Suite, outcome
 
-# Of a whole model, as of a single kernel: rounding errors of fp32 add up to about 2e-6 over two layers.
+# Of tiny models, as of a single kernel. Rounding errors of fp32 add up: 2e-6 over two layers, 1e-5 over SmolLM2's thirty.
 BOUND = 1e-5
+DEEP_BOUND = 3e-5
 SWITCHABLE = ["fold-constants", "fuse-elementwise", "make-kv-static", "plan-memory"]
 
 
 class Agreement(Suite):
     def __init__(self):
         super().__init__("agreement", lambda parser: parser.add_argument("--models", action="store_true") and parser)
+        self.bound = DEEP_BOUND if self.options.models else BOUND
         self.worst = 0.0
         self.references = {}
 
@@ -48,7 +50,7 @@ class Agreement(Suite):
             return {name: arrays[name] for name in arrays.files}
 
     def logits(self, model, tokens, config):
-        """The interpreter's [tokens, vocab] logits of one row, or None after a failed check. Variants mostly choose the same tokens."""
+        """The interpreter's [tokens, vocab] logits of one row, or None after a failed check; kept, as variants choose the same tokens."""
         key = (str(model), *tokens)
         if key not in self.references:
             inputs, _ = decoder_inputs(np.random.default_rng(0), 10, [len(tokens)], **config)
@@ -68,7 +70,7 @@ class Agreement(Suite):
         worst = float(np.max(error)) if error.size else 0.0
         self.worst = max(self.worst, worst)
         # Written so that NaN fails.
-        self.check(what, None if worst <= BOUND else f"relative error {worst:.2e}, more than {BOUND:.0e}")
+        self.check(what, None if worst <= self.bound else f"relative error {worst:.2e}, more than {self.bound:.0e}")
 
 
 def decoder_inputs(rng, vocab, lengths, layers, kv_heads, head_dim, past=0):
@@ -153,7 +155,7 @@ def check_greedy(t, what, model, artifact, prompts, count, config):
             continue
         logits = logits[len(prompt) - 1 :]
         gaps = logits.max(axis=1) - logits[np.arange(len(row)), row]
-        bound = BOUND * np.linalg.norm(logits, axis=1)
+        bound = t.bound * np.linalg.norm(logits, axis=1)
         t.check(
             f"{what}: tokens after {prompt}",
             None if (gaps <= bound).all() else f"{row}: behind the best token by {gaps.max():.2e}",
@@ -267,7 +269,7 @@ def main():
         )
     else:
         tiny(test)
-    print(f"agreement: worst relative error {test.worst:.2e}, bound {BOUND:.0e}")
+    print(f"agreement: worst relative error {test.worst:.2e}, bound {test.bound:.0e}")
     return test.finish()
 
 

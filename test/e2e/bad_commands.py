@@ -161,6 +161,8 @@ def tensors(t):
         bad = t.folder / f"bad-{i}.npz"
         np.savez(bad, **{k: v for k, v in {**good, **change}.items() if v is not None})
         for device, model in (("cpu", t.embedder), ("interpreter", t.bert)):
+            if device == "interpreter" and what == "too many rows":
+                continue  # it takes as many as it is given
             t.refuses(f"run on {device}: {what}", "run", model, f"--device={device}", "--input", bad, *out)
     # Ids outside the table are rows of zeros, by the op's definition.
     for what, token in (("out of range", 1 << 30), ("negative", -1)):
