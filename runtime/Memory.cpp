@@ -7,15 +7,15 @@
 
 namespace transom {
 
-Result<MemoryBlock> MemoryBlock::allocate(uint64_t bytes, std::string_view what) {
+Result<MemoryBlock> MemoryBlock::allocate(uint64_t bytes, std::string_view what, Touch touch) {
   MemoryBlock block;
   if (bytes == 0)
     return block;
   void *data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (data == MAP_FAILED)
     return error(StatusCode::outOfMemory, "cannot allocate {} bytes for {}: {}", bytes, what, std::strerror(errno));
-  // Fewer TLB misses in caches and arenas; a refusal does no harm.
-  ::madvise(data, bytes, MADV_HUGEPAGE);
+  // A refusal does no harm.
+  ::madvise(data, bytes, touch == Touch::whole ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
   block.data_ = static_cast<std::byte *>(data);
   block.bytes_ = bytes;
   return block;

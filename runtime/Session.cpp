@@ -38,7 +38,7 @@ Result<std::unique_ptr<Session>> Session::create(std::shared_ptr<const Model> mo
 Status Session::allocate(const SessionOptions &options) {
   MemoryPlan plan = model_->memoryPlan(pool_.threads());
   TRANSOM_ASSIGN(arena_, MemoryBlock::allocate(plan.arena, "intermediate values"));
-  TRANSOM_ASSIGN(states_, MemoryBlock::allocate(plan.states, "caches"));
+  TRANSOM_ASSIGN(states_, MemoryBlock::allocate(plan.states, "caches", Touch::sparse));
   TRANSOM_ASSIGN(staging_, MemoryBlock::allocate(plan.staging, "inputs and outputs"));
   TRANSOM_ASSIGN(scratch_, MemoryBlock::allocate(plan.scratch, "the threads' scratch"));
   std::vector<std::byte *> states;
