@@ -19,6 +19,7 @@ public:
   /// Starts the function, named as the kernel. finish() ends it.
   KernelEntry(plan::KernelOp kernel, llvm::Module &module, const CpuTarget &target);
   llvm::Function *finish();
+  plan::KernelOp kernel() const { return kernel_; }
 
   llvm::IRBuilder<> b;
   const CpuTarget &target;

@@ -3,6 +3,7 @@
 #include "codegen/cpu/Skeletons.h"
 
 #include "codegen/cpu/Regions.h"
+#include "ir/DimAnalysis.h"
 
 #include <cmath>
 
@@ -46,6 +47,23 @@ static SmallVector<llvm::Value *> matrixStrides(KernelEntry &entry, mlir::Value 
   return strides;
 }
 
+/// The most rows that operand 0 has in any launch of the kernel; nothing where a launch does not say, or there is none.
+static std::optional<int64_t> mostRows(plan::KernelOp kernel) {
+  auto module = kernel->getParentOfType<ModuleOp>();
+  int64_t most = 0;
+  for (auto program : module.getOps<plan::ProgramOp>())
+    for (auto launch : program.getOps<plan::LaunchOp>()) {
+      if (launch.getKernel() != kernel.getSymName())
+        continue;
+      Dims sizes = plan::sizesOf(launch.getInputs()[0]);
+      std::optional<int64_t> rows = maximumOf(module, product(llvm::ArrayRef(sizes).drop_back()));
+      if (!rows)
+        return std::nullopt;
+      most = std::max(most, *rows);
+    }
+  return most > 0 ? std::optional(most) : std::nullopt;
+}
+
 static LogicalResult emitMatmul(KernelEntry &entry, MatmulOp op) {
   mlir::Value lhs = op.getLhs(), rhs = op.getRhs(), result = op.getResult();
   auto rhsType = cast<RankedTensorType>(rhs.getType());
@@ -57,6 +75,11 @@ static LogicalResult emitMatmul(KernelEntry &entry, MatmulOp op) {
     if (storage.empty())
       return op.emitOpError("on the CPU does not read ") << rhsType;
     llvm::Value *m = entry.sizes(lhs, 0, rankOf(lhs) - 1);
+    if (!llvm::isa<llvm::ConstantInt>(m) && mostRows(entry.kernel()) == 1) {
+      // One row or none: the variants for more need not be made.
+      entry.begin = entry.b.CreateSelect(entry.b.CreateICmpSLT(m, entry.integer(1)), entry.end, entry.begin);
+      m = entry.integer(1);
+    }
     entry.call("gemv_" + storage, {entry.pointer(lhs), entry.pointer(rhs), entry.pointer(result), m, n, k, entry.begin, entry.end});
     return success();
   }
