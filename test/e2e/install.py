@@ -14,7 +14,7 @@ import tiny_models
 from harness import ROOT, Suite, outcome, refusal_problem
 
 SIZE_MIB = 55
-SYSTEM = re.compile(r"(linux-vdso|libc|libm|libdl|librt|libpthread|libstdc\+\+|libgcc_s|/lib64/ld-linux-x86-64)\.so")
+SYSTEM = re.compile(r"(linux-vdso|libc|libm|libdl|librt|libpthread|libstdc\+\+|libgcc_s|ld-linux-x86-64)\.so")
 BUILD = ROOT / "build" / "release"
 
 
@@ -95,7 +95,7 @@ def use_package(t, package, models):
     prompt = ("--prompt", "the end and the beginning of another thing", "--max-new-tokens", 4)
     done = t.transom("generate", llm, *prompt, binary=program, environment={"LD_DEBUG": "files"})
     t.check("package: generate", None if done.returncode == 0 else outcome(done))
-    loaded = set(re.findall(r"calling init: (\S*lib(?:dnnl|gomp)\S*)", done.stderr))
+    loaded = set(re.findall(r"calling init: (.*/lib(?:dnnl|gomp)\S*)", done.stderr))
     outside = [path for path in loaded if not path.startswith(str(package))]
     t.check("package: oneDNN is its own", None if loaded and not outside else f"loaded {sorted(loaded) or 'none'}")
     sentences = t.folder / "sentences.txt"
