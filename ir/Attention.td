@@ -19,8 +19,10 @@ def AttentionOp : Transom_ShapedOp<"attention", [AttrSizedOperandSegments]> {
     GQA, 2023): query head h reads key/value head h / (heads / kv_heads). A softmax over no allowed key gives zeros.
 
     Which keys a query may attend to:
-    - `causal`: query i of S sees keys j <= i + (T - S), T keys; with caches, keys j <= past_lengths[b] + i.
-    - `window = w`: of those only the last w, counted from the query's own position.
+    - Query i of S stands at position p = i + (T - S), T keys; with caches at p = past_lengths[b] + i.
+    - Caches: only written slots, j < past_lengths[b] + lengths[b].
+    - `causal`: only keys j <= p.
+    - `window = w`: only keys j > p - w.
     - `mask` [batch, T]: only keys where it is not 0.
     - `lengths` [batch] with caches: row b has lengths[b] new tokens; results of queries i >= lengths[b] are undefined.
     - `cumulative_lengths` [batch + 1] with thd: sequence b is tokens [cumulative_lengths[b], cumulative_lengths[b+1])
@@ -29,7 +31,7 @@ def AttentionOp : Transom_ShapedOp<"attention", [AttrSizedOperandSegments]> {
     c * tanh(s / c) before bias and mask.
 
     C1: query, key and value have the layout's rank; caches are [batch, kv_heads, capacity, head_dim]. C2: batch,
-    head_dim and key length agree. C3: kv_heads divides heads. C4: key and value are both caches or both tensors, and
+    head_dim and key length agree; of packed sequences also tokens. C3: kv_heads divides heads. C4: key and value are both caches or both tensors, and
     caches come with `past_lengths` and `lengths`, and only they do. C5: thd comes with `cumulative_lengths`, and only
     it does; it takes neither mask nor bias. C6: mask, bias and lengths have the shapes above. C7: window and
     softcap are positive; scale is finite.

@@ -89,7 +89,7 @@ def ComparePredicate : I32EnumAttr<"ComparePredicate", "an order relation; with 
 }
 def CompareOp : Transom_Elementwise<"compare", "return detail::emitCompare(b, loc, getPredicate(), x);",
     [SameOperandsElementType]> {
-  let summary = "whether a relation holds, elementwise with broadcasting; integers are signed";
+  let summary = "whether a relation holds, elementwise with broadcasting; integers are signed, false < true";
   let arguments = (ins ComparePredicate:$predicate, Transom_Dense:$lhs, Transom_Dense:$rhs);
   let assemblyFormat = "$predicate $lhs `,` $rhs attr-dict `:` functional-type(operands, results)";
   let elementRule = OwnElement;

@@ -13,7 +13,7 @@ def FusedOp : Transom_ShapedOp<"fused", [IsolatedFromAbove, SingleBlock]> {
     dimension are reduced to one, in fp32 or wider, and the result's last dimension is 1.
 
     C1: one region argument per input, of its element type. C2: inputs broadcast. C3: the yielded type is the result's
-    element type. C4: the body is arith and math ops. C5: there is an input.
+    element type. C4: the body is arith and math ops on scalars. C5: there is an input.
 
     ```mlir
     %h = transom.fused (%gate, %up) {

@@ -8,6 +8,7 @@ def WeightOp : Transom_Op<"weight", [Pure]> {
   let summary = "a tensor of the source file, by name";
   let description = [{
     The numbers stay in the file until the artifact is written. C1: the shape is static. C2: the name is not empty.
+    C3: a quantised tensor's last dimension is whole blocks.
 
     ```mlir
     %w = transom.weight "blk.0.attn_q.weight" : tensor<576x576x!transom.block<q4_1>>

@@ -39,9 +39,14 @@ Status Embedder::readProgram() {
     if (input.name != "input_ids" && input.name != "attention_mask" && input.name != "token_type_ids")
       return error(StatusCode::unsupported, "it wants \"{}\"", input.name);
   }
+  if (output->shape[0] != ids->shape[0] || !output->shape[1].isConstant())
+    return error(StatusCode::unsupported, "\"sentence_embedding\": expected a vector of fixed size for each row of input_ids, found {}",
+                 toString(output->shape, contents.symbols));
   Range batch = rangeOf(ids->shape[0], contents.symbols), seq = rangeOf(ids->shape[1], contents.symbols);
   output_ = static_cast<size_t>(output - program.outputs.data());
   dimension_ = rangeOf(output->shape[1], contents.symbols).max;
+  if (batch.max < 1 || seq.max < 1)
+    return error(StatusCode::unsupported, "the artifact takes no rows or no tokens");
   minBatch_ = batch.min;
   maxBatch_ = batch.max;
   minSeq_ = seq.min;

@@ -122,9 +122,9 @@ void ProgramPlan::split(Step &step, const artifact::Launch &launch) const {
 }
 
 Status ProgramPlan::bind(std::span<const int64_t> symbols) {
-  if (std::equal(symbols.begin(), symbols.end(), symbols_.begin(), symbols_.end()))
+  if (bound_ && std::equal(symbols.begin(), symbols.end(), symbols_.begin(), symbols_.end()))
     return {};
-  symbols_.clear();
+  bound_ = false;
   for (size_t i = 0; i < exprs_.size(); ++i) {
     values_[i] = evaluate(exprs_[i], symbols);
     if (values_[i] < 0)
@@ -137,6 +137,7 @@ Status ProgramPlan::bind(std::span<const int64_t> symbols) {
     if (auto *launch = std::get_if<artifact::Launch>(&program_.steps[i].kind))
       split(steps_[i], *launch);
   symbols_.assign(symbols.begin(), symbols.end());
+  bound_ = true;
   return {};
 }
 

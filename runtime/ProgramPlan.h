@@ -56,6 +56,7 @@ private:
   std::vector<artifact::Expr> exprs_; ///< each distinct one once
   std::vector<int64_t> values_;       ///< of exprs_, as bound
   std::vector<int64_t> symbols_;      ///< as bound
+  bool bound_ = false;                ///< the sizes are those of symbols_
   std::vector<void *> pointers_;
   std::vector<uint32_t> sizeExprs_;
   std::vector<int64_t> sizes_;

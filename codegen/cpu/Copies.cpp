@@ -157,8 +157,8 @@ LogicalResult emitUnpackRows(KernelEntry &entry, UnpackOp op) {
   Elements result(entry, op.getResult());
   TokenRows token = tokenRows(entry, result, 2);
   entry.call(sized("unpack_rows_", result),
-             {entry.pointer(op.getPacked()), entry.pointer(op.getCumulative()), entry.pointer(op.getResult()), result.sizes[1],
-              token.rows, token.width, entry.begin, entry.end});
+             {entry.pointer(op.getPacked()), entry.pointer(op.getCumulative()), entry.pointer(op.getResult()),
+              entry.size(op.getPacked(), 0), result.sizes[1], token.rows, token.width, entry.begin, entry.end});
   return success();
 }
 

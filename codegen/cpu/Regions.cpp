@@ -104,7 +104,7 @@ llvm::Value *RegionLoops::sameShape(const Input &input) {
   Dims dims = dimsOf(input.value.getType());
   if (llvm::all_of(dims, [](const DimExpr &dim) { return dim == DimExpr(1); }))
     return b_.getTrue();
-  if (reduce_ || int(dims.size()) != rank_)
+  if (reduce_ || int(dims.size()) != rank_ || input.scalarColumns)
     return b_.getFalse();
   llvm::Value *same = b_.getTrue();
   for (int axis = 0; axis < rank_; ++axis)

@@ -73,6 +73,30 @@ using Emit = llvm::Value *(*)(KernelEntry &entry, Operation *op, Values x);
 template <llvm::Instruction::BinaryOps code> static llvm::Value *binary(KernelEntry &entry, Operation *, Values x) {
   return entry.b.CreateBinOp(code, x[0], x[1]);
 }
+/// Integer quotients and remainders trap on a zero divisor and on the smallest number over -1, and lanes beyond the end of
+/// a row divide by whatever they hold: such divisors become 1, and the result is put right behind.
+template <llvm::Instruction::BinaryOps code> static llvm::Value *divide(KernelEntry &entry, Operation *, Values x) {
+  llvm::IRBuilder<> &b = entry.b;
+  llvm::Type *type = x[0]->getType();
+  llvm::Value *zero = llvm::Constant::getNullValue(type), *isZero = b.CreateICmpEQ(x[1], zero), *special = isZero;
+  bool isSigned = code == llvm::Instruction::SDiv || code == llvm::Instruction::SRem;
+  llvm::Value *isMinusOne = b.CreateICmpEQ(x[1], llvm::Constant::getAllOnesValue(type));
+  if (isSigned)
+    special = b.CreateOr(isZero, isMinusOne);
+  llvm::Value *result = b.CreateBinOp(code, x[0], b.CreateSelect(special, llvm::ConstantInt::get(type, 1), x[1]));
+  if (code == llvm::Instruction::SDiv)
+    result = b.CreateSelect(isMinusOne, b.CreateSub(zero, x[0]), result);
+  return b.CreateSelect(isZero, zero, result);
+}
+/// Shifts by the width or more: the sign of a signed number, else 0.
+template <llvm::Instruction::BinaryOps code> static llvm::Value *shift(KernelEntry &entry, Operation *, Values x) {
+  llvm::Type *type = x[0]->getType();
+  unsigned width = type->getScalarSizeInBits();
+  llvm::Value *inRange = entry.b.CreateICmpULT(x[1], llvm::ConstantInt::get(type, width));
+  if (code == llvm::Instruction::AShr)
+    return entry.b.CreateAShr(x[0], entry.b.CreateSelect(inRange, x[1], llvm::ConstantInt::get(type, width - 1)));
+  return entry.b.CreateSelect(inRange, entry.b.CreateBinOp(code, x[0], x[1]), llvm::Constant::getNullValue(type));
+}
 template <ID id> static llvm::Value *intrinsic(KernelEntry &entry, Operation *, Values x) {
   return entry.b.CreateIntrinsic(id, {x[0]->getType()}, x);
 }
@@ -149,10 +173,10 @@ static const llvm::StringMap<Emit> &table() {
       {"arith.maximumf", extremum<true>}, {"arith.minimumf", extremum<false>},
       {"arith.maxnumf", intrinsic<N::maxnum>}, {"arith.minnumf", intrinsic<N::minnum>},
       {"arith.addi", binary<I::Add>}, {"arith.subi", binary<I::Sub>}, {"arith.muli", binary<I::Mul>},
-      {"arith.divsi", binary<I::SDiv>}, {"arith.divui", binary<I::UDiv>},
-      {"arith.remsi", binary<I::SRem>}, {"arith.remui", binary<I::URem>},
+      {"arith.divsi", divide<I::SDiv>}, {"arith.divui", divide<I::UDiv>},
+      {"arith.remsi", divide<I::SRem>}, {"arith.remui", divide<I::URem>},
       {"arith.andi", binary<I::And>}, {"arith.ori", binary<I::Or>}, {"arith.xori", binary<I::Xor>},
-      {"arith.shli", binary<I::Shl>}, {"arith.shrsi", binary<I::AShr>}, {"arith.shrui", binary<I::LShr>},
+      {"arith.shli", shift<I::Shl>}, {"arith.shrsi", shift<I::AShr>}, {"arith.shrui", shift<I::LShr>},
       {"arith.maxsi", pick<P::ICMP_SGT>}, {"arith.minsi", pick<P::ICMP_SLT>},
       {"arith.maxui", pick<P::ICMP_UGT>}, {"arith.minui", pick<P::ICMP_ULT>},
       {"arith.cmpf", compareFloats}, {"arith.cmpi", compareIntegers},

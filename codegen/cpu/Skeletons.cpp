@@ -13,7 +13,7 @@ using llvm::SmallVector;
 namespace transom {
 
 /// Head sizes up to kernels/Attention.h's maxHeadDim.
-static constexpr int64_t maxHeadDim = 1024;
+static constexpr int64_t maxHeadDim = 512;
 
 LogicalResult expectFloats(Operation *op, ValueRange values) {
   for (mlir::Value value : values)
@@ -197,8 +197,8 @@ static LogicalResult emitAttention(KernelEntry &entry, AttentionOp op) {
   SmallVector<llvm::Value *> arguments = {entry.pointer(q), entry.pointer(k), entry.pointer(op.getValue())};
   if (op.getLayout() == HeadLayout::thd) {
     llvm::Value *batch = entry.b.CreateSub(entry.size(op.getCumulativeLengths(), 0), entry.integer(1));
-    arguments.append({entry.pointer(op.getCumulativeLengths()), entry.pointer(op.getResult()), batch, entry.size(q, 1),
-                      entry.size(k, 1), entry.size(q, 2), scale, softcap, causal, window, entry.begin, entry.end});
+    arguments.append({entry.pointer(op.getCumulativeLengths()), entry.pointer(op.getResult()), entry.size(k, 0), batch,
+                      entry.size(q, 1), entry.size(k, 1), entry.size(q, 2), scale, softcap, causal, window, entry.begin, entry.end});
     entry.call("attention_packed", arguments);
     return success();
   }

@@ -272,6 +272,11 @@ Status checkMetadata(const Contents &contents) {
 
 Status check(const Contents &contents) {
   TRANSOM_RETURN_IF_ERROR(checkText(contents.task, "task"));
+  TRANSOM_RETURN_IF_ERROR(checkText(contents.architecture, "architecture"));
+  for (const Metadata &entry : contents.metadata)
+    TRANSOM_RETURN_IF_ERROR(checkText(entry.key, "metadata: key"));
+  if (contents.programs.empty())
+    return invalid("programs: expected at least one, found none");
   if (contents.task != "generate" && contents.task != "embed" && contents.task != "run")
     return invalid("task: expected generate, embed or run, found \"{}\"", contents.task);
   TRANSOM_RETURN_IF_ERROR(checkNames(contents.symbols, "symbol"));

@@ -52,6 +52,45 @@ plan.kernel @add(%a: tensor<?x?xf32>, %b: tensor<?x?xf32>) -> tensor<?x?xf32> {
   }
 }
 
+// A column of one number a row under a dynamic width that turns out to be 1: each row keeps its own.
+TEST_P(CpuRegions, SingleColumns) {
+  CompiledKernels kernels(R"(
+plan.kernel @add(%a: tensor<?x?xf32>, %b: tensor<?x1xf32>) -> tensor<?x?xf32> {
+  %0 = transom.add %a, %b : (tensor<?x?xf32>, tensor<?x1xf32>) -> tensor<?x?xf32>
+  plan.yield %0 : tensor<?x?xf32>
+})", GetParam());
+  ASSERT_TRUE(kernels);
+  for (int64_t columns : {1, 2, 37}) {
+    Buffer<float> a(randoms(size_t(5 * columns))), b(randoms(5)), y(size_t(5 * columns));
+    kernels.run("add", {a, b, y}, {5, columns, 5, 5, columns}, 5 * columns);
+    std::vector<double> expected;
+    for (int64_t i = 0; i < 5 * columns; ++i)
+      expected.push_back(double(a[size_t(i)]) + double(b[size_t(i / columns)]));
+    expectNear(y, expected, 1e-6);
+  }
+}
+
+// Division never traps: not in lanes behind the end of a row, not by zero, not of the smallest number by -1.
+TEST_P(CpuRegions, IntegerDivision) {
+  CompiledKernels kernels(R"(
+plan.kernel @divide(%a: tensor<?xi32>, %b: tensor<?xi32>) -> tensor<?xi32> {
+  %0 = transom.fused (%a, %b) {
+  ^bb0(%x: i32, %y: i32):
+    %q = arith.divsi %x, %y : i32
+    %r = arith.remsi %x, %y : i32
+    %s = arith.addi %q, %r : i32
+    transom.yield %s : i32
+  } : (tensor<?xi32>, tensor<?xi32>) -> tensor<?xi32>
+  plan.yield %0 : tensor<?xi32>
+})", GetParam());
+  ASSERT_TRUE(kernels);
+  Buffer<int32_t> a(std::vector<int32_t>{7, -7, 5, INT32_MIN, INT32_MIN}), b(std::vector<int32_t>{2, 2, 0, -1, 3}), y(5);
+  kernels.run("divide", {a, b, y}, {5, 5, 5}, 5);
+  int32_t expected[] = {3 + 1, -3 - 1, 0, INT32_MIN, INT32_MIN / 3 + INT32_MIN % 3};
+  for (size_t i = 0; i < 5; ++i)
+    EXPECT_EQ(y[i], expected[i]) << i;
+}
+
 // Integers, booleans and narrow floats through casts, comparisons and selects.
 TEST_P(CpuRegions, ElementTypes) {
   CompiledKernels kernels(R"(

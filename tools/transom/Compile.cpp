@@ -57,7 +57,7 @@ void addCompile(CLI::App &app, Action &action) {
   command->add_option("--cpu", flags->options.cpu, "which processors it runs on: x86-64-v3, x86-64-v4 or native")
       ->capture_default_str()
       ->check(CLI::IsMember({"x86-64-v3", "x86-64-v4", "native"}));
-  command->add_option("--max-batch", flags->options.maxBatch, "most rows at once; without it what the model declares")->check(CLI::PositiveNumber);
+  command->add_option("--max-batch", flags->options.maxBatch, "most rows at once; without it 1 for decoders and 16 for encoders")->check(CLI::PositiveNumber);
   command->add_option("--max-seq", flags->options.maxSeq, "most new tokens of a row at once")->check(CLI::PositiveNumber);
   command->add_option("--max-context", flags->options.maxContext, "most tokens of a row, past ones included")->check(CLI::PositiveNumber);
   command->add_option("--disable", flags->options.disabled, "a pass to leave out; may be given again")->allow_extra_args(false);

@@ -59,12 +59,13 @@ Result<Prompts> textPrompt(const GenerateFlags &flags, const tokenizer::Tokenize
   return prompts;
 }
 
-Status writeStats(const std::string &path, const GenerateStats &stats) {
+/// The first token of each of the `rows` prompts counts as prefill.
+Status writeStats(const std::string &path, const GenerateStats &stats, int64_t rows) {
   nlohmann::ordered_json json = {
       {"prompt_tokens", stats.promptTokens}, {"new_tokens", stats.newTokens},
       {"prefill_seconds", stats.prefillSeconds}, {"decode_seconds", stats.decodeSeconds},
       {"prefill_tokens_per_s", stats.prefillSeconds > 0 ? double(stats.promptTokens) / stats.prefillSeconds : 0},
-      {"decode_tokens_per_s", stats.decodeSeconds > 0 ? double(stats.decodeSteps) / stats.decodeSeconds : 0}};
+      {"decode_tokens_per_s", stats.decodeSeconds > 0 ? double(stats.newTokens - rows) / stats.decodeSeconds : 0}};
   return writeText(path, json.dump(2) + "\n");
 }
 
@@ -83,7 +84,7 @@ Status generateTokens(Generator &generator, const GenerateFlags &flags) {
     total.prefillSeconds += generated.stats.prefillSeconds;
     total.decodeSeconds += generated.stats.decodeSeconds;
   }
-  return flags.statsFile.empty() ? Status() : writeStats(flags.statsFile, total);
+  return flags.statsFile.empty() ? Status() : writeStats(flags.statsFile, total, int64_t(prompts.size()));
 }
 
 Status generateText(Generator &generator, const GenerateFlags &flags, const Model &model) {
@@ -103,7 +104,7 @@ Status generateText(Generator &generator, const GenerateFlags &flags, const Mode
     fmt::print("{}\n", fmt::join(generated.tokens[0], " "));
   else
     show(decoder.finish() + "\n");
-  return flags.statsFile.empty() ? Status() : writeStats(flags.statsFile, generated.stats);
+  return flags.statsFile.empty() ? Status() : writeStats(flags.statsFile, generated.stats, 1);
 }
 
 Status generate(const GenerateFlags &flags) {
@@ -125,11 +126,12 @@ void addGenerate(CLI::App &app, Action &action) {
   auto *prompt = command->add_option_group("prompt", "one of");
   prompt->add_option("-p,--prompt", flags->prompt, "the text to go on from");
   prompt->add_option("--prompt-file", flags->promptFile, "a file that holds it");
-  prompt->add_option("--tokens", flags->tokens, "token ids, separated by commas or spaces");
-  prompt->add_option("--tokens-file", flags->tokensFile, "a file of such lines, a prompt each");
+  auto *tokens = prompt->add_option("--tokens", flags->tokens, "token ids, separated by commas or spaces");
+  auto *tokensFile = prompt->add_option("--tokens-file", flags->tokensFile, "a file of such lines, a prompt each");
   prompt->require_option(1);
-  command->add_flag("--chat", flags->chat, "the prompt is a user's message: wrap it in the model's chat format");
-  command->add_option("--system", flags->system, "the system message, with --chat");
+  auto *chat = command->add_flag("--chat", flags->chat, "the prompt is a user's message: wrap it in the model's chat format");
+  chat->excludes(tokens)->excludes(tokensFile);
+  command->add_option("--system", flags->system, "the system message, with --chat")->needs(chat);
   command->add_option("-n,--max-new-tokens", flags->options.maxNewTokens, "stop after so many")->capture_default_str();
   command->add_option("--temperature", flags->options.temperature, "0: always the most probable token")->capture_default_str();
   command->add_option("--top-k", flags->options.topK, "sample from the k most probable tokens; 0: from all")->capture_default_str();

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <optional>
 #include <zlib.h>
 
 namespace transom {
@@ -22,6 +23,8 @@ struct NumpyType {
 constexpr NumpyType numpyTypes[] = {{DType::f32, "<f4"}, {DType::f16, "<f2"}, {DType::f64, "<f8"},
                                     {DType::i32, "<i4"}, {DType::i64, "<i8"}, {DType::i16, "<i2"},
                                     {DType::i8, "|i1"},  {DType::u8, "|u1"},  {DType::boolean, "|b1"}};
+/// Bytes that all arrays of an archive may take together.
+constexpr size_t largestArchive = size_t(8) << 30;
 constexpr std::string_view npyMagic = "\x93NUMPY";
 
 template <typename T> T load(Bytes bytes, size_t offset) {
@@ -152,21 +155,32 @@ Result<std::vector<Array>> parseZip(Bytes file, const std::string &path) {
     return bad(path, "neither an .npy nor an .npz file");
   size_t count = load<uint16_t>(file, end + 10), at = load<uint32_t>(file, end + 16);
   std::vector<Array> arrays;
+  size_t total = 0;
   for (size_t i = 0; i < count; ++i) {
     TRANSOM_ASSIGN(Array array, parseMember(file, at, path));
+    // Members may be compressed and may even share their bytes: a small file must not become a huge one.
+    total += array.bytes.size();
+    if (total > largestArchive)
+      return error(StatusCode::unsupported, "{}: its arrays take more than {} bytes", path, largestArchive);
     arrays.push_back(std::move(array));
   }
   return arrays;
 }
 
+/// NumPy's name of a type; nothing where it has none, as for bf16 and quantised blocks.
+std::optional<std::string_view> numpyCode(DType dtype) {
+  for (const NumpyType &type : numpyTypes)
+    if (type.dtype == dtype)
+      return type.code;
+  return std::nullopt;
+}
+
 std::string npyHeader(const Array &array) {
-  auto type = std::find_if(std::begin(numpyTypes), std::end(numpyTypes),
-                           [&](auto &entry) { return entry.dtype == array.dtype; });
   std::string shape;
   for (int64_t size : array.shape)
     shape += std::to_string(size) + ",";
   std::string header = fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': ({}), }}",
-                                   type == std::end(numpyTypes) ? "" : type->code, shape);
+                                   *numpyCode(array.dtype), shape);
   header.resize((header.size() + 10 + 1 + 63) / 64 * 64 - 10 - 1, ' ');
   header += '\n';
   std::string out(npyMagic);
@@ -197,6 +211,9 @@ Status writeNumpy(const std::string &path, std::span<const Array> arrays) {
   bool zip = path.ends_with(".npz");
   if (!zip && (!path.ends_with(".npy") || arrays.size() != 1))
     return error(StatusCode::invalidArgument, "{}: expected an .npz file{}", path, arrays.size() == 1 ? " or an .npy file" : "");
+  for (const Array &array : arrays)
+    if (!numpyCode(array.dtype))
+      return error(StatusCode::unsupported, "{}: NumPy has no element type for {} {}", path, name(array.dtype), array.name);
   TRANSOM_ASSIGN(AtomicFileWriter writer, AtomicFileWriter::create(path));
   auto write = [&](std::string_view bytes) { return writer.write(std::as_bytes(std::span(bytes))); };
   std::string directory;

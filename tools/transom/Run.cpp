@@ -58,8 +58,6 @@ Result<std::vector<Array>> runArtifact(const RunOptions &options, const std::vec
 }
 
 Result<std::vector<Array>> runInterpreter(const RunOptions &options, std::vector<Array> inputs) {
-#include "runtime/Session.h"
-
 #ifdef TRANSOM_HAS_COMPILER
   std::vector<HostTensor> tensors;
   for (Array &input : inputs)

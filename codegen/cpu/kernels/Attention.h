@@ -1,12 +1,13 @@
-// Attention, one work item per query: softmax over blocks of `lanes` keys with a running maximum (Milakov and
-// Gimelshein, Online normalizer calculation for softmax, 2018), fp32. Rotary embedding.
+// Attention, one work item per query: softmax with a running maximum over blocks of keys (Milakov and Gimelshein, Online
+// normalizer calculation for softmax, 2018), fp32. Neighbouring queries of a head go together, one per lane (prefill,
+// encoders); a query by itself has its keys in the lanes (decode). Rotary embedding.
 #pragma once
 
 #include "Norm.h"
 
 namespace transom::kernels {
 
-constexpr int64_t maxHeadDim = 1024;
+constexpr int64_t maxHeadDim = 512;
 
 /// sums[i] = sum of the lanes of v[i]: a transposing tree of adds.
 INLINE F32 sumEach(F32 (&v)[lanes]) {
@@ -108,8 +109,127 @@ INLINE void attendQuery(const AttentionShape &s, const float *q, const float *k,
     storeUpTo(y + d * lanes, acc[d] * factor, s.headDim - d * lanes);
 }
 
-/// Which of [0, keys) a query at place `own` among the keys sees.
+/// Keys [first, last) that a query sees.
 struct KeyRange { int64_t first, last; };
+
+/// Up to `lanes` queries of one head; query i is at q + i * rowStride, its result at y + i * rowStride.
+struct QueryTile {
+  const float *q;
+  float *y;
+  int64_t rowStride, count;
+  KeyRange ranges[lanes]; // of the first `count`
+  const float *bias;      // of query 0 and key 0, or null
+  int64_t biasQuery, biasKey;
+};
+
+/// Eight keys at a time, those that the mask hides left out: nothing of theirs is read.
+struct KeyBlock {
+  static constexpr int size = 8;
+  int64_t keys[size];
+  int64_t count;
+  INLINE void collect(int64_t &at, int64_t end, const int32_t *mask) {
+    for (count = 0; at < end && count < size; ++at)
+      if (!mask || mask[at] != 0)
+        keys[count++] = at;
+    for (int64_t i = count; i < size; ++i)
+      keys[i] = count > 0 ? keys[count - 1] : 0;
+  }
+};
+
+/// acc[d] = acc[d] * kept + sum of weights[j] * v[key j][d]; lanes that do not see a key take nothing of it, be it NaN.
+template <bool careful>
+INLINE void addValues(const AttentionShape &s, const KeyBlock &block, const float *v, const F32 (&weights)[KeyBlock::size],
+                      const I32 (&seen)[KeyBlock::size], F32 kept, float *acc) {
+  constexpr int together = 8; // independent sums in flight
+  for (int64_t d = 0; d < s.headDim; d += together) {
+    F32 sums[together];
+    UNROLL
+    for (int i = 0; i < together; ++i)
+      sums[i] = loadF(acc + (d + i) * lanes) * kept;
+    UNROLL
+    for (int j = 0; j < KeyBlock::size; ++j) {
+      const float *value = v + block.keys[j] * s.keyStride;
+      UNROLL
+      for (int i = 0; i < together; ++i) {
+        F32 added = fma(weights[j], (F32)(value[min64(d + i, s.headDim - 1)]), sums[i]);
+        sums[i] = careful ? (seen[j] ? added : sums[i]) : added;
+      }
+    }
+    UNROLL
+    for (int i = 0; i < together; ++i)
+      store(acc + (d + i) * lanes, sums[i]);
+  }
+}
+
+INLINE void attendTile(const AttentionShape &s, const QueryTile &t, const float *k, const float *v, const int32_t *mask) {
+  alignas(64) float query[maxHeadDim * lanes], acc[(maxHeadDim + 8) * lanes];
+  I32 first, last;
+  int64_t low = INT64_MAX, high = 0, allFrom = 0, allTo = INT64_MAX; // of any query, of all queries
+  for (int i = 0; i < lanes; ++i) {
+    KeyRange range = i < t.count ? t.ranges[i] : KeyRange{0, 0};
+    first[i] = (int32_t)range.first;
+    last[i] = (int32_t)range.last;
+    low = range.first < range.last ? min64(low, range.first) : low;
+    high = range.first < range.last ? max64(high, range.last) : high;
+    allFrom = i < t.count ? max64(allFrom, range.first) : allFrom;
+    allTo = i < t.count ? min64(allTo, range.last) : allTo;
+    for (int64_t d = 0; d < s.headDim; ++d)
+      query[d * lanes + i] = t.q[min64(i, t.count - 1) * t.rowStride + d];
+  }
+  for (int64_t d = 0; d < s.headDim + 8; ++d)
+    store(acc + d * lanes, zeros());
+  F32 largest = (F32)(-infinity), sum = zeros();
+  KeyBlock block;
+  for (int64_t at = low; at < high;) {
+    block.collect(at, high, mask);
+    F32 score[KeyBlock::size] = {};
+    for (int64_t d = 0; d < s.headDim; ++d) {
+      F32 q = loadF(query + d * lanes);
+      UNROLL
+      for (int j = 0; j < KeyBlock::size; ++j)
+        score[j] = fma(q, (F32)(k[block.keys[j] * s.keyStride + d]), score[j]);
+    }
+    I32 seen[KeyBlock::size];
+    F32 top = largest;
+    UNROLL
+    for (int j = 0; j < KeyBlock::size; ++j) {
+      score[j] *= s.scale;
+      if (s.softcap != 0.0f)
+        score[j] = tanhV(score[j] / s.softcap) * s.softcap;
+      if (t.bias)
+        for (int i = 0; i < t.count; ++i)
+          score[j][i] += t.bias[i * t.biasQuery + block.keys[j] * t.biasKey];
+      int32_t key = j < block.count ? (int32_t)block.keys[j] : INT32_MAX;
+      seen[j] = (first <= key) & (last > key);
+      score[j] = seen[j] ? score[j] : (F32)(-infinity);
+      top = maxNan(top, score[j]);
+    }
+    F32 shift = top == -infinity ? zeros() : top, kept = expV(largest - shift);
+    largest = top;
+    sum *= kept;
+    UNROLL
+    for (int j = 0; j < KeyBlock::size; ++j) {
+      score[j] = expV(score[j] - shift);
+      sum += score[j];
+    }
+    bool plain = block.count == KeyBlock::size && block.keys[0] >= allFrom && block.keys[KeyBlock::size - 1] < allTo;
+    if (plain)
+      addValues<false>(s, block, v, score, seen, kept, acc);
+    else
+      addValues<true>(s, block, v, score, seen, kept, acc);
+  }
+  F32 factor = sum == 0.0f ? zeros() : 1.0f / sum;
+  for (int64_t d = 0; d < s.headDim; ++d) {
+    F32 result = loadF(acc + d * lanes) * factor;
+    for (int i = 0; i < t.count; ++i)
+      t.y[i * t.rowStride + d] = result[i];
+  }
+}
+
+/// From how many neighbouring queries on a tile is worth its unused lanes.
+constexpr int64_t worthTile = lanes / 4;
+
+/// What of [0, keys) a query at place `own` among the keys sees.
 INLINE KeyRange visibleKeys(int64_t own, int64_t keys, int64_t causal, int64_t window) {
   return {window > 0 ? max64(0, own - window + 1) : 0, causal ? max64(0, min64(keys, own + 1)) : keys};
 }
@@ -123,18 +243,31 @@ INLINE void attentionPadded(const float *q, const float *k, const float *v, cons
                             int64_t biasBatch, int64_t biasHead, int64_t biasQuery, int64_t biasKey, float scale,
                             float softcap, int64_t causal, int64_t window, int64_t begin, int64_t end) {
   AttentionShape shape{headDim, scale, softcap, keysHeadsFirst ? headDim : kvHeads * headDim};
-  for (int64_t item = begin; item < end; ++item) {
+  for (int64_t item = begin; item < end;) {
     int64_t query = item % queries, head = item / queries % heads, batch = item / queries / heads;
     int64_t row = headsFirst ? item : (batch * queries + query) * heads + head, kvHead = head / (heads / kvHeads);
     int64_t keyAt = keysHeadsFirst ? (batch * kvHeads + kvHead) * keys : batch * keys * kvHeads + kvHead;
-    int64_t live = past ? min64(keys, (int64_t)past[batch] + lengths[batch]) : keys;
-    int64_t own = past ? (int64_t)past[batch] + query : query + keys - queries;
-    KeyRange range = visibleKeys(own, causal ? keys : live, causal, window);
-    if (lengths && query >= lengths[batch])
-      range = {0, 0}; // padding: zeros
-    attendQuery(shape, q + row * headDim, k + keyAt * headDim, v + keyAt * headDim, mask ? mask + batch * keys : nullptr,
-                bias ? bias + batch * biasBatch + head * biasHead + query * biasQuery : nullptr, biasKey, range.first,
-                range.last, y + row * headDim);
+    int64_t live = past ? max64(0, min64(keys, (int64_t)past[batch] + lengths[batch])) : keys;
+    auto range = [&](int64_t i) __attribute__((always_inline)) {
+      int64_t own = past ? (int64_t)past[batch] + i : i + keys - queries;
+      bool padding = lengths && i >= lengths[batch]; // zeros
+      return padding ? KeyRange{0, 0} : visibleKeys(own, causal ? keys : live, causal, window);
+    };
+    const float *from = q + row * headDim, *key = k + keyAt * headDim, *value = v + keyAt * headDim;
+    const int32_t *keyMask = mask ? mask + batch * keys : nullptr;
+    const float *keyBias = bias ? bias + batch * biasBatch + head * biasHead + query * biasQuery : nullptr;
+    int64_t run = min64(min64(end - item, queries - query), lanes);
+    if (run >= worthTile) {
+      QueryTile tile{from, y + row * headDim, headsFirst ? headDim : heads * headDim, run, {}, keyBias, biasQuery, biasKey};
+      for (int64_t i = 0; i < run; ++i)
+        tile.ranges[i] = range(query + i);
+      attendTile(shape, tile, key, value, keyMask);
+      item += run;
+    } else {
+      KeyRange own = range(query);
+      attendQuery(shape, from, key, value, keyMask, keyBias, biasKey, own.first, own.last, y + row * headDim);
+      ++item;
+    }
   }
 }
 
@@ -153,21 +286,32 @@ INLINE int64_t sequenceOf(const int32_t *cumulative, int64_t batch, int64_t toke
   return low;
 }
 
-/// Packed sequences [tokens, heads, head_dim]; item = token * heads + head.
+/// Packed sequences [tokens, heads, head_dim]; item = token * heads + head. Bounds in `cumulative` are cut to the tokens.
 INLINE void attentionPacked(const float *q, const float *k, const float *v, const int32_t *cumulative, float *y,
-                            int64_t batch, int64_t heads, int64_t kvHeads, int64_t headDim, float scale, float softcap,
+                            int64_t tokens, int64_t batch, int64_t heads, int64_t kvHeads, int64_t headDim, float scale, float softcap,
                             int64_t causal, int64_t window, int64_t begin, int64_t end) {
   AttentionShape shape{headDim, scale, softcap, kvHeads * headDim};
-  for (int64_t item = begin; item < end; ++item) {
-    int64_t token = item / heads, head = item % heads, sequence = sequenceOf(cumulative, batch, token);
-    int64_t start = sequence < 0 ? 0 : cumulative[sequence];
-    KeyRange range{0, 0};
-    if (sequence >= 0)
-      range = visibleKeys(token - start, cumulative[sequence + 1] - start, causal, window);
-    int64_t keyAt = (start * kvHeads + head / (heads / kvHeads)) * headDim;
-    attendQuery(shape, q + item * headDim, k + keyAt, v + keyAt, nullptr, nullptr, 0, range.first, range.last,
-                y + item * headDim);
-  }
+  for (int64_t head = 0; head < heads; ++head)
+    for (int64_t token = (begin - head + heads - 1) / heads; token * heads + head < end;) {
+      int64_t sequence = sequenceOf(cumulative, batch, token), start = sequence < 0 ? 0 : cumulative[sequence];
+      int64_t stop = sequence < 0 ? 0 : cumulative[sequence + 1], left = (end - head + heads - 1) / heads - token;
+      auto range = [&](int64_t at) __attribute__((always_inline)) {
+        return sequence < 0 ? KeyRange{0, 0} : visibleKeys(at - start, stop - start, causal, window);
+      };
+      int64_t row = (token * heads + head) * headDim, keyAt = (start * kvHeads + head / (heads / kvHeads)) * headDim;
+      int64_t run = min64(min64(left, stop - token), lanes);
+      if (run >= worthTile) {
+        QueryTile tile{q + row, y + row, heads * headDim, run, {}, nullptr, 0, 0};
+        for (int64_t i = 0; i < run; ++i)
+          tile.ranges[i] = range(token + i);
+        attendTile(shape, tile, k + keyAt, v + keyAt, nullptr);
+        token += run;
+      } else {
+        KeyRange own = range(token);
+        attendQuery(shape, q + row, k + keyAt, v + keyAt, nullptr, nullptr, 0, own.first, own.last, y + row);
+        ++token;
+      }
+    }
 }
 
 /// Rows of head_dim numbers; row = (batch, head, query), (batch, query, head) or (token, head). frequencies [dims / 2]:

@@ -104,18 +104,19 @@ INLINE void packRows(const T *x, const int32_t *cumulative, T *y, int64_t batch,
     int64_t token = row / rowsPerToken, sequence = sequenceOf(cumulative, batch, token);
     if (sequence < 0)
       continue;
-    int64_t place = min64(token - cumulative[sequence], seq - 1);
+    int64_t place = clamp64(token - cumulative[sequence], 0, seq - 1);
     copyRun(x + ((sequence * seq + place) * rowsPerToken + row % rowsPerToken) * width, 1, y + row * width, width);
   }
 }
+/// Back to padded rows; `tokens` is how many the packed tensor has, which no length in `cumulative` can exceed.
 template <typename T>
-INLINE void unpackRows(const T *x, const int32_t *cumulative, T *y, int64_t seq, int64_t rowsPerToken, int64_t width,
-                       int64_t begin, int64_t end) {
+INLINE void unpackRows(const T *x, const int32_t *cumulative, T *y, int64_t tokens, int64_t seq, int64_t rowsPerToken,
+                       int64_t width, int64_t begin, int64_t end) {
   for (int64_t row = begin; row < end; ++row) {
     int64_t token = row / rowsPerToken, sequence = token / seq, place = token % seq;
-    if (place < cumulative[sequence + 1] - cumulative[sequence])
-      copyRun(x + ((cumulative[sequence] + place) * rowsPerToken + row % rowsPerToken) * width, 1, y + row * width,
-              width);
+    int64_t from = cumulative[sequence] + place;
+    if (from < cumulative[sequence + 1] && from >= 0 && from < tokens)
+      copyRun(x + (from * rowsPerToken + row % rowsPerToken) * width, 1, y + row * width, width);
     else
       for (int64_t i = 0; i < width; ++i)
         y[row * width + i] = T();

@@ -33,6 +33,8 @@ template <typename V> INLINE void store(void *address, V value) { ((Unaligned<V>
 INLINE F32 loadF(const float *address) { return load<F32>(address); }
 
 INLINE int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+/// `x`, or the bound that it lies beyond; low <= high.
+INLINE int64_t clamp64(int64_t x, int64_t low, int64_t high) { return x < low ? low : x > high ? high : x; }
 INLINE int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
 /// -0.0 is the neutral element of addition, but a sum that starts at +0.0 is what frameworks give.
 INLINE F32 zeros() { return (F32)(0.0f); }

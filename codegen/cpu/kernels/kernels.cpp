@@ -105,10 +105,11 @@ TRANSOM_KERNEL void attention_padded(const float *q, const float *k, const float
                   keysHeadsFirst, biasBatch, biasHead, biasQuery, biasKey, scale, softcap, causal, window, begin, end);
 }
 TRANSOM_KERNEL void attention_packed(const float *q, const float *k, const float *v, const int32_t *cumulative,
-                                     float *y, int64_t batch, int64_t heads, int64_t kvHeads, int64_t headDim,
-                                     float scale, float softcap, int64_t causal, int64_t window, int64_t begin,
+                                     float *y, int64_t tokens, int64_t batch, int64_t heads, int64_t kvHeads,
+                                     int64_t headDim, float scale, float softcap, int64_t causal, int64_t window, int64_t begin,
                                      int64_t end) {
-  attentionPacked(q, k, v, cumulative, y, batch, heads, kvHeads, headDim, scale, softcap, causal, window, begin, end);
+  attentionPacked(q, k, v, cumulative, y, tokens, batch, heads, kvHeads, headDim, scale, softcap, causal, window, begin,
+                  end);
 }
 TRANSOM_KERNEL void rotary_f32(const float *x, const int32_t *positions, const double *frequencies,
                                const float *factors, float *y, int64_t heads, int64_t queries, int64_t headsFirst,
@@ -147,9 +148,9 @@ TRANSOM_KERNEL void rotary_f32(const float *x, const int32_t *positions, const d
     packRows(x, cumulative, y, batch, seq, rowsPerToken, width, begin, end);                                           \
   }                                                                                                                    \
   TRANSOM_KERNEL void unpack_rows_##bits(const uint##bits##_t *x, const int32_t *cumulative, uint##bits##_t *y,        \
-                                         int64_t seq, int64_t rowsPerToken, int64_t width, int64_t begin,              \
-                                         int64_t end) {                                                                \
-    unpackRows(x, cumulative, y, seq, rowsPerToken, width, begin, end);                                                \
+                                         int64_t tokens, int64_t seq, int64_t rowsPerToken, int64_t width,             \
+                                         int64_t begin, int64_t end) {                                                 \
+    unpackRows(x, cumulative, y, tokens, seq, rowsPerToken, width, begin, end);                                        \
   }
 COPIES(8)
 COPIES(16)
@@ -163,10 +164,10 @@ TRANSOM_KERNEL void quantize_q8_0(const float *x, uint8_t *y, int64_t width, int
 //===-- Indices and tokens ------------------------------------------------------------------------------------------===//
 
 TRANSOM_KERNEL void cumulative_lengths(const int32_t *lengths, int32_t *y, int64_t batch) {
-  int32_t sum = 0;
+  int64_t sum = 0;
   for (int64_t i = 0; i <= batch; ++i) {
-    y[i] = sum;
-    sum += i < batch ? lengths[i] : 0;
+    y[i] = (int32_t)min64(sum, 0x7fffffff);
+    sum += i < batch && lengths[i] > 0 ? lengths[i] : 0;
   }
 }
 TRANSOM_KERNEL void positions_i32(const int32_t *start, int32_t *y, int64_t seq, int64_t begin, int64_t end) {
