@@ -38,12 +38,18 @@ struct Elements {
 
 std::string sized(const char *skeleton, const Elements &elements) { return skeleton + std::to_string(elements.bits); }
 
+/// Ranks up to kernels/Copy.h's maxRank.
+constexpr size_t maxRank = 8;
+
 /// Result element i is the input's at offset + i * strides.
-void copyByStrides(KernelEntry &entry, Operation *op, KernelEntry::Values strides, llvm::Value *offset) {
+LogicalResult copyByStrides(KernelEntry &entry, Operation *op, KernelEntry::Values strides, llvm::Value *offset) {
   Elements result(entry, op->getResult(0));
+  if (strides.size() > maxRank)
+    return op->emitOpError("on the CPU takes tensors of rank ") << maxRank << " at most, found " << strides.size();
   entry.call(sized("copy_", result),
              {entry.pointer(op->getOperand(0)), entry.pointer(op->getResult(0)), entry.array(result.sizes), entry.array(strides),
               entry.integer(int64_t(strides.size())), offset, entry.begin, entry.end});
+  return success();
 }
 
 LogicalResult emitTranspose(KernelEntry &entry, TransposeOp op) {
@@ -53,8 +59,7 @@ LogicalResult emitTranspose(KernelEntry &entry, TransposeOp op) {
     strides.push_back(input.strides[axis]);
   if (strides.empty())
     strides.push_back(entry.integer(1));
-  copyByStrides(entry, op, strides, entry.integer(0));
-  return success();
+  return copyByStrides(entry, op, strides, entry.integer(0));
 }
 
 LogicalResult emitSlice(KernelEntry &entry, SliceOp op) {
@@ -63,8 +68,7 @@ LogicalResult emitSlice(KernelEntry &entry, SliceOp op) {
   if (size_t(op.getAxis()) + 1 == input.sizes.size()) // blocks: to bytes
     start = plan::bytesOfRow(elementOf(op.getInput().getType()), start).value() / (input.bits / 8);
   llvm::Value *offset = entry.multiply(entry.integer(start), input.strides[op.getAxis()]);
-  copyByStrides(entry, op, input.strides, offset);
-  return success();
+  return copyByStrides(entry, op, input.strides, offset);
 }
 
 LogicalResult emitBroadcast(KernelEntry &entry, BroadcastOp op) {
@@ -74,8 +78,7 @@ LogicalResult emitBroadcast(KernelEntry &entry, BroadcastOp op) {
   for (size_t axis = 0; axis < input.sizes.size(); ++axis)
     strides[behind + axis] = entry.b.CreateSelect(entry.b.CreateICmpEQ(input.sizes[axis], entry.integer(1)), entry.integer(0),
                                                   input.strides[axis]);
-  copyByStrides(entry, op, strides, entry.integer(0));
-  return success();
+  return copyByStrides(entry, op, strides, entry.integer(0));
 }
 
 /// The padding value's bits as an element.

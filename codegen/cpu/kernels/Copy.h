@@ -26,14 +26,22 @@ template <typename T> INLINE void copyRun(const T *from, int64_t fromStride, T *
 template <typename T>
 INLINE void copyStrided(const T *x, T *y, const int64_t *shape, const int64_t *strides, int64_t rank, int64_t offset,
                         int64_t begin, int64_t end) {
-  int64_t width = shape[rank - 1];
+  int64_t width = shape[rank - 1], place[maxRank], from = offset, left = begin;
+  for (int64_t axis = rank - 2; axis >= 0; --axis) {
+    place[axis] = left % shape[axis];
+    left /= shape[axis];
+    from += place[axis] * strides[axis];
+  }
   for (int64_t row = begin; row < end; ++row) {
-    int64_t from = offset, left = row;
-    for (int64_t axis = rank - 2; axis >= 0; --axis) {
-      from += left % shape[axis] * strides[axis];
-      left /= shape[axis];
-    }
     copyRun(x + from, strides[rank - 1], y + row * width, width);
+    // On to the next row like a mileage counter: divisions would take longer than short rows.
+    for (int64_t axis = rank - 2; axis >= 0; --axis) {
+      from += strides[axis];
+      if (++place[axis] < shape[axis])
+        break;
+      from -= place[axis] * strides[axis];
+      place[axis] = 0;
+    }
   }
 }
 
