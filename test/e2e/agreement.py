@@ -211,6 +211,28 @@ def check_encoder(t, name, model, vocab, lengths, variants):
         artifact.unlink()
 
 
+STATIC = """
+module attributes {transom.task = "run", transom.model = "static", transom.architecture = "test"} {
+  func.func @main(%x: tensor<4x8xf32> {transom.name = "x"}) -> (tensor<4x8xf32> {transom.name = "y"}) {
+    %0 = transom.add %x, %x : (tensor<4x8xf32>, tensor<4x8xf32>) -> tensor<4x8xf32>
+    return %0 : tensor<4x8xf32>
+  }
+}
+"""
+
+
+def check_static(t, variants):
+    """A graph in the dialect's text that has no dynamic size at all."""
+    model = t.folder / "static.mlir"
+    model.write_text(STATIC)
+    inputs = {"x": np.random.default_rng(7).standard_normal((4, 8)).astype("<f4")}
+    for variant, flags in variants:
+        artifact = t.compiled(f"static sizes, {variant}", model, flags)
+        got = t.run(f"static sizes, {variant}", artifact, inputs) if artifact else None
+        if got is not None:
+            t.compare(f"static sizes, {variant}", got["y"], 2 * inputs["x"])
+
+
 def check_list_of_passes(t, model):
     """The passes that this test switches off are all there are."""
     done = t.transom("compile", model, "-o", t.folder / "x.transom", "--disable=no-such-pass")
@@ -229,6 +251,7 @@ def tiny(t):
     tied = tiny_models.Llama(tied=True, kv_heads=1)
     sizes[tied] = {"layers": tied.layers, "kv_heads": 1, "head_dim": tied.head_dim}
     short = [("all passes", ()), ("-O0", ("-O0",))]
+    check_static(t, short)
     lengths = [9, 1, 4]
     folder = tiny_models.llama_folder(t.folder / "llama")
     check_list_of_passes(t, folder)
