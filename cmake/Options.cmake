@@ -4,7 +4,9 @@ target_include_directories(transom_options INTERFACE ${PROJECT_SOURCE_DIR} ${PRO
 target_compile_options(transom_options INTERFACE
   -Wall -Wextra -Wno-unused-parameter -Werror=return-type -ffunction-sections -fdata-sections
   # Absolute paths of the build machine stay out of the binaries.
-  -ffile-prefix-map=${PROJECT_SOURCE_DIR}/=)
+  -ffile-prefix-map=${PROJECT_SOURCE_DIR}/=
+  # Lets ccache see what a precompiled header stands for.
+  $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>)
 target_compile_definitions(transom_options INTERFACE FMT_HEADER_ONLY XXH_INLINE_ALL)
 target_link_options(transom_options INTERFACE -Wl,--gc-sections)
 if(TRANSOM_SANITIZE)
