@@ -145,13 +145,13 @@ llvm::SmallVector<PipelinePass> pipelinePasses() {
 }
 
 Status runPipeline(ModuleOp module, const CompilerOptions &options, const StageCallback &onStage,
-                   std::vector<Rejection> *rejections) {
+                   std::vector<Finding> *findings) {
   TRANSOM_RETURN_IF_ERROR(checkDisabled(options));
   TRANSOM_RETURN_IF_ERROR(applyBounds(module, options));
-  std::optional<RejectionCollector> collector;
-  if (rejections)
-    collector.emplace(module.getContext(), *rejections);
-  return Pipeline(module, options, onStage, rejections != nullptr).run();
+  std::optional<FindingCollector> collector;
+  if (findings)
+    collector.emplace(module.getContext(), *findings);
+  return Pipeline(module, options, onStage, findings != nullptr).run();
 }
 
 } // namespace transom

@@ -29,6 +29,6 @@ using StageCallback = std::function<Status(llvm::StringRef stage, mlir::ModuleOp
 /// Errors: invalidArgument for an unknown or fixed pass name and for sizes the model does not allow; io for the dump
 /// folder; unsupported, with the pass and the place in the model, where a pass or the verifier fails.
 Status runPipeline(mlir::ModuleOp module, const CompilerOptions &options, const StageCallback &onStage = {},
-                   std::vector<Rejection> *rejections = nullptr);
+                   std::vector<Finding> *findings = nullptr);
 
 } // namespace transom

@@ -33,4 +33,30 @@ def FusedOp : Transom_ShapedOp<"fused", [IsolatedFromAbove, SingleBlock]> {
   let hasRegionVerifier = 1;
 }
 
+def GroupOp : Transom_Op<"group", [Pure, IsolatedFromAbove, SingleBlock,
+    DeclareOpInterfaceMethods<ShapedOpInterface>]> {
+  let summary = "whole ops that a device computes as one operation";
+  let description = [{
+    Means what its body means in place of it. ir/Group.h takes the body apart into what comes before a matrix product, the
+    product and what comes behind it; which bodies a backend can compute is the passes' business.
+
+    C1: one region argument per input, of its type. C2: the body is ops of this dialect whose sizes follow from their
+    operands, and no groups. C3: it yields values of the results' types, at least one.
+
+    ```mlir
+    %h, %n = transom.group (%x, %r, %s) {
+    ^bb0(%a: tensor<?x576xf32>, %b: tensor<?x576xf32>, %c: tensor<576xf32>):
+      %0 = transom.add %a, %b : (tensor<?x576xf32>, tensor<?x576xf32>) -> tensor<?x576xf32>
+      %1 = transom.rms_norm %0, %c epsilon 1.0e-05 : (tensor<?x576xf32>, tensor<576xf32>) -> tensor<?x576xf32>
+      transom.yield %0, %1 : tensor<?x576xf32>, tensor<?x576xf32>
+    } : (tensor<?x576xf32>, tensor<?x576xf32>, tensor<576xf32>) -> (tensor<?x576xf32>, tensor<?x576xf32>)
+    ```
+  }];
+  let arguments = (ins Variadic<AnyType>:$inputs);
+  let results = (outs Variadic<AnyType>:$results);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = "`(` $inputs `)` $body attr-dict `:` functional-type($inputs, $results)";
+  let hasRegionVerifier = 1;
+}
+
 #endif

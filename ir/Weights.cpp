@@ -28,7 +28,7 @@ LogicalResult RecipeOp::verifyRegions() {
     if (!isa<TransomDialect>(op.getDialect()) || op.getNumRegions() != 0)
       return emitOpError("C1: '") << op.getName() << "' cannot stand in a recipe";
   auto yield = dyn_cast<YieldOp>(block.getTerminator());
-  if (block.getNumArguments() != 0 || !yield || yield.getValue().getType() != getType())
+  if (block.getNumArguments() != 0 || !yield || yield.getValues().size() != 1 || yield.getValue().getType() != getType())
     return emitOpError("C2: expected a region without arguments that yields ") << getType();
   return success();
 }

@@ -51,10 +51,14 @@ def RecipeOp : Transom_Op<"recipe", [Pure, IsolatedFromAbove, SingleBlock]> {
 }
 
 def YieldOp : Transom_Op<"yield", [Pure, Terminator,
-    ParentOneOf<["::transom::RecipeOp", "::transom::FusedOp"]>]> {
-  let summary = "the result of a region";
-  let arguments = (ins AnyType:$value);
-  let assemblyFormat = "$value attr-dict `:` type($value)";
+    ParentOneOf<["::transom::RecipeOp", "::transom::FusedOp", "::transom::GroupOp"]>]> {
+  let summary = "the results of a region: several of a group, one of all others";
+  let arguments = (ins Variadic<AnyType>:$values);
+  let assemblyFormat = "$values attr-dict `:` type($values)";
+  let extraClassDeclaration = [{
+    /// The one result of a region that is no group's.
+    ::mlir::Value getValue() { return getValues().front(); }
+  }];
 }
 
 #endif

@@ -19,25 +19,28 @@ std::string layerOf(Location location) {
   return layer;
 }
 
-// The text is "<pass>: <op>: <condition>"; the collector takes it apart again.
+// The text is "<pass>: <op>: <condition>", or "<pass>: <op>: applied: <what>"; the collector takes it apart again.
 void Reporter::reject(Operation *op, const llvm::Twine &condition) const {
   if (enabled)
     emitRemark(op->getLoc()) << pass << ": " << op->getName().getStringRef() << ": " << condition;
 }
 
-static LogicalResult collect(Diagnostic &diagnostic, std::vector<Rejection> &rejections) {
+void Reporter::applied(Operation *op, const llvm::Twine &what) const { reject(op, "applied: " + what); }
+
+static LogicalResult collect(Diagnostic &diagnostic, std::vector<Finding> &findings) {
   if (diagnostic.getSeverity() != DiagnosticSeverity::Remark)
     return failure();
-  std::string text = diagnostic.str();
-  auto [pass, rest] = llvm::StringRef(text).split(": ");
-  auto [op, condition] = rest.split(": ");
-  if (condition.empty())
+  std::string whole = diagnostic.str();
+  auto [pass, rest] = llvm::StringRef(whole).split(": ");
+  auto [op, text] = rest.split(": ");
+  if (text.empty())
     return failure();
-  rejections.push_back({pass.str(), op.str(), layerOf(diagnostic.getLocation()), condition.str()});
+  auto kind = text.consume_front("applied: ") ? Finding::Kind::applied : Finding::Kind::rejected;
+  findings.push_back({kind, pass.str(), op.str(), layerOf(diagnostic.getLocation()), text.str()});
   return success();
 }
 
-RejectionCollector::RejectionCollector(MLIRContext *context, std::vector<Rejection> &rejections)
-    : handler(context, [&rejections](Diagnostic &diagnostic) { return collect(diagnostic, rejections); }) {}
+FindingCollector::FindingCollector(MLIRContext *context, std::vector<Finding> &findings)
+    : handler(context, [&findings](Diagnostic &diagnostic) { return collect(diagnostic, findings); }) {}
 
 } // namespace transom

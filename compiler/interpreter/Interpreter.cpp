@@ -120,6 +120,14 @@ static Result<std::vector<Tensor>> makeResults(ShapedOp op, llvm::ArrayRef<Tenso
 }
 
 Result<std::vector<Tensor>> Interpreter::runOp(mlir::Operation &op, Scope &scope) {
+  if (auto group = mlir::dyn_cast<GroupOp>(op)) {
+    std::vector<Tensor> inputs;
+    for (mlir::Value value : group.getInputs()) {
+      TRANSOM_ASSIGN(Tensor tensor, operand(value, scope));
+      inputs.push_back(std::move(tensor));
+    }
+    return runBlock(group.getBody().front(), std::move(inputs));
+  }
   Function function = functions().lookup(op.getName().getStringRef());
   auto shaped = mlir::dyn_cast<ShapedOp>(op);
   if (!function || !shaped)

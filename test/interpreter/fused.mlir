@@ -121,3 +121,20 @@ func.func @math() -> (tensor<1xf32>, tensor<1xi32>, tensor<1xi1>) {
   } : (tensor<1xf32>) -> tensor<1xi1>
   return %y, %z, %w : tensor<1xf32>, tensor<1xi32>, tensor<1xi1>
 }
+
+// A group computes what its body computes: x + r, then its product with w.
+// CHECK-LABEL: @group
+// CHECK-NEXT{LITERAL}: tensor<1x2xf32>: [[11, 22]]
+// CHECK-NEXT{LITERAL}: tensor<1x1xf32>: [[33]]
+func.func @group() -> (tensor<1x2xf32>, tensor<1x1xf32>) {
+  %x = transom.constant dense<[[1.0, 2.0]]> : tensor<1x2xf32>
+  %r = transom.constant dense<[[10.0, 20.0]]> : tensor<1x2xf32>
+  %w = transom.constant dense<1.0> : tensor<1x2xf32>
+  %h, %y = transom.group (%x, %r, %w) {
+  ^bb0(%a: tensor<1x2xf32>, %b: tensor<1x2xf32>, %c: tensor<1x2xf32>):
+    %0 = transom.add %a, %b : (tensor<1x2xf32>, tensor<1x2xf32>) -> tensor<1x2xf32>
+    %1 = transom.matmul %0, %c transpose_rhs : (tensor<1x2xf32>, tensor<1x2xf32>) -> tensor<1x1xf32>
+    transom.yield %0, %1 : tensor<1x2xf32>, tensor<1x1xf32>
+  } : (tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>) -> (tensor<1x2xf32>, tensor<1x1xf32>)
+  return %h, %y : tensor<1x2xf32>, tensor<1x1xf32>
+}

@@ -108,3 +108,37 @@ func.func @fused_c4_2(%x: tensor<4xf32>) {
   } : (tensor<4xf32>) -> tensor<4xf32>
   return
 }
+
+// -----
+
+func.func @group_c1(%x: tensor<4xf32>) -> tensor<4xf32> {
+  // expected-error@+1 {{'transom.group' op C1: expected one region argument per input, of its type}}
+  %0 = transom.group (%x) {
+  ^bb0(%a: tensor<5xf32>):
+    transom.yield %a : tensor<5xf32>
+  } : (tensor<4xf32>) -> tensor<5xf32>
+  return %x : tensor<4xf32>
+}
+
+// -----
+
+func.func @group_c2(%x: tensor<4xf32>) -> tensor<4xf32> {
+  // expected-error@+1 {{'transom.group' op C2: 'transom.constant' cannot stand in a group}}
+  %0 = transom.group (%x) {
+  ^bb0(%a: tensor<4xf32>):
+    %1 = transom.constant dense<1.0> : tensor<4xf32>
+    transom.yield %1 : tensor<4xf32>
+  } : (tensor<4xf32>) -> tensor<4xf32>
+  return %0 : tensor<4xf32>
+}
+
+// -----
+
+func.func @group_c3(%x: tensor<4xf32>) -> tensor<4xf32> {
+  // expected-error@+1 {{'transom.group' op C3: expected to yield values of the results' types, at least one}}
+  %0 = transom.group (%x) {
+  ^bb0(%a: tensor<4xf32>):
+    transom.yield %a : tensor<4xf32>
+  } : (tensor<4xf32>) -> tensor<5xf32>
+  return %x : tensor<4xf32>
+}

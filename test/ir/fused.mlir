@@ -28,3 +28,18 @@ func.func @row(%x: tensor<?x576xf32>) {
   } : (tensor<?x576xf32>) -> tensor<?x1xf32>
   return
 }
+
+// Several results; caches may be among them.
+// CHECK-LABEL: func @group
+func.func @group(%x: tensor<?x8xf32>, %r: tensor<?x8xf32>, %s: tensor<8xf32>) -> (tensor<?x8xf32>, tensor<?x8xf32>) {
+  // CHECK: = transom.group
+  // CHECK: transom.yield %{{.*}}, %{{.*}} : tensor<?x8xf32>, tensor<?x8xf32>
+  // CHECK: } : (tensor<?x8xf32>, tensor<?x8xf32>, tensor<8xf32>) -> (tensor<?x8xf32>, tensor<?x8xf32>)
+  %h, %n = transom.group (%x, %r, %s) {
+  ^bb0(%a: tensor<?x8xf32>, %b: tensor<?x8xf32>, %c: tensor<8xf32>):
+    %0 = transom.add %a, %b : (tensor<?x8xf32>, tensor<?x8xf32>) -> tensor<?x8xf32>
+    %1 = transom.rms_norm %0, %c epsilon 1.0e-05 : (tensor<?x8xf32>, tensor<8xf32>) -> tensor<?x8xf32>
+    transom.yield %0, %1 : tensor<?x8xf32>, tensor<?x8xf32>
+  } : (tensor<?x8xf32>, tensor<?x8xf32>, tensor<8xf32>) -> (tensor<?x8xf32>, tensor<?x8xf32>)
+  return %h, %n : tensor<?x8xf32>, tensor<?x8xf32>
+}

@@ -110,6 +110,6 @@ func.func @recipe_isolated() {
 // -----
 
 func.func @yield_elsewhere(%x: tensor<4xf32>) {
-  // expected-error@+1 {{'transom.yield' op expects parent op to be one of 'transom.recipe, transom.fused'}}
+  // expected-error@+1 {{'transom.yield' op expects parent op to be one of 'transom.recipe, transom.fused, transom.group'}}
   transom.yield %x : tensor<4xf32>
 }

@@ -97,7 +97,7 @@ TEST_F(Pipeline, Stages) {
   options.dumpDir = folder.string();
   options.disabled = {"fuse-elementwise"};
   std::vector<std::string> stages;
-  std::vector<Rejection> rejections;
+  std::vector<Finding> rejections;
   Status status = runPipeline(
       *module, options,
       [&](llvm::StringRef stage, mlir::ModuleOp) {
@@ -108,7 +108,7 @@ TEST_F(Pipeline, Stages) {
   ASSERT_TRUE(status.ok()) << status.message();
   EXPECT_EQ(stages, (std::vector<std::string>{"import", "fold-constants", "make-kv-static", "lower-to-plan", "plan-memory"}));
   EXPECT_TRUE(std::filesystem::exists(folder / "02-make-kv-static.mlir"));
-  for (const Rejection &rejection : rejections)
+  for (const Finding &rejection : rejections)
     EXPECT_NE(rejection.pass, "fuse-elementwise");
   std::filesystem::remove_all(folder);
 }
@@ -116,10 +116,10 @@ TEST_F(Pipeline, Stages) {
 // What a pass leaves alone reaches the caller, with its condition.
 TEST_F(Pipeline, Rejections) {
   module = mlir::parseSourceString<mlir::ModuleOp>(test::naiveBert(), &context);
-  std::vector<Rejection> rejections;
+  std::vector<Finding> rejections;
   Status status = runPipeline(*module, options, {}, &rejections);
   ASSERT_TRUE(status.ok()) << status.message();
-  auto cache = llvm::find_if(rejections, [](const Rejection &rejection) { return rejection.pass == "make-kv-static"; });
+  auto cache = llvm::find_if(rejections, [](const Finding &rejection) { return rejection.pass == "make-kv-static"; });
   ASSERT_NE(cache, rejections.end());
   EXPECT_EQ(cache->op, "func.func");
   EXPECT_EQ(cache->condition, "K1: expected a result that is an argument extended by concat, found none");

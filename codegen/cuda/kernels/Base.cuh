@@ -1,0 +1,212 @@
+// Element types, memory access and block-wide sums of all CUDA kernels. Needs no header of CUDA, the host or a standard
+// library, so that NVRTC compiles kernels on machines without a toolkit.
+#pragma once
+
+#define DEVICE __device__ __forceinline__
+#define UNROLL _Pragma("unroll")
+
+namespace transom::cuda {
+
+using int8 = signed char;
+using uint8 = unsigned char;
+using uint16 = unsigned short;
+using uint32 = unsigned int;
+using int64 = long long;
+using uint64 = unsigned long long;
+
+#ifdef __CUDA_ARCH__
+constexpr int architecture = __CUDA_ARCH__;
+#else
+constexpr int architecture = 0;
+#endif
+
+//===-- Types of elements -------------------------------------------------------------------------------------------===//
+
+struct Half { uint16 bits; };
+struct BFloat { uint16 bits; };
+
+DEVICE float toFloat(float v) { return v; }
+DEVICE float toFloat(Half v) {
+  float f;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(v.bits));
+  return f;
+}
+DEVICE float toFloat(BFloat v) { return __uint_as_float((uint32)v.bits << 16); }
+
+template <class T> struct Type;
+template <> struct Type<float> {
+  static DEVICE float from(float v) { return v; }
+};
+template <> struct Type<Half> {
+  static DEVICE Half from(float v) {
+    Half h;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(h.bits) : "f"(v));
+    return h;
+  }
+  /// Two numbers in one register, `low` in the low half.
+  static DEVICE uint32 pack(float low, float high) {
+#if __CUDA_ARCH__ >= 800
+    uint32 both;
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
+    return both;
+#else
+    return from(low).bits | (uint32)from(high).bits << 16;
+#endif
+  }
+};
+template <> struct Type<BFloat> {
+  static DEVICE BFloat from(float v) {
+#if __CUDA_ARCH__ >= 800
+    BFloat h;
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(h.bits) : "f"(v));
+    return h;
+#else
+    uint32 bits = __float_as_uint(v);
+    return {(uint16)(v != v ? 0x7fff : (bits + 0x7fff + (bits >> 16 & 1)) >> 16)};
+#endif
+  }
+  static DEVICE uint32 pack(float low, float high) {
+#if __CUDA_ARCH__ >= 800
+    uint32 both;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
+    return both;
+#else
+    return from(low).bits | (uint32)from(high).bits << 16;
+#endif
+  }
+};
+template <class T> DEVICE T fromFloat(float v) { return Type<T>::from(v); }
+/// v rounded to T.
+template <class T> DEVICE float roundTo(float v) { return toFloat(fromFloat<T>(v)); }
+
+/// Both halves of a register of two 16-bit numbers.
+template <class T> DEVICE float lowFloat(uint32 both) { return toFloat(T{(uint16)both}); }
+template <class T> DEVICE float highFloat(uint32 both) { return toFloat(T{(uint16)(both >> 16)}); }
+template <> DEVICE float highFloat<BFloat>(uint32 both) { return __uint_as_float(both & 0xffff0000u); }
+
+//===-- Memory ------------------------------------------------------------------------------------------------------===//
+
+/// 16 bytes that are read once: past L1. For constants only (weights), since it may run ahead of the producer's writes.
+DEVICE uint4 loadStream(const void *address) {
+  uint4 v;
+  asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(address));
+  return v;
+}
+/// Bytes [address, address + bytes) towards L2, a hint. address and bytes: multiples of 16.
+DEVICE void prefetchL2(const void *address, uint32 bytes) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(address), "r"(bytes));
+#elif defined(__CUDA_ARCH__)
+  for (uint32 at = 0; at < bytes; at += 128)
+    asm volatile("prefetch.global.L2 [%0];" ::"l"((const char *)address + at));
+#endif
+}
+
+/// Eight neighbours as floats; the address is a multiple of 16 bytes (32 for fp32: two loads).
+struct Eight { float v[8]; };
+DEVICE Eight load8(const float *p) {
+  float4 a = *(const float4 *)p, b = *(const float4 *)(p + 4);
+  return {{a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w}};
+}
+template <class T> DEVICE Eight unpack8(uint4 b) {
+  return {{lowFloat<T>(b.x), highFloat<T>(b.x), lowFloat<T>(b.y), highFloat<T>(b.y), lowFloat<T>(b.z),
+           highFloat<T>(b.z), lowFloat<T>(b.w), highFloat<T>(b.w)}};
+}
+template <class T> DEVICE Eight load8(const T *p) { return unpack8<T>(*(const uint4 *)p); }
+DEVICE void store8(float *p, const Eight &e) {
+  *(float4 *)p = make_float4(e.v[0], e.v[1], e.v[2], e.v[3]);
+  *(float4 *)(p + 4) = make_float4(e.v[4], e.v[5], e.v[6], e.v[7]);
+}
+template <class T> DEVICE void store8(T *p, const Eight &e) {
+  *(uint4 *)p = make_uint4(Type<T>::pack(e.v[0], e.v[1]), Type<T>::pack(e.v[2], e.v[3]),
+                           Type<T>::pack(e.v[4], e.v[5]), Type<T>::pack(e.v[6], e.v[7]));
+}
+
+//===-- Programmatic dependent launch -------------------------------------------------------------------------------===//
+// Every kernel of a decode step lets its successor start at once, loads constants, and only then waits: what it reads
+// of predecessors, and everything it writes, comes after the wait.
+
+DEVICE void launchDependents() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;");
+#endif
+}
+DEVICE void waitProducers() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+//===-- Sums and maxima over warps and blocks -----------------------------------------------------------------------===//
+
+DEVICE int laneId() { return threadIdx.x & 31; }
+DEVICE int warpId() { return threadIdx.x >> 5; }
+
+DEVICE float warpSum(float v) {
+  UNROLL
+  for (int apart = 16; apart > 0; apart >>= 1)
+    v += __shfl_xor_sync(~0u, v, apart);
+  return v;
+}
+/// The larger, NaN if either is.
+DEVICE float maxNan(float a, float b) { return a > b || a != a ? a : b; }
+DEVICE float warpMax(float v) {
+  UNROLL
+  for (int apart = 16; apart > 0; apart >>= 1)
+    v = maxNan(v, __shfl_xor_sync(~0u, v, apart));
+  return v;
+}
+/// Sum over the block, in all threads and in a fixed order. `scratch`: a float per warp; two barriers.
+template <int warps> DEVICE float blockSum(float v, float *scratch) {
+  v = warpSum(v);
+  __syncthreads();
+  if (laneId() == 0)
+    scratch[warpId()] = v;
+  __syncthreads();
+  float sum = 0.0f;
+  UNROLL
+  for (int i = 0; i < warps; ++i)
+    sum += scratch[i];
+  return sum;
+}
+template <int warps> DEVICE float blockMax(float v, float *scratch) {
+  v = warpMax(v);
+  __syncthreads();
+  if (laneId() == 0)
+    scratch[warpId()] = v;
+  __syncthreads();
+  float top = scratch[0];
+  UNROLL
+  for (int i = 1; i < warps; ++i)
+    top = maxNan(top, scratch[i]);
+  return top;
+}
+
+//===-- Scalars -----------------------------------------------------------------------------------------------------===//
+
+constexpr float log2E = 1.4426950408889634f;
+DEVICE float infinity() { return __int_as_float(0x7f800000); }
+/// 2^x to 2 units in the last place, denormals as zero.
+DEVICE float exp2Fast(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+DEVICE float silu(float x) { return x / (1.0f + exp2Fast(-x * log2E)); }
+DEVICE float geluErf(float x) { return 0.5f * x * (1.0f + erff(x * 0.70710678f)); }
+DEVICE float geluTanh(float x) { return 0.5f * x * (1.0f + tanhf(0.79788456f * (x + 0.044715f * x * x * x))); }
+
+constexpr int ceilDiv(int a, int b) { return (a + b - 1) / b; }
+constexpr int minInt(int a, int b) { return a < b ? a : b; }
+
+/// Angle of rotary pair `turns` (a frequency over 2 pi) at a position: reduced in double, so exact at any position.
+struct SinCos { float sine, cosine; };
+DEVICE SinCos rotaryAngle(int position, double turns) {
+  double angle = position * turns;
+  SinCos both;
+  sincospif(2.0f * (float)(angle - rint(angle)), &both.sine, &both.cosine);
+  return both;
+}
+
+} // namespace transom::cuda
