@@ -106,7 +106,7 @@ private:
     std::string problem;
     ScopedDiagnosticHandler handler(module.getContext(), [&](Diagnostic &diagnostic) {
       if (diagnostic.getSeverity() == DiagnosticSeverity::Remark)
-        return failure(); // for a collector of rejections
+        return failure(); // for a collector of findings
       if (problem.empty() && diagnostic.getSeverity() == DiagnosticSeverity::Error) {
         std::string layer = layerOf(diagnostic.getLocation());
         problem = (layer.empty() ? "" : layer + ": ") + diagnostic.str();

@@ -25,7 +25,7 @@ llvm::SmallVector<PipelinePass> pipelinePasses();
 using StageCallback = std::function<Status(llvm::StringRef stage, mlir::ModuleOp module)>;
 
 /// Applies the sizes that `options` limit to the module's bounds and metadata, then runs every pass that is not disabled,
-/// verifying after each. `rejections`, if any, receives what the passes left alone. `onStage` may be empty.
+/// verifying after each. `findings`, if any, receives what the passes did and left alone. `onStage` may be empty.
 /// Errors: invalidArgument for an unknown or fixed pass name and for sizes the model does not allow; io for the dump
 /// folder; unsupported, with the pass and the place in the model, where a pass or the verifier fails.
 Status runPipeline(mlir::ModuleOp module, const CompilerOptions &options, const StageCallback &onStage = {},

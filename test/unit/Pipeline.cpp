@@ -97,32 +97,32 @@ TEST_F(Pipeline, Stages) {
   options.dumpDir = folder.string();
   options.disabled = {"fuse-elementwise"};
   std::vector<std::string> stages;
-  std::vector<Finding> rejections;
+  std::vector<Finding> findings;
   Status status = runPipeline(
       *module, options,
       [&](llvm::StringRef stage, mlir::ModuleOp) {
         stages.push_back(stage.str());
         return Status();
       },
-      &rejections);
+      &findings);
   ASSERT_TRUE(status.ok()) << status.message();
   EXPECT_EQ(stages, (std::vector<std::string>{"import", "fold-constants", "make-kv-static", "lower-to-plan", "plan-memory"}));
   EXPECT_TRUE(std::filesystem::exists(folder / "02-make-kv-static.mlir"));
-  for (const Finding &rejection : rejections)
-    EXPECT_NE(rejection.pass, "fuse-elementwise");
+  for (const Finding &finding : findings)
+    EXPECT_NE(finding.pass, "fuse-elementwise");
   std::filesystem::remove_all(folder);
 }
 
 // What a pass leaves alone reaches the caller, with its condition.
 TEST_F(Pipeline, Rejections) {
   module = mlir::parseSourceString<mlir::ModuleOp>(test::naiveBert(), &context);
-  std::vector<Finding> rejections;
-  Status status = runPipeline(*module, options, {}, &rejections);
+  std::vector<Finding> findings;
+  Status status = runPipeline(*module, options, {}, &findings);
   ASSERT_TRUE(status.ok()) << status.message();
-  auto cache = llvm::find_if(rejections, [](const Finding &rejection) { return rejection.pass == "make-kv-static"; });
-  ASSERT_NE(cache, rejections.end());
+  auto cache = llvm::find_if(findings, [](const Finding &finding) { return finding.pass == "make-kv-static"; });
+  ASSERT_NE(cache, findings.end());
   EXPECT_EQ(cache->op, "func.func");
-  EXPECT_EQ(cache->condition, "K1: expected a result that is an argument extended by concat, found none");
+  EXPECT_EQ(cache->text, "K1: expected a result that is an argument extended by concat, found none");
 }
 
 // With every switchable pass off the naive graph itself is lowered.

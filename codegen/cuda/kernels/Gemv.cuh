@@ -6,7 +6,7 @@
 // 2. Wait for the producer of x; norm x and stage it as 16-bit operands: with `splits` 2, each number as the sum of two
 //    (16 bits of mantissa for bf16), which take columns of the tensor cores' tile that would be idle.
 // 3. Multiply; reload a register as soon as it is used.
-// 4. Sum over the warps in a fixed order; hand pairs of results to the epilogue.
+// 4. Sum over the warps in a fixed order; hand the results to the epilogue, which finds a row's partner by a shuffle.
 #pragma once
 
 #include "GemvFormats.cuh"
@@ -38,9 +38,11 @@ template <class Format_, int outputs, int rowsOfX, int splits_, int warps_, int 
   static constexpr int threads = warps * 32, columns = M * splits, columnTiles = ceilDiv(columns, 8);
   static constexpr int blocks = ceilDiv(N, 16);
   static constexpr int steps = Format::steps;
-  // x is staged in phases of whole rounds of steps, so that it fits beside other blocks.
+  // x is staged in phases, so that it fits beside other blocks; of whole rounds of `depth`, so that each phase begins
+  // with the first register.
   static constexpr int roundK = warps * Format::stepK, columnBytes = columns * 2 + (Format::minima ? columns / 8 : 0);
-  static constexpr int roundsAtOnce = 72 * 1024 / (roundK * columnBytes) > 0 ? 72 * 1024 / (roundK * columnBytes) : 1;
+  static constexpr int roundsThatFit = 72 * 1024 / (roundK * columnBytes);
+  static constexpr int roundsAtOnce = roundsThatFit > depth ? roundsThatFit / depth * depth : depth;
   static constexpr int phaseK = minInt(roundsAtOnce, ceilDiv(K, roundK)) * roundK;
   static constexpr int xBytes = phaseK * columns * 2, sumBytes = Format::minima ? phaseK / 32 * columns * 4 : 0;
   static constexpr int reduceBytes = warps * columns * 16 * 4;
@@ -281,8 +283,7 @@ DEVICE void gemv(const typename Shape::Format::View &weights, Prologue prologue,
     if (Prologue::deferred)
       result *= prologue.finish(square);
   }
-  float other = __shfl_xor_sync(~0u, result, Shape::Pairs::partner);
-  epilogue.store(early, m, n, result, other, mine);
+  epilogue.store(early, m, n, result, mine);
 }
 
 } // namespace transom::cuda
