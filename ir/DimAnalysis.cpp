@@ -25,27 +25,30 @@ DimAnalysis::DimAnalysis(func::FuncOp function) {
   for (BlockArgument argument : function.getArguments())
     if (isa<RankedTensorType, CacheType>(argument.getType()))
       dims[argument] = argumentDims(function, argument.getArgNumber());
-  for (Operation &op : function.getBody().front()) {
-    llvm::SmallVector<Dims> results;
-    if (auto shaped = dyn_cast<ShapedOp>(op)) {
-      llvm::SmallVector<Dims> operands;
-      for (Value operand : op.getOperands())
-        operands.push_back(of(operand));
-      // The op verified, so symbolic sizes cannot contradict its constraints in a way that is an error here.
-      ScopedDiagnosticHandler quiet(op.getContext(), [](Diagnostic &) { return success(); });
-      if (auto inferred = shaped.resultDims(operands, [&] { return op.emitOpError(); }); succeeded(inferred))
-        results = *inferred;
-    }
-    for (auto [index, result] : llvm::enumerate(op.getResults())) {
-      if (!isa<RankedTensorType, CacheType>(result.getType()))
-        continue;
-      Dims fromType = dimsOf(result.getType());
-      if (index < results.size())
-        for (auto [dim, symbolic] : llvm::zip(fromType, results[index]))
-          if (!dim.constant())
-            dim = symbolic;
-      dims[result] = fromType;
-    }
+  for (Operation &op : function.getBody().front())
+    add(op);
+}
+
+void DimAnalysis::add(Operation &op) {
+  llvm::SmallVector<Dims> results;
+  if (auto shaped = dyn_cast<ShapedOp>(op)) {
+    llvm::SmallVector<Dims> operands;
+    for (Value operand : op.getOperands())
+      operands.push_back(of(operand));
+    // The op verified, so symbolic sizes cannot contradict its constraints in a way that is an error here.
+    ScopedDiagnosticHandler quiet(op.getContext(), [](Diagnostic &) { return success(); });
+    if (auto inferred = shaped.resultDims(operands, [&] { return op.emitOpError(); }); succeeded(inferred))
+      results = *inferred;
+  }
+  for (auto [index, result] : llvm::enumerate(op.getResults())) {
+    if (!isa<RankedTensorType, CacheType>(result.getType()))
+      continue;
+    Dims fromType = dimsOf(result.getType());
+    if (index < results.size())
+      for (auto [dim, symbolic] : llvm::zip(fromType, results[index]))
+        if (!dim.constant())
+          dim = symbolic;
+    dims[result] = fromType;
   }
 }
 

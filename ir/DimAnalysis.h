@@ -7,10 +7,12 @@
 
 namespace transom {
 
-/// Computed once per function; a pass that changes the function makes a new one.
+/// Computed once per function; a pass that changes the function makes a new one, or adds the ops that it made.
 class DimAnalysis {
 public:
   explicit DimAnalysis(mlir::func::FuncOp function);
+  /// Adds what follows for the results of `op` from what is known of its operands.
+  void add(mlir::Operation &op);
   /// Sizes of a tensor or cache; unknown where nothing is known. Static sizes are constants.
   const Dims &of(mlir::Value value) const;
 
