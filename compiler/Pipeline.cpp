@@ -41,6 +41,11 @@ const Entry entries[] = {
      [](OpPassManager &manager, bool report) {
        manager.addPass(createMakeKvStaticPass(reporting<MakeKvStaticPassOptions>(report)));
      }},
+    // Behind the caches, which take any layout; before all that matches ops by their shape: one order is left to match.
+    {"eliminate-transposes", true,
+     [](OpPassManager &manager, bool report) {
+       manager.addPass(createEliminateTransposesPass(reporting<EliminateTransposesPassOptions>(report)));
+     }},
     // Last of the graph: every rewrite of elementwise ops has happened.
     {"fuse-elementwise", true,
      [](OpPassManager &manager, bool report) {

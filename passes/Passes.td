@@ -36,6 +36,22 @@ def MakeKvStaticPass : Transom_Pass<"make-kv-static", "::mlir::ModuleOp"> {
   }];
 }
 
+def EliminateTransposesPass : Transom_Pass<"eliminate-transposes", "::mlir::ModuleOp"> {
+  let summary = "move transposes down until they cancel, or into the ops, weights and caches that read them";
+  let description = [{
+    Requires: nothing. Guarantees: no transpose is left, except where a condition below failed, in front of the op that
+    stopped it; those that move only sizes of 1 are reshapes where a reshape can say it. Where tensors come as
+    [batch, seq, ...], all row-wise ops run in that order, rotary, attention and cache_append read bshd, and matrix products
+    read float weights as [N, K]. Conditions, each a rejection where it fails, with the bytes that are moved for it:
+    T1: dimensions that a reshape joins or splits stand side by side. T2: norms, matrix products, top_k, quantise and row
+    reductions find their last dimension last. T3: the operands of an op stand in one order. T4: heads stand in bhsd or
+    bshd. T5: results of the function stand in the order that its interface has. T6: operands of other ops stand as written.
+    T7: nothing but such products reads a weight [K, N] that would be stored as [N, K]. T8: all in all fewer bytes are moved
+    than before, else the function stays as it is.
+    Leaves alone: what is computed, and the types of arguments and results.
+  }];
+}
+
 def FuseElementwisePass : Transom_Pass<"fuse-elementwise", "::mlir::func::FuncOp"> {
   let summary = "fuse elementwise ops that read each other into transom.fused regions";
   let description = [{

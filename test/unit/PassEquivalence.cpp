@@ -165,7 +165,7 @@ Tensors bertInputs() {
 }
 Tensors llamaInputs() { return naiveInputs({4, 9, 16, 2, 7}, Tensors(2 * sizes.layers, emptyPast(1))); }
 
-const char *const everyPass = "fold-constants,make-kv-static,func.func(fuse-elementwise)";
+const char *const everyPass = "fold-constants,make-kv-static,eliminate-transposes,func.func(fuse-elementwise)";
 
 } // namespace
 
@@ -174,6 +174,14 @@ TEST(PassEquivalence, FoldConstants) {
   expectSameMain(naiveLlama(sizes), "fold-constants", llamaInputs());
   expectSameMain(doubleBert(), "fold-constants", bertInputs());
   EXPECT_GT(Graph(naiveBert(), "fold-constants").count<RecipeOp>(), 0);
+}
+
+// eliminate-transposes keeps the results of both graphs. With growing caches it leaves those of the caches' layout.
+TEST(PassEquivalence, EliminateTransposes) {
+  expectSameMain(naiveLlama(sizes), "eliminate-transposes", llamaInputs());
+  expectSameMain(doubleBert(), "eliminate-transposes", bertInputs());
+  EXPECT_EQ(Graph(naiveBert(), "fold-constants,eliminate-transposes").count<TransposeOp>(), 0);
+  EXPECT_EQ(Graph(naiveLlama(sizes), "fold-constants,make-kv-static,eliminate-transposes").count<TransposeOp>(), 0);
 }
 
 // fuse-elementwise keeps the results of both graphs.

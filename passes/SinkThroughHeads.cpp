@@ -1,0 +1,75 @@
+// Moving transposes down through ops on heads: rotary, cache_append and attention have layouts of their own.
+#include "passes/SinkTransposes.h"
+
+using namespace mlir;
+using llvm::SmallVector;
+
+namespace transom {
+
+/// The order in which a tensor written in one layout stands where it is kept in the other; each of the two is the other's.
+static Permutation between(HeadLayout written, HeadLayout kept) {
+  return written == kept ? identityPermutation(4) : Permutation{0, 2, 1, 3};
+}
+
+HeadLayout TransposeSinker::layoutOf(Value value, HeadLayout written) const {
+  auto costIn = [&](HeadLayout layout) { return values.costOf(value, between(written, layout)); };
+  return costIn(HeadLayout::bshd) <= costIn(HeadLayout::bhsd) ? HeadLayout::bshd : HeadLayout::bhsd;
+}
+
+Value TransposeSinker::settleHeads(Value value, HeadLayout written, HeadLayout wanted, Operation *stop) {
+  return settle(value, between(written, wanted), stop, "T4: expected batch first and head_dim last");
+}
+
+void TransposeSinker::visitRotary(RotaryOp op) {
+  HeadLayout written = op.getLayout();
+  if (written == HeadLayout::thd)
+    return visitDefault(op);
+  HeadLayout layout = layoutOf(op.getInput(), written);
+  SmallVector<Value> operands = withFirst(op, settleHeads(op.getInput(), written, layout, op));
+  if (layout == written)
+    return rebuild(op, operands, identityPermutation(4));
+  done.push_back({op, "reads and writes " + stringifyHeadLayout(layout).str()});
+  rebuild(op, operands, between(written, layout), [&](Operation *copy) { cast<RotaryOp>(copy).setLayout(layout); });
+}
+
+void TransposeSinker::visitAppend(CacheAppendOp op) {
+  HeadLayout written = op.getLayout();
+  if (written == HeadLayout::thd)
+    return visitDefault(op);
+  HeadLayout layout = layoutOf(op.getTokens(), written);
+  SmallVector<Value> operands;
+  for (OpOperand &operand : op->getOpOperands())
+    operands.push_back(operand.get() == op.getTokens() ? settleHeads(operand.get(), written, layout, op)
+                                                       : values.settle(operand.get(), op, "T6: expected lengths [batch]"));
+  if (layout == written)
+    return rebuild(op, operands, Permutation());
+  done.push_back({op, "reads " + stringifyHeadLayout(layout).str()});
+  rebuild(op, operands, Permutation(), [&](Operation *copy) { cast<CacheAppendOp>(copy).setLayout(layout); });
+}
+
+void TransposeSinker::visitAttention(AttentionOp op) {
+  HeadLayout written = op.getLayout();
+  if (written == HeadLayout::thd)
+    return visitDefault(op);
+  SmallVector<Value> headed = {op.getQuery(), op.getKey(), op.getValue()};
+  auto isHeaded = [&](Value operand) { return isa<RankedTensorType>(operand.getType()) && llvm::is_contained(headed, operand); };
+  // The result is read in the order that the queries came in, mostly; so a query counts twice.
+  auto costIn = [&](HeadLayout layout) {
+    int64_t cost = values.costOf(op.getQuery(), between(written, layout));
+    for (Value operand : headed)
+      if (isHeaded(operand))
+        cost = std::min(INT64_MAX / 4, cost) + values.costOf(operand, between(written, layout));
+    return cost;
+  };
+  HeadLayout layout = costIn(HeadLayout::bshd) <= costIn(HeadLayout::bhsd) ? HeadLayout::bshd : HeadLayout::bhsd;
+  SmallVector<Value> operands;
+  for (Value operand : op->getOperands())
+    operands.push_back(isHeaded(operand) ? settleHeads(operand, written, layout, op)
+                                         : values.settle(operand, op, "T6: expected mask, bias and lengths as written"));
+  if (layout == written)
+    return rebuild(op, operands, identityPermutation(4));
+  done.push_back({op, "reads and writes " + stringifyHeadLayout(layout).str()});
+  rebuild(op, operands, between(written, layout), [&](Operation *copy) { cast<AttentionOp>(copy).setLayout(layout); });
+}
+
+} // namespace transom
