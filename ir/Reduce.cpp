@@ -1,4 +1,4 @@
-// Reductions.
+// Reductions, running sums and softmax.
 #include "ir/Checks.h"
 
 using namespace mlir;
@@ -31,6 +31,12 @@ LogicalResult ReduceOp::verify() {
   if (getKind() == ReduceKind::mean && !isa<FloatType>(elementOf(getInput().getType())))
     return emitOpError("C2: expected floats for a mean, found ") << elementOf(getInput().getType());
   return success();
+}
+
+FailureOr<llvm::SmallVector<Dims>> CumulativeSumOp::inferDims(Adaptor adaptor, llvm::ArrayRef<Dims> operands, EmitError emitError) {
+  if (failed(detail::expectAxis(emitError, "C1", adaptor.getAxis(), operands[0].size())))
+    return failure();
+  return detail::single(operands[0]);
 }
 
 FailureOr<llvm::SmallVector<Dims>> SoftmaxOp::inferDims(Adaptor adaptor, llvm::ArrayRef<Dims> operands, EmitError emitError) {

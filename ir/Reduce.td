@@ -1,4 +1,4 @@
-// Reductions.
+// Reductions, running sums and softmax.
 #ifndef TRANSOM_REDUCE_TD
 #define TRANSOM_REDUCE_TD
 
@@ -25,6 +25,20 @@ def ReduceOp : Transom_ShapedOp<"reduce"> {
     $kind $input `axes` $axes (`keep_dims` $keep_dims^)? attr-dict `:` functional-type(operands, results)
   }];
   let hasVerifier = 1;
+}
+
+def CumulativeSumOp : Transom_ShapedOp<"cumulative_sum"> {
+  let summary = "running sum of integers along one dimension: result[i] = x[0] + ... + x[i]";
+  let description = [{
+    Sums wrap around like the type. C1: axis is a dimension.
+
+    ```mlir
+    %s = transom.cumulative_sum %mask axis 1 : (tensor<?x?xi32>) -> tensor<?x?xi32>
+    ```
+  }];
+  let arguments = (ins Transom_Int:$input, I64Attr:$axis);
+  let results = (outs Transom_Int:$result);
+  let assemblyFormat = "$input `axis` $axis attr-dict `:` functional-type(operands, results)";
 }
 
 def SoftmaxOp : Transom_ShapedOp<"softmax"> {

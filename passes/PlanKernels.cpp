@@ -54,9 +54,9 @@ KernelWork workOf(Operation *op, const DimAnalysis &dims) {
         bool wholeRows = fused.getReduce() || fused.getType().getRank() == 0 || !fused.getType().isDynamicDim(fused.getType().getRank() - 1);
         return wholeRows ? KernelWork{rowsOf(result)} : KernelWork{product(result), 16};
       })
-      .Case([&](SoftmaxOp softmax) {
+      .Case<SoftmaxOp, CumulativeSumOp>([&](auto along) {
         Dims others = result;
-        others.erase(others.begin() + softmax.getAxis());
+        others.erase(others.begin() + along.getAxis());
         return KernelWork{product(others)};
       })
       .Case([&](ReduceOp) { return KernelWork{product(result)}; })

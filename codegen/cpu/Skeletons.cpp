@@ -178,6 +178,14 @@ static LogicalResult emitReduce(KernelEntry &entry, ReduceOp op) {
   return success();
 }
 
+static LogicalResult emitCumulativeSum(KernelEntry &entry, CumulativeSumOp op) {
+  int axis = int(op.getAxis());
+  entry.call("cumulative_sum_" + integerName(elementOf(op.getInput().getType())),
+             {entry.pointer(op.getInput()), entry.pointer(op.getResult()), entry.size(op.getInput(), axis),
+              entry.sizes(op.getInput(), axis + 1, rankOf(op.getInput())), entry.begin, entry.end});
+  return success();
+}
+
 //===-- Attention ---------------------------------------------------------------------------------------------------===//
 
 static LogicalResult expectHeads(Operation *op, mlir::Value heads) {
@@ -303,6 +311,7 @@ static llvm::ArrayRef<SkeletonRow> computeRows() {
       skeletonRow<PositionsOp, emitPositions>(), skeletonRow<IotaOp, emitIota>(),
       skeletonRow<ArgmaxOp, emitArgmax>(),       skeletonRow<TopKOp, emitTopK>(),
       skeletonRow<SampleOp, emitSample>(),       skeletonRow<CumulativeLengthsOp, emitCumulativeLengths>(),
+      skeletonRow<CumulativeSumOp, emitCumulativeSum>(),
   };
   return rows;
 }

@@ -1,4 +1,4 @@
-// Reductions, softmax and normalisations.
+// Reductions, running sums, softmax and normalisations.
 #include "compiler/interpreter/Ops.h"
 #include "compiler/interpreter/Reduction.h"
 
@@ -26,6 +26,20 @@ void reduce(ReduceOp op, Frame &frame) {
       for (T &number : out)
         number /= static_cast<T>(count);
   });
+}
+
+void cumulativeSum(CumulativeSumOp op, Frame &frame) {
+  AxisView view(frame.in[0].shape(), op.getAxis());
+  std::span<const int64_t> in = frame.in[0].integers();
+  std::span<int64_t> out = frame.out[0].change<int64_t>();
+  for (int64_t outer = 0; outer < view.outer; ++outer)
+    for (int64_t inner = 0; inner < view.inner; ++inner) {
+      int64_t sum = 0;
+      for (int64_t i = 0; i < view.size; ++i) {
+        int64_t at = (outer * view.size + i) * view.inner + inner;
+        out[at] = sum = combine(ReduceKind::sum, sum, in[at]);
+      }
+    }
 }
 
 void softmax(SoftmaxOp op, Frame &frame) {
@@ -84,7 +98,8 @@ void rmsNorm(RmsNormOp op, Frame &frame) {
 } // namespace
 
 llvm::ArrayRef<Entry> reduceOps() {
-  static const Entry table[] = {entry<ReduceOp, reduce>(), entry<SoftmaxOp, softmax>(), entry<LayerNormOp, layerNorm>(),
+  static const Entry table[] = {entry<ReduceOp, reduce>(), entry<CumulativeSumOp, cumulativeSum>(),
+                                entry<SoftmaxOp, softmax>(), entry<LayerNormOp, layerNorm>(),
                                 entry<RmsNormOp, rmsNorm>()};
   return table;
 }

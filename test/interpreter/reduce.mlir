@@ -21,6 +21,20 @@ func.func @reduce() -> (tensor<2xf32>, tensor<1x3xf32>, tensor<f32>, tensor<3xf3
   return %0, %1, %2, %3, %4, %5 : tensor<2xf32>, tensor<1x3xf32>, tensor<f32>, tensor<3xf32>, tensor<f32>, tensor<i8>
 }
 
+// Along either dimension; sums of i32 wrap around.
+// CHECK-LABEL: @cumulative_sum
+// CHECK-NEXT{LITERAL}: tensor<2x3xi32>: [[1, 1, 3], [4, 9, 15]]
+// CHECK-NEXT{LITERAL}: tensor<2x3xi32>: [[1, 0, 2], [5, 5, 8]]
+// CHECK-NEXT: tensor<2xi32>: [2147483647, -2147483648]
+func.func @cumulative_sum() -> (tensor<2x3xi32>, tensor<2x3xi32>, tensor<2xi32>) {
+  %x = transom.constant dense<[[1, 0, 2], [4, 5, 6]]> : tensor<2x3xi32>
+  %0 = transom.cumulative_sum %x axis 1 : (tensor<2x3xi32>) -> tensor<2x3xi32>
+  %1 = transom.cumulative_sum %x axis 0 : (tensor<2x3xi32>) -> tensor<2x3xi32>
+  %big = transom.constant dense<[2147483647, 1]> : tensor<2xi32>
+  %2 = transom.cumulative_sum %big axis 0 : (tensor<2xi32>) -> tensor<2xi32>
+  return %0, %1, %2 : tensor<2x3xi32>, tensor<2x3xi32>, tensor<2xi32>
+}
+
 // e^0 : e^(ln 3) = 1 : 3. A row of -inf gives zeros; large numbers do not overflow.
 // CHECK-LABEL: @softmax
 // CHECK-NEXT{LITERAL}: tensor<3x2xf32>: [[0.25, 0.75], [0, 0], [0.5, 0.5]]

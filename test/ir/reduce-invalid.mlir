@@ -36,6 +36,15 @@ func.func @reduce_c2(%x: tensor<2x3xi32>) {
 
 // -----
 
+func.func @cumulative_sum_c1(%x: tensor<2x3xi32>) {
+  // expected-error@+2 {{'transom.cumulative_sum' op C1: axis 2 is not a dimension of a tensor of rank 2}}
+  // expected-error@+1 {{'transom.cumulative_sum' op failed to infer returned types}}
+  %0 = transom.cumulative_sum %x axis 2 : (tensor<2x3xi32>) -> tensor<2x3xi32>
+  return
+}
+
+// -----
+
 func.func @softmax_c1(%x: tensor<2x3xf32>) {
   // expected-error@+2 {{'transom.softmax' op C1: axis 2 is not a dimension of a tensor of rank 2}}
   // expected-error@+1 {{'transom.softmax' op failed to infer returned types}}

@@ -16,6 +16,15 @@ func.func @reduce(%x: tensor<?x?x384xf32>, %i: tensor<?x?xi32>) {
   return
 }
 
+// CHECK-LABEL: @cumulative_sum
+func.func @cumulative_sum(%x: tensor<?x?xi32>, %y: tensor<4xi64>) {
+  // CHECK: transom.cumulative_sum %{{[0-9a-z]+}} axis 1 : (tensor<?x?xi32>) -> tensor<?x?xi32>
+  %0 = transom.cumulative_sum %x axis 1 : (tensor<?x?xi32>) -> tensor<?x?xi32>
+  // CHECK: transom.cumulative_sum %{{[0-9a-z]+}} axis 0 : (tensor<4xi64>) -> tensor<4xi64>
+  %1 = transom.cumulative_sum %y axis 0 : (tensor<4xi64>) -> tensor<4xi64>
+  return
+}
+
 // CHECK-LABEL: @softmax
 func.func @softmax(%x: tensor<?x9x?x?xf32>) {
   // CHECK: transom.softmax %{{[0-9a-z]+}} axis 3 : (tensor<?x9x?x?xf32>) -> tensor<?x9x?x?xf32>

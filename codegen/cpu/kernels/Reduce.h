@@ -80,4 +80,15 @@ INLINE void reduceIntegers(const T *x, T *y, Loops kept, Loops reduced, T start,
   }
 }
 
+/// Running sums along a dimension of size n with `inner` elements behind it; an item is all of one run.
+template <typename T>
+INLINE void cumulativeSum(const T *x, T *y, int64_t n, int64_t inner, int64_t begin, int64_t end) {
+  for (int64_t item = begin; item < end; ++item) {
+    int64_t at = item / inner * n * inner + item % inner;
+    uint64_t sum = 0; // wraps around
+    for (int64_t i = 0; i < n; ++i, at += inner)
+      y[at] = (T)(sum += (uint64_t)x[at]);
+  }
+}
+
 } // namespace transom::kernels

@@ -93,6 +93,15 @@ REDUCE(sum, Add, 0.0f, ZERO)
 REDUCE(max, Max, -infinity, LOWEST)
 REDUCE(min, Min, infinity, HIGHEST)
 
+TRANSOM_KERNEL void cumulative_sum_i32(const int32_t *x, int32_t *y, int64_t n, int64_t inner, int64_t begin,
+                                       int64_t end) {
+  cumulativeSum(x, y, n, inner, begin, end);
+}
+TRANSOM_KERNEL void cumulative_sum_i64(const int64_t *x, int64_t *y, int64_t n, int64_t inner, int64_t begin,
+                                       int64_t end) {
+  cumulativeSum(x, y, n, inner, begin, end);
+}
+
 //===-- Attention ---------------------------------------------------------------------------------------------------===//
 
 TRANSOM_KERNEL void attention_padded(const float *q, const float *k, const float *v, const int32_t *mask,
