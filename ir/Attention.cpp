@@ -32,7 +32,8 @@ FailureOr<llvm::SmallVector<Dims>> AttentionOp::inferDims(Adaptor adaptor, llvm:
     return failure();
   if (!query.back().mayEqual(key.back()) || (axes.batch >= 0 && !query[axes.batch].mayEqual(key[keyAxes.batch])))
     return emitError() << "C2: query " << transom::str(query) << " and key " << transom::str(key) << " differ in batch or head_dim";
-  if (axes.batch < 0 && !query[axes.seq].mayEqual(key[keyAxes.seq]))
+  bool cached = isa<CacheType>(adaptor.getKey().getType()), ownKeys = cached || adaptor.getKeyCumulativeLengths();
+  if (axes.batch < 0 && !ownKeys && !query[axes.seq].mayEqual(key[keyAxes.seq]))
     return emitError() << "C2: query " << transom::str(query) << " and key " << transom::str(key) << " differ in tokens";
   auto heads = query[axes.heads].constant(), keyHeads = key[keyAxes.heads].constant();
   if (heads && keyHeads && (*keyHeads <= 0 || *heads % *keyHeads != 0))
@@ -56,8 +57,15 @@ FailureOr<llvm::SmallVector<Dims>> AttentionOp::inferDims(Adaptor adaptor, llvm:
         return emitError() << "C6: bias " << transom::str(found) << " does not broadcast to " << transom::str(full);
     }
   }
-  if (Value cumulative = adaptor.getCumulativeLengths())
-    if (failed(expectDims(emitError, "C6", "cumulative lengths", {DimExpr()}, dimsOf(cumulative.getType()))))
+  Value cumulative = adaptor.getCumulativeLengths(), keyCumulative = adaptor.getKeyCumulativeLengths();
+  if (!cumulative)
+    return single(result);
+  Dims ends = {cached ? key[0] + DimExpr(1) : DimExpr()};
+  if (failed(expectDims(emitError, "C6", "cumulative lengths", ends, dimsOf(cumulative.getType()))) ||
+      (keyCumulative && failed(expectDims(emitError, "C6", "key lengths", dimsOf(cumulative.getType()), dimsOf(keyCumulative.getType())))))
+    return failure();
+  if (Value past = adaptor.getPastLengths(); past && cached)
+    if (failed(expectDims(emitError, "C6", "lengths", {key[0]}, dimsOf(past.getType()))))
       return failure();
   return single(result);
 }
@@ -66,12 +74,14 @@ LogicalResult AttentionOp::verify() {
   bool cached = isa<CacheType>(getKey().getType()), packed = getLayout() == HeadLayout::thd;
   if (cached != isa<CacheType>(getValue().getType()))
     return emitOpError("C4: key and value are both caches or both tensors");
-  if (cached != bool(getPastLengths()) || cached != bool(getLengths()))
-    return emitOpError("C4: caches come with past and lengths, and only they do");
+  if (cached != bool(getPastLengths()) || (cached && !packed) != bool(getLengths()))
+    return emitOpError("C4: caches come with past, padded ones also with lengths, and only they do");
   if (packed != bool(getCumulativeLengths()))
     return emitOpError("C5: layout thd comes with cumulative lengths, and only it does");
-  if (packed && (getMask() || getBias() || cached))
-    return emitOpError("C5: packed sequences take no mask, bias or cache");
+  if (packed && (getMask() || getBias()))
+    return emitOpError("C5: packed sequences take no mask or bias");
+  if (getKeyCumulativeLengths() && (!packed || cached))
+    return emitOpError("C5: key lengths come with packed keys alone");
   if ((getWindow() && *getWindow() <= 0) || (getSoftcap() && !(getSoftcap()->convertToDouble() > 0)) || !getScale().isFinite())
     return emitOpError("C7: expected a positive window and softcap and a finite scale");
   return success();

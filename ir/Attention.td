@@ -26,15 +26,18 @@ def AttentionOp : Transom_ShapedOp<"attention", [AttrSizedOperandSegments]> {
     - `mask` [batch, T]: only keys where it is not 0.
     - `lengths` [batch] with caches: row b has lengths[b] new tokens; results of queries i >= lengths[b] are undefined.
     - `cumulative_lengths` [batch + 1] with thd: sequence b is tokens [cumulative_lengths[b], cumulative_lengths[b+1])
-      and attends within itself; results of tokens after the last are undefined.
+      and attends within itself, as a row of S = T tokens; with caches, to row b's slots, where its length is lengths[b];
+      with `key_cumulative_lengths` [batch + 1], to keys [key_cumulative_lengths[b], key_cumulative_lengths[b+1]) of
+      another packed tensor. Results of tokens after the last are undefined.
     `bias` [batch or 1, heads or 1, S or 1, T or 1] is added to the scaled scores; `softcap = c` replaces a score s by
     c * tanh(s / c) before bias and mask.
 
     C1: query, key and value have the layout's rank; caches are [batch, kv_heads, capacity, head_dim]. C2: batch,
-    head_dim and key length agree; of packed sequences also tokens. C3: kv_heads divides heads. C4: key and value are both caches or both tensors, and
-    caches come with `past_lengths` and `lengths`, and only they do. C5: thd comes with `cumulative_lengths`, and only
-    it does; it takes neither mask nor bias. C6: mask, bias and lengths have the shapes above. C7: window and
-    softcap are positive; scale is finite.
+    head_dim and key length agree; of packed sequences without key lengths also tokens. C3: kv_heads divides heads. C4: key and
+    value are both caches or both tensors, and caches come with `past_lengths`, padded also with `lengths`, and only they
+    do. C5: thd comes with `cumulative_lengths`, and only it does; it takes neither mask nor bias; key lengths come with
+    packed tensors alone. C6: mask, bias and lengths have the shapes above. C7: window and softcap are positive; scale is
+    finite.
 
     ```mlir
     %y = transom.attention bhsd %q, %k, %v mask %m {causal, scale = 0.125 : f64}
@@ -43,13 +46,29 @@ def AttentionOp : Transom_ShapedOp<"attention", [AttrSizedOperandSegments]> {
   }];
   let arguments = (ins Transom_Float:$query, Transom_TensorOrCache:$key, Transom_TensorOrCache:$value,
       Optional<Transom_I32>:$mask, Optional<Transom_Float>:$bias, Optional<Transom_I32>:$past_lengths,
-      Optional<Transom_I32>:$lengths, Optional<Transom_I32>:$cumulative_lengths, HeadLayout:$layout, F64Attr:$scale,
-      UnitAttr:$causal, OptionalAttr<I64Attr>:$window, OptionalAttr<F64Attr>:$softcap);
+      Optional<Transom_I32>:$lengths, Optional<Transom_I32>:$cumulative_lengths,
+      Optional<Transom_I32>:$key_cumulative_lengths, HeadLayout:$layout, F64Attr:$scale, UnitAttr:$causal, OptionalAttr<I64Attr>:$window, OptionalAttr<F64Attr>:$softcap);
   let results = (outs Transom_Float:$result);
   let assemblyFormat = [{
     $layout $query `,` $key `,` $value (`mask` $mask^)? (`bias` $bias^)? (`past` $past_lengths^)?
-    (`lengths` $lengths^)? (`cumulative` $cumulative_lengths^)? attr-dict `:` functional-type(operands, results)
+    (`lengths` $lengths^)? (`cumulative` $cumulative_lengths^)? (`keys` $key_cumulative_lengths^)? attr-dict `:` functional-type(operands, results)
   }];
+  // Without lengths of the keys.
+  let builders = [
+    OpBuilder<(ins "::mlir::Value":$query, "::mlir::Value":$key, "::mlir::Value":$value, "::mlir::Value":$mask,
+        "::mlir::Value":$bias, "::mlir::Value":$past, "::mlir::Value":$lengths, "::mlir::Value":$cumulative,
+        "HeadLayout":$layout, "::llvm::APFloat":$scale, "bool":$causal, "::mlir::IntegerAttr":$window,
+        "::mlir::FloatAttr":$softcap), [{
+      build($_builder, $_state, query, key, value, mask, bias, past, lengths, cumulative,
+            /*key_cumulative_lengths=*/::mlir::Value(), layout, scale, causal, window, softcap);
+    }]>,
+    OpBuilder<(ins "::mlir::Type":$type, "::mlir::Value":$query, "::mlir::Value":$key, "::mlir::Value":$value,
+        "::mlir::Value":$mask, "::mlir::Value":$bias, "::mlir::Value":$past, "::mlir::Value":$lengths,
+        "::mlir::Value":$cumulative, "HeadLayoutAttr":$layout, "::mlir::FloatAttr":$scale, "::mlir::UnitAttr":$causal,
+        "::mlir::IntegerAttr":$window, "::mlir::FloatAttr":$softcap), [{
+      build($_builder, $_state, type, query, key, value, mask, bias, past, lengths, cumulative,
+            /*key_cumulative_lengths=*/::mlir::Value(), layout, scale, causal, window, softcap);
+    }]>];
   let hasVerifier = 1;
 }
 

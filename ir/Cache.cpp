@@ -1,4 +1,4 @@
-// Caches and packed sequences.
+// Caches of keys and values.
 #include "ir/Checks.h"
 
 using namespace mlir;
@@ -8,16 +8,24 @@ namespace transom {
 
 FailureOr<llvm::SmallVector<Dims>> CacheAppendOp::inferDims(Adaptor adaptor, llvm::ArrayRef<Dims> operands, EmitError emitError) {
   const Dims &cache = operands[0], &tokens = operands[1];
-  if (tokens.size() != 4)
-    return emitError() << "C1: expected new tokens of rank 4, found " << tokens.size();
-  bool headsFirst = adaptor.getLayout() == HeadLayout::bhsd;
+  HeadLayout layout = adaptor.getLayout();
+  size_t rank = layout == HeadLayout::thd ? 3 : 4;
+  if (tokens.size() != rank)
+    return emitError() << "C1: expected new tokens of rank " << rank << ", found " << tokens.size();
   Dims expected = {cache[0], cache[1], tokens[2], cache[3]};
-  if (!headsFirst)
+  if (layout == HeadLayout::bshd)
     expected = {cache[0], tokens[1], cache[1], cache[3]};
+  else if (layout == HeadLayout::thd)
+    expected = {tokens[0], cache[1], cache[3]};
   if (failed(expectDims(emitError, "C2", "new tokens", expected, tokens)))
     return failure();
-  for (const Dims &lengths : operands.drop_front(2))
-    if (failed(expectDims(emitError, "C3", "lengths", {cache[0]}, lengths)))
+  if (failed(expectDims(emitError, "C3", "past lengths", {cache[0]}, operands[2])))
+    return failure();
+  if (Value lengths = adaptor.getLengths())
+    if (failed(expectDims(emitError, "C3", "lengths", {cache[0]}, dimsOf(lengths.getType()))))
+      return failure();
+  if (Value cumulative = adaptor.getCumulativeLengths())
+    if (failed(expectDims(emitError, "C3", "cumulative lengths", {cache[0] + DimExpr(1)}, dimsOf(cumulative.getType()))))
       return failure();
   return single(cache);
 }
@@ -25,37 +33,11 @@ FailureOr<llvm::SmallVector<Dims>> CacheAppendOp::inferDims(Adaptor adaptor, llv
 LogicalResult CacheAppendOp::verify() {
   if (elementOf(getTokens().getType()) != getCache().getType().getElementType())
     return emitOpError("C4: expected tokens of ") << getCache().getType().getElementType();
-  if (getLayout() == HeadLayout::thd)
-    return emitOpError("C1: expected layout bhsd or bshd");
+  bool packed = getLayout() == HeadLayout::thd;
+  if (packed == bool(getLengths()) || packed != bool(getCumulativeLengths()))
+    return emitOpError("C5: layout ") << stringifyHeadLayout(getLayout()) << " comes with "
+                                      << (packed ? "cumulative lengths" : "lengths") << " alone";
   return success();
-}
-
-FailureOr<llvm::SmallVector<Dims>> CumulativeLengthsOp::inferDims(Adaptor, llvm::ArrayRef<Dims> operands, EmitError emitError) {
-  if (operands[0].size() != 1)
-    return emitError() << "C1: expected rank 1, found " << operands[0].size();
-  return single({operands[0][0] + DimExpr(1)});
-}
-
-FailureOr<llvm::SmallVector<Dims>> PackOp::inferDims(Adaptor, llvm::ArrayRef<Dims> operands, EmitError emitError) {
-  const Dims &input = operands[0];
-  if (input.size() < 2)
-    return emitError() << "C1: expected rank 2 or more, found " << input.size();
-  if (failed(expectDims(emitError, "C2", "cumulative lengths", {input[0] + DimExpr(1)}, operands[1])))
-    return failure();
-  Dims result = {input[0] * input[1]};
-  result.append(input.begin() + 2, input.end());
-  return single(result);
-}
-
-FailureOr<llvm::SmallVector<Dims>> UnpackOp::inferDims(Adaptor, llvm::ArrayRef<Dims> operands, EmitError emitError) {
-  const Dims &packed = operands[0], &like = operands[2];
-  if (packed.empty() || like.size() < 2)
-    return emitError() << "C1: expected packed of rank 1 and like of rank 2 or more";
-  if (failed(expectDims(emitError, "C2", "cumulative lengths", {like[0] + DimExpr(1)}, operands[1])))
-    return failure();
-  Dims result = {like[0], like[1]};
-  result.append(packed.begin() + 1, packed.end());
-  return single(result);
 }
 
 } // namespace transom

@@ -17,6 +17,13 @@ inline llvm::LogicalResult expectDims(EmitError emitError, llvm::StringRef const
                      << transom::str(found);
 }
 
+/// Succeeds if `found` may be [batch + 1] for some batch.
+inline llvm::LogicalResult expectCumulative(EmitError emitError, llvm::StringRef constraint, const Dims &found) {
+  if (found.size() == 1 && found[0].constant().value_or(1) >= 1)
+    return mlir::success();
+  return emitError() << constraint << ": expected cumulative lengths [batch + 1], found " << transom::str(found);
+}
+
 /// Succeeds if 0 <= axis < rank.
 inline llvm::LogicalResult expectAxis(EmitError emitError, llvm::StringRef constraint, int64_t axis, size_t rank) {
   if (axis >= 0 && axis < static_cast<int64_t>(rank))

@@ -45,7 +45,10 @@ inline constexpr int64_t gemvRows = 16;
 /// [n, k] matrix, lhs is f32); otherwise an item is a row of the result.
 bool isGemv(MatmulOp op);
 
-/// A buffer of the arena and the steps (launches and products, counted from 0) that use it, from its first to its last.
+/// Whether `op` is one of a program's steps: a launch, a product or a size.
+bool isStep(mlir::Operation *op);
+
+/// A buffer of the arena and the steps (counted from 0) that use it, from its first to its last.
 struct Lifetime {
   BufferOp buffer;
   int64_t first, last;

@@ -1,5 +1,5 @@
-// The plan dialect: what the runtime executes, still readable as text. Buffers with offsets, kernels, launches and matrix
-// products; one program per entry point. No control flow, no computation of its own.
+// The plan dialect: what the runtime executes, still readable as text. Buffers with offsets, kernels, launches, matrix
+// products, and sizes that only the run knows; one program per entry point. No control flow, no computation of its own.
 #ifndef TRANSOM_PLAN_TD
 #define TRANSOM_PLAN_TD
 
@@ -112,11 +112,12 @@ def ProgramOp : Plan_Op<"program", [IsolatedFromAbove, SingleBlock, NoTerminator
     The attributes say how much memory the program takes at the bounds of its sizes: its arena, its inputs and outputs
     (staging), the states and the weights it uses.
 
-    C1: the body is buffers, views, launches and matrix products. C2: no two buffers of a kind have one name. C3: arena
+    C1: the body is buffers, views, launches, matrix products and sizes. C2: no two buffers of a kind have one name. C3: arena
     buffers end at `arena_bytes` or before. C4: two arena buffers that are in use at the same step do not overlap, except
     that a step may write its result over an argument that no later step uses, at the same offset, where the kernel
     allows it. C5: a step reads nothing before a step has written it. C6: every name in a size is a whole dimension of an
-    input. C7: a weight buffer has the type of the module's weight of that name. C8: a state has one type and shape in all
+    input, or is set once by a `plan.size` before the steps that use it; before it only the results of the step that
+    writes the number may have it as a size, for what there is room for. C7: a weight buffer has the type of the module's weight of that name. C8: a state has one type and shape in all
     programs.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, DefaultValuedAttr<I64Attr, "0">:$arena_bytes,
@@ -210,6 +211,21 @@ def GemmOp : Plan_Op<"gemm", [HasParent<"ProgramOp">, DeclareOpInterfaceMethods<
     `ins` `(` $lhs `,` $rhs `)` `outs` `(` $out `)` `m` $m `n` $n `k` $k (`unpack` $unpack^)? (`source` $source^)?
     attr-dict
   }];
+}
+
+def SizeOp : Plan_Op<"size", [HasParent<"ProgramOp">]> {
+  let summary = "a size that the steps before it have found: the last number of `source`";
+  let description = [{
+    From here on the name has this value, in the steps and in the sizes of outputs. The runtime checks it against the name's
+    bounds. C1: name is a name with bounds. C2: source is i32 of rank 1.
+
+    ```mlir
+    plan.size "tokens" = %cumulative
+    ```
+  }];
+  let arguments = (ins StrAttr:$name, Plan_Buffer:$source);
+  let assemblyFormat = "$name `=` $source attr-dict";
+  let hasVerifier = 1;
 }
 
 #endif

@@ -105,10 +105,24 @@ LogicalResult GemmOp::verifySymbolUses(SymbolTableCollection &symbols) {
   return success();
 }
 
+LogicalResult SizeOp::verify() {
+  std::optional<DimExpr> size = DimExpr::parse(getName());
+  if (!size || size->asSymbol() != getName().str() || !boundsOf((*this)->getParentOfType<ModuleOp>(), getName()))
+    return emitOpError("C1: expected a name with bounds in transom.bounds, found \"") << getName() << '"';
+  auto source = dyn_cast<RankedTensorType>(tensorOf(getSource()));
+  if (!source || source.getRank() != 1 || !source.getElementType().isInteger(32))
+    return emitOpError("C2: expected i32 of rank 1, found ") << tensorOf(getSource());
+  return success();
+}
+
+bool isStep(Operation *op) { return isa<LaunchOp, GemmOp, SizeOp>(op); }
+
 /// What a step reads and writes.
 static std::pair<ValueRange, ValueRange> accesses(Operation *step) {
   if (auto launch = dyn_cast<LaunchOp>(step))
     return {launch.getInputs(), launch.getOutputs()};
+  if (isa<SizeOp>(step))
+    return {step->getOperands(), {}};
   auto gemm = cast<GemmOp>(step);
   return {gemm->getOperands().take_front(2), gemm->getOperands().drop_front(2)};
 }
@@ -121,7 +135,7 @@ SmallVector<Lifetime> lifetimesOf(ProgramOp program, SmallVectorImpl<Operation *
   for (Operation &op : program.getBody().front()) {
     if (auto buffer = dyn_cast<BufferOp>(op); buffer && buffer.getKind() == BufferKind::arena)
       lifetimes.insert({buffer, {buffer, INT64_MAX, -1}});
-    if (!isa<LaunchOp, GemmOp>(op))
+    if (!isStep(&op))
       continue;
     for (Value operand : op.getOperands())
       if (auto *entry = lifetimes.find(storageOf(operand)); entry != lifetimes.end()) {
@@ -190,7 +204,7 @@ static LogicalResult verifyOverlaps(ProgramOp program, SymbolTableCollection &sy
 static LogicalResult verifyReads(ProgramOp program) {
   llvm::DenseSet<Operation *> written;
   for (Operation &op : program.getBody().front()) {
-    if (!isa<LaunchOp, GemmOp>(op))
+    if (!isStep(&op))
       continue;
     auto [reads, writes] = accesses(&op);
     for (Value read : reads) {
@@ -205,42 +219,72 @@ static LogicalResult verifyReads(ProgramOp program) {
   return success();
 }
 
-/// C6. The runtime learns sizes from the inputs alone.
-static LogicalResult verifyNames(ProgramOp program) {
-  llvm::StringSet<> bound;
-  for (auto buffer : program.getBody().getOps<BufferOp>())
-    if (buffer.getKind() == BufferKind::input)
-      for (const DimExpr &dim : parseSizes(buffer.getShape()))
-        if (std::optional<std::string> name = dim.asSymbol())
-          bound.insert(*name);
-  auto check = [&](Operation &op, const DimExpr &size) -> LogicalResult {
-    if (size.isUnknown())
-      return success();
-    for (auto &[names, coefficient] : size.polynomial())
-      for (const std::string &name : names)
-        if (!bound.contains(name))
-          return op.emitOpError("uses the size ") << name << ", which is no dimension of an input (C6 of 'plan.program')";
-    return success();
-  };
-  for (Operation &op : program.getBody().front()) {
-    Dims sizes;
-    if (op.getNumResults() == 1)
-      sizes = sizesOf(op.getResult(0));
-    else if (auto launch = dyn_cast<LaunchOp>(op))
-      sizes = {DimExpr::parse(launch.getWork()).value_or(DimExpr())};
-    for (const DimExpr &size : sizes)
-      if (failed(check(op, size)))
+/// C6. The runtime learns sizes from the inputs, and from the steps that set one.
+class NameCheck {
+public:
+  LogicalResult run(ProgramOp program) {
+    for (Operation &op : program.getBody().front()) {
+      if (auto buffer = dyn_cast<BufferOp>(op); buffer && buffer.getKind() == BufferKind::input)
+        for (const DimExpr &dim : parseSizes(buffer.getShape()))
+          if (std::optional<std::string> name = dim.asSymbol())
+            bound.insert(*name);
+    }
+    for (auto size : program.getBody().getOps<SizeOp>())
+      if (bound.contains(size.getName()) || !sources.try_emplace(size.getName(), storageOf(size.getSource())).second)
+        return size.emitOpError("sets ") << size.getName() << ", which has a value (C6 of 'plan.program')";
+    for (Operation &op : program.getBody().front())
+      if (failed(checkOp(&op)))
         return failure();
+    return success();
   }
-  return success();
-}
+
+private:
+  LogicalResult checkOp(Operation *op) {
+    if (auto size = dyn_cast<SizeOp>(op)) {
+      bound.insert(size.getName());
+    } else if (auto launch = dyn_cast<LaunchOp>(op)) {
+      SmallVector<BufferOp> written = llvm::map_to_vector(launch.getOutputs(), storageOf);
+      for (Value output : launch.getOutputs())
+        if (failed(checkSizes(op, sizesOf(output), written)))
+          return failure();
+      for (Value input : launch.getInputs())
+        if (failed(checkSizes(op, sizesOf(input), {})))
+          return failure();
+      return checkSizes(op, {DimExpr::parse(launch.getWork()).value_or(DimExpr())}, {});
+    } else if (auto gemm = dyn_cast<GemmOp>(op)) {
+      for (Value operand : gemm->getOperands())
+        if (failed(checkSizes(op, sizesOf(operand), {})))
+          return failure();
+    } else if (auto buffer = dyn_cast<BufferOp>(op); buffer && (buffer.getKind() == BufferKind::input || buffer.getKind() == BufferKind::state)) {
+      return checkSizes(op, sizesOf(op->getResult(0)), {});
+    } else {
+      return checkSizes(op, sizesOf(op->getResult(0)), llvm::map_to_vector(sources, [](auto &source) { return source.second; }));
+    }
+    return success();
+  }
+
+  /// `written`: buffers whose number may give a name its value later on.
+  LogicalResult checkSizes(Operation *op, const Dims &sizes, llvm::ArrayRef<BufferOp> written) {
+    for (const DimExpr &size : sizes)
+      for (auto &[names, coefficient] : size.isUnknown() ? DimExpr::Terms() : size.polynomial())
+        for (const std::string &name : names)
+          if (!bound.contains(name) && !(sources.contains(name) && llvm::is_contained(written, sources.lookup(name))))
+            return op->emitOpError("uses the size ") << name << ", which is no dimension of an input"
+                                                     << (sources.contains(name) ? " and is set later" : "")
+                                                     << " (C6 of 'plan.program')";
+    return success();
+  }
+
+  llvm::StringSet<> bound;
+  llvm::MapVector<llvm::StringRef, BufferOp> sources; ///< of the names that steps set
+};
 
 LogicalResult ProgramOp::verifyRegions() {
   llvm::StringSet<> names;
   if (getBody().getNumArguments() != 0)
     return emitOpError("C1: a program takes no values, found ") << getBody().getNumArguments();
   for (Operation &op : getBody().front()) {
-    if (!isa<BufferOp, ViewOp, LaunchOp, GemmOp>(op))
+    if (!isa<BufferOp, ViewOp>(op) && !isStep(&op))
       return emitOpError("C1: '") << op.getName() << "' cannot stand in a program";
     auto buffer = dyn_cast<BufferOp>(op);
     if (!buffer)
@@ -255,7 +299,7 @@ LogicalResult ProgramOp::verifyRegions() {
   }
   if (failed(verifyReads(*this)))
     return failure();
-  return verifyNames(*this);
+  return NameCheck().run(*this);
 }
 
 /// C7.

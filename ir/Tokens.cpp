@@ -1,4 +1,4 @@
-// Embedding lookup, last token, token selection.
+// Embedding lookup, first and last token, token selection.
 #include "ir/Checks.h"
 
 using namespace mlir;
@@ -22,16 +22,37 @@ Type EmbeddingOp::inferElement(Adaptor adaptor, unsigned) {
   return isa<BlockType>(element) ? Float32Type::get(element.getContext()) : element;
 }
 
-FailureOr<llvm::SmallVector<Dims>> LastTokenOp::inferDims(Adaptor, llvm::ArrayRef<Dims> operands, EmitError emitError) {
+/// Sizes of one token of each row; `packed` says what operand 1 is.
+static FailureOr<llvm::SmallVector<Dims>> tokenOfRow(llvm::ArrayRef<Dims> operands, bool packed, EmitError emitError) {
   const Dims &input = operands[0];
-  if (input.size() < 2)
-    return emitError() << "C1: expected rank 2 or more, found " << input.size();
-  if (failed(expectDims(emitError, "C2", "lengths", {input[0]}, operands[1])))
-    return failure();
+  size_t rank = packed ? 1 : 2;
+  if (input.size() < rank)
+    return emitError() << "C1: expected rank " << rank << " or more, found " << input.size();
   Dims result = input;
-  result.erase(result.begin() + 1);
+  if (!packed)
+    result.erase(result.begin() + 1);
+  if (packed ? failed(detail::expectCumulative(emitError, "C2", operands.back()))
+             : operands.size() > 1 && failed(expectDims(emitError, "C2", "lengths", {input[0]}, operands[1])))
+    return failure();
+  if (packed)
+    result[0] = operands.back()[0] - DimExpr(1);
   return single(result);
 }
+static LogicalResult verifyTokenOfRow(Operation *op, bool padded, bool packed) {
+  if (padded == packed)
+    return op->emitOpError("C3: expected either lengths or cumulative lengths");
+  return success();
+}
+
+FailureOr<llvm::SmallVector<Dims>> LastTokenOp::inferDims(Adaptor adaptor, llvm::ArrayRef<Dims> operands, EmitError emitError) {
+  return tokenOfRow(operands, bool(adaptor.getCumulative()), emitError);
+}
+LogicalResult LastTokenOp::verify() { return verifyTokenOfRow(*this, bool(getLengths()), bool(getCumulative())); }
+
+FailureOr<llvm::SmallVector<Dims>> FirstTokenOp::inferDims(Adaptor adaptor, llvm::ArrayRef<Dims> operands, EmitError emitError) {
+  return tokenOfRow(operands, bool(adaptor.getCumulative()), emitError);
+}
+LogicalResult FirstTokenOp::verify() { return verifyTokenOfRow(*this, bool(getLengths()), bool(getCumulative())); }
 
 FailureOr<llvm::SmallVector<Dims>> ArgmaxOp::inferDims(Adaptor, llvm::ArrayRef<Dims> operands, EmitError emitError) {
   if (operands[0].empty())

@@ -1,4 +1,4 @@
-// From token ids to vectors and back: embedding lookup, the last token of each row, token selection.
+// From token ids to vectors and back: embedding lookup, one token of each row, token selection.
 #ifndef TRANSOM_TOKENS_TD
 #define TRANSOM_TOKENS_TD
 
@@ -16,15 +16,38 @@ def EmbeddingOp : Transom_ShapedOp<"embedding"> {
   let elementRule = OwnElement;
 }
 
-def LastTokenOp : Transom_ShapedOp<"last_token"> {
+// One token of each row, of padded rows by their lengths or of packed ones by their cumulative lengths.
+class Transom_TokenOfRow<string mnemonic> : Transom_ShapedOp<mnemonic, [AttrSizedOperandSegments]> {
+  let arguments = (ins Transom_Dense:$input, Optional<Transom_I32>:$lengths, Optional<Transom_I32>:$cumulative);
+  let results = (outs Transom_Dense:$result);
+  let assemblyFormat = [{
+    $input (`,` $lengths^)? (`cumulative` $cumulative^)? attr-dict `:` functional-type(operands, results)
+  }];
+  let builders = [OpBuilder<(ins "::mlir::Type":$type, "::mlir::Value":$input, "::mlir::Value":$lengths), [{
+    build($_builder, $_state, type, input, lengths, /*cumulative=*/nullptr);
+  }]>, OpBuilder<(ins "::mlir::Value":$input, "::mlir::Value":$lengths), [{
+    build($_builder, $_state, input, lengths, /*cumulative=*/nullptr);
+  }]>];
+  let hasVerifier = 1;
+}
+
+def LastTokenOp : Transom_TokenOfRow<"last_token"> {
   let summary = "the last valid token's vector of each row";
   let description = [{
     input [batch, seq, ...], lengths [batch] give [batch, ...]: result[b] = input[b, lengths[b] - 1]; zeros where
-    lengths[b] is 0. C1: input has rank 2 or more. C2: lengths is [batch].
+    lengths[b] is 0. Packed input [tokens, ...] with cumulative [batch + 1]: result[b] = input[cumulative[b+1] - 1]; zeros
+    where the row has no token. C1: input has rank 2 or more, packed 1 or more. C2: lengths is [batch], cumulative
+    [batch + 1]. C3: there is one of lengths and cumulative.
   }];
-  let arguments = (ins Transom_Dense:$input, Transom_I32:$lengths);
-  let results = (outs Transom_Dense:$result);
-  let assemblyFormat = "$input `,` $lengths attr-dict `:` functional-type(operands, results)";
+}
+
+def FirstTokenOp : Transom_TokenOfRow<"first_token"> {
+  let summary = "the first valid token's vector of each row";
+  let description = [{
+    As `last_token`, but result[b] = input[b, 0], or input[cumulative[b]] of packed input.
+    C1: input has rank 2 or more, packed 1 or more. C2: lengths is [batch], cumulative [batch + 1]. C3: there is one of
+    lengths and cumulative.
+  }];
 }
 
 def ArgmaxOp : Transom_ShapedOp<"argmax"> {

@@ -35,7 +35,9 @@ std::string kernelName(Operation *op, llvm::StringRef stem) {
   else if (auto embedding = dyn_cast<EmbeddingOp>(op))
     shown = embedding.getTable().getType();
   else if (auto attention = dyn_cast<AttentionOp>(op); attention && isa<CacheType>(attention.getKey().getType()))
-    name = "attention_cached";
+    name = attention.getLayout() == HeadLayout::thd ? "attention_packed_cached" : "attention_cached";
+  else if (attention && attention.getLayout() == HeadLayout::thd)
+    name = "attention_packed";
   if (!elementOf(shown).isF32())
     name += "_" + elementName(elementOf(shown));
   return name + sizesName(shown);
@@ -59,16 +61,16 @@ KernelWork workOf(Operation *op, const DimAnalysis &dims) {
         others.erase(others.begin() + along.getAxis());
         return KernelWork{product(others)};
       })
-      .Case([&](ReduceOp) { return KernelWork{product(result)}; })
+      .Case<ReduceOp, ReducePackedOp>([&](auto) { return KernelWork{product(result)}; })
       .Case([&](MatmulOp matmul) {
         if (!plan::isGemv(matmul))
           return KernelWork{rowsOf(result)};
         int64_t n = cast<RankedTensorType>(matmul.getRhs().getType()).getDimSize(0);
         return KernelWork{DimExpr((n + plan::gemvRows - 1) / plan::gemvRows)};
       })
-      .Case<IotaOp, CumulativeLengthsOp>([](auto) { return KernelWork{DimExpr(1)}; })
+      .Case<IotaOp, CumulativeLengthsOp, ValidTokensOp>([](auto) { return KernelWork{DimExpr(1)}; })
       .Case<ArgmaxOp, TopKOp>([&](auto op) { return rowsOfOperand(op.getInput()); })
-      .Case<LastTokenOp, SampleOp>([&](auto) { return KernelWork{result[0]}; })
+      .Case<LastTokenOp, FirstTokenOp, SampleOp>([&](auto) { return KernelWork{result[0]}; })
       .Case([&](CacheAppendOp append) { return rowsOfOperand(append.getTokens()); })
       .Default([&](Operation *) { return KernelWork{rowsOf(result)}; });
 }

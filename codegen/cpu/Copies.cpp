@@ -119,6 +119,13 @@ LogicalResult emitConcat(KernelEntry &entry, ConcatOp op) {
 
 LogicalResult emitCacheAppend(KernelEntry &entry, CacheAppendOp op) {
   Elements cache(entry, op.getCache()), tokens(entry, op.getTokens());
+  if (op.getLayout() == HeadLayout::thd) {
+    entry.call(sized("cache_append_packed_", cache),
+               {entry.pointer(op.getResult()), entry.pointer(op.getTokens()), entry.pointer(op.getPastLengths()),
+                entry.pointer(op.getCumulativeLengths()), entry.rowsOf(op.getCumulativeLengths()), cache.sizes[1], cache.sizes[2],
+                cache.sizes[3], entry.begin, entry.end});
+    return success();
+  }
   bool headsFirst = op.getLayout() == HeadLayout::bhsd;
   entry.call(sized("cache_append_", cache),
              {entry.pointer(op.getResult()), entry.pointer(op.getTokens()), entry.pointer(op.getPastLengths()),
@@ -127,10 +134,13 @@ LogicalResult emitCacheAppend(KernelEntry &entry, CacheAppendOp op) {
   return success();
 }
 
-LogicalResult emitLastToken(KernelEntry &entry, LastTokenOp op) {
+template <typename Op> LogicalResult emitTokenOfRow(KernelEntry &entry, Op op) {
   Elements input(entry, op.getInput());
-  entry.call(sized("last_token_", input), {entry.pointer(op.getInput()), entry.pointer(op.getLengths()), entry.pointer(op.getResult()),
-                                           input.sizes[1], input.product(entry, 2), entry.begin, entry.end});
+  bool packed = op.getCumulative() != nullptr;
+  entry.call(sized("token_of_row_", input),
+             {entry.pointer(op.getInput()), entry.pointer(op.getLengths()), entry.pointer(op.getCumulative()),
+              entry.pointer(op.getResult()), input.sizes[packed ? 0 : 1], input.product(entry, packed ? 1 : 2),
+              entry.integer(std::is_same_v<Op, LastTokenOp>), entry.begin, entry.end});
   return success();
 }
 
@@ -151,17 +161,16 @@ TokenRows tokenRows(KernelEntry &entry, const Elements &elements, size_t leading
 LogicalResult emitPack(KernelEntry &entry, PackOp op) {
   Elements input(entry, op.getInput());
   TokenRows token = tokenRows(entry, Elements(entry, op.getResult()), 1);
-  entry.call(sized("pack_", input), {entry.pointer(op.getInput()), entry.pointer(op.getCumulative()), entry.pointer(op.getResult()),
-                                     input.sizes[0], input.sizes[1], token.rows, token.width, entry.begin, entry.end});
+  entry.call(sized("pack_", input), {entry.pointer(op.getInput()), entry.pointer(op.getIndex()), entry.pointer(op.getResult()),
+                                     entry.sizes(op.getInput(), 0, 2), token.rows, token.width, entry.begin, entry.end});
   return success();
 }
 
 LogicalResult emitUnpackRows(KernelEntry &entry, UnpackOp op) {
   Elements result(entry, op.getResult());
   TokenRows token = tokenRows(entry, result, 2);
-  entry.call(sized("unpack_rows_", result),
-             {entry.pointer(op.getPacked()), entry.pointer(op.getCumulative()), entry.pointer(op.getResult()),
-              entry.size(op.getPacked(), 0), result.sizes[1], token.rows, token.width, entry.begin, entry.end});
+  entry.call(sized("unpack_rows_", result), {entry.pointer(op.getPacked()), entry.pointer(op.getIndex()), entry.pointer(op.getResult()),
+                                             entry.size(op.getPacked(), 0), token.rows, token.width, entry.begin, entry.end});
   return success();
 }
 
@@ -172,8 +181,9 @@ llvm::ArrayRef<SkeletonRow> copyRows() {
       skeletonRow<TransposeOp, emitTranspose>(), skeletonRow<SliceOp, emitSlice>(),
       skeletonRow<BroadcastOp, emitBroadcast>(), skeletonRow<PadOp, emitPad>(),
       skeletonRow<ConcatOp, emitConcat>(),       skeletonRow<CacheAppendOp, emitCacheAppend>(),
-      skeletonRow<LastTokenOp, emitLastToken>(), skeletonRow<PackOp, emitPack>(),
-      skeletonRow<UnpackOp, emitUnpackRows>(),
+      skeletonRow<LastTokenOp, emitTokenOfRow<LastTokenOp>>(),
+      skeletonRow<FirstTokenOp, emitTokenOfRow<FirstTokenOp>>(),
+      skeletonRow<PackOp, emitPack>(),           skeletonRow<UnpackOp, emitUnpackRows>(),
   };
   return rows;
 }

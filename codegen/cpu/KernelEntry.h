@@ -32,6 +32,8 @@ public:
   /// Size `axis` of such a value (negative: from the last), a constant where its type says so; product of [from, to).
   llvm::Value *size(mlir::Value value, int axis);
   llvm::Value *sizes(mlir::Value value, int from, int to);
+  /// The rows that cumulative lengths [rows + 1] describe.
+  llvm::Value *rowsOf(mlir::Value cumulative) { return b.CreateSub(size(cumulative, 0), integer(1)); }
   /// a * b of sizes: no overflow, and nothing to compute where one of them is 1.
   llvm::Value *multiply(llvm::Value *a, llvm::Value *b);
   /// Row-major strides in elements.

@@ -178,6 +178,23 @@ static LogicalResult emitReduce(KernelEntry &entry, ReduceOp op) {
   return success();
 }
 
+static LogicalResult emitReducePacked(KernelEntry &entry, ReducePackedOp op) {
+  Type element = elementOf(op.getInput().getType());
+  if (!element.isF32() && !element.isInteger(32) && !element.isInteger(64))
+    return op.emitOpError("on the CPU takes f32, i32 or i64, found ") << op.getInput().getType();
+  bool mean = op.getKind() == ReduceKind::mean;
+  SmallVector<llvm::Value *> arguments = {entry.pointer(op.getInput()), entry.pointer(op.getCumulative()),
+                                          entry.pointer(op.getResult()), entry.size(op.getInput(), 0),
+                                          entry.sizes(op.getInput(), 1, rankOf(op.getInput()))};
+  if (element.isF32())
+    arguments.push_back(entry.integer(mean));
+  arguments.append({entry.begin, entry.end});
+  entry.call("reduce_packed_" + (mean ? "sum" : stringifyReduceKind(op.getKind()).str()) + "_" +
+                 (element.isF32() ? "f32" : integerName(element)),
+             arguments);
+  return success();
+}
+
 static LogicalResult emitCumulativeSum(KernelEntry &entry, CumulativeSumOp op) {
   int axis = int(op.getAxis());
   entry.call("cumulative_sum_" + integerName(elementOf(op.getInput().getType())),
@@ -204,8 +221,9 @@ static LogicalResult emitAttention(KernelEntry &entry, AttentionOp op) {
   llvm::Value *causal = entry.integer(op.getCausal()), *window = entry.integer(int64_t(op.getWindow().value_or(0)));
   SmallVector<llvm::Value *> arguments = {entry.pointer(q), entry.pointer(k), entry.pointer(op.getValue())};
   if (op.getLayout() == HeadLayout::thd) {
-    llvm::Value *batch = entry.b.CreateSub(entry.size(op.getCumulativeLengths(), 0), entry.integer(1));
-    arguments.append({entry.pointer(op.getCumulativeLengths()), entry.pointer(op.getResult()), entry.size(k, 0), batch,
+    arguments.append({entry.pointer(op.getCumulativeLengths()), entry.pointer(op.getKeyCumulativeLengths()),
+                      entry.pointer(op.getPastLengths()), entry.pointer(op.getResult()), entry.size(q, 0),
+                      entry.size(k, isa<CacheType>(k.getType()) ? 2 : 0), entry.rowsOf(op.getCumulativeLengths()),
                       entry.size(q, 1), entry.size(k, 1), entry.size(q, 2), scale, softcap, causal, window, entry.begin, entry.end});
     entry.call("attention_packed", arguments);
     return success();
@@ -274,6 +292,15 @@ static LogicalResult emitCumulativeLengths(KernelEntry &entry, CumulativeLengths
   entry.call("cumulative_lengths", {entry.pointer(op.getLengths()), entry.pointer(op.getResult()), entry.size(op.getLengths(), 0)});
   return success();
 }
+static LogicalResult emitValidTokens(KernelEntry &entry, ValidTokensOp op) {
+  Type mask = elementOf(op.getRows().getType());
+  if (!op.getLengths() && !mask.isInteger(32) && !mask.isInteger(64))
+    return op.emitOpError("on the CPU takes a mask of i32 or i64, found ") << op.getRows().getType();
+  entry.call(op.getLengths() ? std::string("valid_tokens_lengths") : "valid_tokens_" + integerName(mask),
+             {entry.pointer(op.getLengths() ? op.getLengths() : op.getRows()), entry.pointer(op.getIndex()),
+              entry.pointer(op.getCumulative()), entry.size(op.getRows(), 0), entry.size(op.getRows(), 1), entry.size(op.getIndex(), 0)});
+  return success();
+}
 static LogicalResult emitArgmax(KernelEntry &entry, ArgmaxOp op) {
   if (failed(expectFloats(op, op.getInput())))
     return failure();
@@ -311,7 +338,8 @@ static llvm::ArrayRef<SkeletonRow> computeRows() {
       skeletonRow<PositionsOp, emitPositions>(), skeletonRow<IotaOp, emitIota>(),
       skeletonRow<ArgmaxOp, emitArgmax>(),       skeletonRow<TopKOp, emitTopK>(),
       skeletonRow<SampleOp, emitSample>(),       skeletonRow<CumulativeLengthsOp, emitCumulativeLengths>(),
-      skeletonRow<CumulativeSumOp, emitCumulativeSum>(),
+      skeletonRow<CumulativeSumOp, emitCumulativeSum>(), skeletonRow<ReducePackedOp, emitReducePacked>(),
+      skeletonRow<ValidTokensOp, emitValidTokens>(),
   };
   return rows;
 }

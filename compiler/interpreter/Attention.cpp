@@ -23,15 +23,16 @@ struct Heads {
   }
 };
 
-/// The keys that a query may attend to, before the mask: [begin, end), none if the query is padding.
+/// The keys that a query may attend to, before the mask: [begin, end) of a row of the keys' batch, none if the query is
+/// padding.
 struct Keys {
-  int64_t begin = 0, end = 0;
+  int64_t row = 0, begin = 0, end = 0;
   bool defined = true;
 };
 
 struct Attention {
   Heads query, key;
-  const Tensor *mask, *bias, *past, *lengths, *cumulative;
+  const Tensor *mask, *bias, *past, *lengths, *cumulative, *keyCumulative;
   std::span<const double> queries, keys, values;
   double scale;
   bool causal;
@@ -42,7 +43,8 @@ struct Attention {
       : query(op.getLayout(), frame.in[0]),
         key(op.getPastLengths() ? HeadLayout::bhsd : op.getLayout(), frame.in[1]), mask(frame.find(op.getMask())),
         bias(frame.find(op.getBias())), past(frame.find(op.getPastLengths())), lengths(frame.find(op.getLengths())),
-        cumulative(frame.find(op.getCumulativeLengths())), queries(frame.in[0].floats()), keys(frame.in[1].floats()),
+        cumulative(frame.find(op.getCumulativeLengths())),
+        keyCumulative(frame.find(op.getKeyCumulativeLengths())), queries(frame.in[0].floats()), keys(frame.in[1].floats()),
         values(frame.in[2].floats()), scale(op.getScale().convertToDouble()),
         causal(op.getCausal()) {
     if (op.getWindow())
@@ -51,27 +53,41 @@ struct Attention {
       softcap = op.getSoftcap()->convertToDouble();
   }
 
-  Keys allowed(int64_t b, int64_t i) const {
-    // `position` counts like the keys do.
-    Keys keys{0, key.seq};
-    int64_t position = i + key.seq - query.seq;
-    if (past) {
-      if (i >= lengths->integers()[b])
-        return {0, 0, false};
-      position = past->integers()[b] + i;
-      keys.end = past->integers()[b] + lengths->integers()[b];
-    } else if (cumulative) {
+  static constexpr Keys padding{0, 0, 0, false};
+
+  /// All keys of the query's sequence; `position` becomes the query's own place, counted like the keys.
+  Keys sequenceOf(int64_t b, int64_t i, int64_t &position) const {
+    if (cumulative) {
       std::span<const int64_t> ends = cumulative->integers();
       size_t sequence = std::upper_bound(ends.begin(), ends.end(), i) - ends.begin();
       if (sequence == ends.size())
-        return {0, 0, false};
-      keys = {ends[sequence - 1], ends[sequence]};
-      position = i;
+        return padding;
+      int64_t row = static_cast<int64_t>(sequence) - 1, own = i - ends[row], count = ends[sequence] - ends[row];
+      if (past) {
+        position = past->integers()[row] + own;
+        return {row, 0, past->integers()[row] + count};
+      }
+      std::span<const int64_t> keyEnds = keyCumulative ? keyCumulative->integers() : ends;
+      position = keyEnds[sequence] - count + own;
+      return {0, keyEnds[row], keyEnds[sequence]};
     }
+    if (past) {
+      if (i >= lengths->integers()[b])
+        return padding;
+      position = past->integers()[b] + i;
+      return {b, 0, past->integers()[b] + lengths->integers()[b]};
+    }
+    position = i + key.seq - query.seq;
+    return {b, 0, key.seq};
+  }
+
+  Keys allowed(int64_t b, int64_t i) const {
+    int64_t position = 0;
+    Keys keys = sequenceOf(b, i, position);
     if (causal)
       keys.end = std::min(keys.end, position + 1);
-    if (window && *window <= position)
-      keys.begin = std::max<int64_t>(keys.begin, position - *window + 1);
+    if (window)
+      keys.begin = std::max(keys.begin, position - *window + 1);
     keys.end = std::min(keys.end, key.seq);
     return keys;
   }
@@ -83,8 +99,8 @@ struct Attention {
     return bias->floats()[at];
   }
 
-  double score(int64_t b, int64_t h, int64_t i, int64_t j) const {
-    const double *q = &queries[query.at(b, h, i)], *k = &keys[key.at(b, h / (query.heads / key.heads), j)];
+  double score(int64_t b, int64_t h, int64_t i, int64_t keyRow, int64_t j) const {
+    const double *q = &queries[query.at(b, h, i)], *k = &keys[key.at(keyRow, h / (query.heads / key.heads), j)];
     double sum = 0;
     for (int64_t d = 0; d < query.dim; ++d)
       sum += q[d] * k[d];
@@ -101,11 +117,11 @@ struct Attention {
     std::fill(out.begin(), out.end(), range.defined ? 0.0 : undefinedNumber());
     std::vector<double> weights(std::max<int64_t>(range.end - range.begin, 0));
     for (size_t j = 0; j < weights.size(); ++j)
-      weights[j] = score(b, h, i, range.begin + j);
+      weights[j] = score(b, h, i, range.row, range.begin + j);
     softmaxRow(weights);
     for (size_t j = 0; j < weights.size(); ++j) {
       // A key of weight 0 may lie in a slot that was never written.
-      const double *v = &values[key.at(b, h / (query.heads / key.heads), range.begin + j)];
+      const double *v = &values[key.at(range.row, h / (query.heads / key.heads), range.begin + j)];
       for (int64_t d = 0; weights[j] != 0 && d < query.dim; ++d)
         out[d] += weights[j] * v[d];
     }
@@ -114,12 +130,14 @@ struct Attention {
 
 Status attention(AttentionOp op, Frame &frame) {
   Attention work(op, frame);
-  if (work.past) {
+  if (work.past)
     TRANSOM_RETURN_IF_ERROR(checkLengths("past length", *work.past, anyLength));
+  if (work.lengths)
     TRANSOM_RETURN_IF_ERROR(checkLengths("length", *work.lengths, work.query.seq));
-  }
   if (work.cumulative)
     TRANSOM_RETURN_IF_ERROR(checkCumulative(*work.cumulative, work.query.seq, anyLength));
+  if (work.keyCumulative)
+    TRANSOM_RETURN_IF_ERROR(checkCumulative(*work.keyCumulative, work.key.seq, anyLength));
   if (work.query.heads > 0 && (work.key.heads == 0 || work.query.heads % work.key.heads != 0))
     return error(StatusCode::invalidArgument, "{} query heads do not share {} key/value heads", work.query.heads, work.key.heads);
   std::span<double> out = frame.out[0].change<double>();

@@ -27,7 +27,7 @@ static const llvm::StringMap<Function> &functions() {
     llvm::StringMap<Function> map;
     for (llvm::ArrayRef<Entry> family :
          {elementwiseOps(), matmulOps(), reduceOps(), attentionOps(), tokenOps(), sampleOps(), shapeOps(), quantOps(),
-          cacheOps(), fusedOps()})
+          cacheOps(), packedOps(), fusedOps()})
       for (const Entry &entry : family)
         map[entry.name] = entry.function;
     return map;
@@ -110,8 +110,8 @@ static Result<std::vector<Tensor>> makeResults(ShapedOp op, llvm::ArrayRef<Tenso
   std::vector<Tensor> results;
   for (auto [result, sizes] : llvm::zip(op->getResults(), *shapes)) {
     Tensor::Shape shape;
-    for (const DimExpr &size : sizes)
-      shape.push_back(size.constant().value_or(-1));
+    for (const DimExpr &size : sizes) // a named one is found by the op itself, which then makes the result
+      shape.push_back(size.constant().value_or(size.asSymbol() ? 0 : -1));
     TRANSOM_ASSIGN([[maybe_unused]] int64_t count, elementCount(shape));
     TRANSOM_RETURN_IF_ERROR(checkType(result.getType(), dtypeOf(result.getType()), shape));
     results.emplace_back(dtypeOf(result.getType()), std::move(shape));

@@ -9,8 +9,8 @@
 
 namespace transom::interpreter {
 
-/// One op at work. Operands fit the op's constraints, as far as sizes go; results have their shapes and are zero. The
-/// driver rounds results to their types afterwards.
+/// One op at work. Operands fit the op's constraints, as far as sizes go; results have their shapes (0 for a size that
+/// depends on numbers) and are zero. The driver rounds results to their types afterwards.
 struct Frame {
   mlir::Operation *op;
   llvm::ArrayRef<mlir::Value> values; ///< the operands, to find optional ones by
@@ -55,6 +55,7 @@ llvm::ArrayRef<Entry> sampleOps();
 llvm::ArrayRef<Entry> shapeOps();
 llvm::ArrayRef<Entry> quantOps();
 llvm::ArrayRef<Entry> cacheOps();
+llvm::ArrayRef<Entry> packedOps();
 llvm::ArrayRef<Entry> fusedOps();
 
 /// Calls `body(index, offsets)` for each element of `shape`: its row-major index, and that of the element of each of

@@ -1,4 +1,4 @@
-// Embedding lookup, last token, argmax and top-k.
+// Embedding lookup, first and last token, argmax and top-k.
 #include "compiler/interpreter/Ops.h"
 #include "compiler/interpreter/Ranking.h"
 
@@ -16,17 +16,21 @@ void embedding(EmbeddingOp, Frame &frame) {
       std::copy_n(&table.floats()[indices[i] * width], width, &out[i * width]);
 }
 
-Status lastToken(LastTokenOp, Frame &frame) {
+/// One token of each row; operand 1 is lengths, or cumulative lengths of packed input.
+template <typename Op, bool last> Status tokenOfRow(Op op, Frame &frame) {
   const Tensor &in = frame.in[0];
-  int64_t batch = in.dim(0), seq = in.dim(1);
-  TRANSOM_RETURN_IF_ERROR(checkLengths("length", frame.in[1], seq));
+  bool packed = op.getCumulative() != nullptr;
+  int64_t batch = frame.out[0].dim(0), seq = packed ? 0 : in.dim(1);
+  TRANSOM_RETURN_IF_ERROR(packed ? checkCumulative(frame.in[1], in.dim(0), anyLength) : checkLengths("length", frame.in[1], seq));
+  std::span<const int64_t> lengths = frame.in[1].integers();
   withNumberType(in, [&]<typename T>(T) {
     std::span<const T> numbers = in.view<T>();
     std::span<T> out = frame.out[0].change<T>();
     for (int64_t row = 0; row < batch; ++row) {
-      int64_t width = static_cast<int64_t>(out.size()) / batch, length = frame.in[1].integers()[row];
-      if (length > 0)
-        std::copy_n(numbers.begin() + (row * seq + length - 1) * width, width, out.begin() + row * width);
+      int64_t width = static_cast<int64_t>(out.size()) / batch, begin = packed ? lengths[row] : row * seq;
+      int64_t end = packed ? lengths[row + 1] : begin + lengths[row];
+      if (begin < end)
+        std::copy_n(numbers.begin() + (last ? end - 1 : begin) * width, width, out.begin() + row * width);
     }
   });
   return {};
@@ -60,8 +64,8 @@ void topK(TopKOp op, Frame &frame) {
 } // namespace
 
 llvm::ArrayRef<Entry> tokenOps() {
-  static const Entry table[] = {entry<EmbeddingOp, embedding>(), entry<LastTokenOp, lastToken>(),
-                                entry<ArgmaxOp, argmax>(), entry<TopKOp, topK>()};
+  static const Entry table[] = {entry<EmbeddingOp, embedding>(), entry<LastTokenOp, tokenOfRow<LastTokenOp, true>>(),
+                                entry<FirstTokenOp, tokenOfRow<FirstTokenOp, false>>(), entry<ArgmaxOp, argmax>(), entry<TopKOp, topK>()};
   return table;
 }
 

@@ -12,9 +12,11 @@
 // CHECK-NEXT: tensor<2x1x2x1xf32>: {{\[\[\[\[2\], \[6\]\]\], \[\[\[10\], \[nan\]\]\]\]}}
 // Queries in layout bshd read caches of bhsd.
 // CHECK-NEXT: tensor<2x2x1x1xf32>: {{\[\[\[\[1.5\]\], \[\[3\]\]\], \[\[\[10\]\], \[\[nan\]\]\]\]}}
+// Packed queries: rows of 2 and 1 tokens.
+// CHECK-NEXT: tensor<3x1x1xf32>: {{\[\[\[1.5\]\], \[\[3\]\], \[\[10\]\]\]}}
 func.func @main(%q: tensor<2x1x2x1xf32>, %k: !transom.cache<2x1x4x1xf32>, %v: !transom.cache<2x1x4x1xf32>,
                 %past: tensor<2xi32>, %new: tensor<2xi32>)
-    -> (tensor<2x1x2x1xf32>, tensor<2x1x2x1xf32>, tensor<2x1x2x1xf32>, tensor<2x2x1x1xf32>) {
+    -> (tensor<2x1x2x1xf32>, tensor<2x1x2x1xf32>, tensor<2x1x2x1xf32>, tensor<2x2x1x1xf32>, tensor<3x1x1xf32>) {
   %0 = transom.attention bhsd %q, %k, %v past %past lengths %new {causal, scale = 1.0}
      : (tensor<2x1x2x1xf32>, !transom.cache<2x1x4x1xf32>, !transom.cache<2x1x4x1xf32>, tensor<2xi32>, tensor<2xi32>)
      -> tensor<2x1x2x1xf32>
@@ -28,5 +30,11 @@ func.func @main(%q: tensor<2x1x2x1xf32>, %k: !transom.cache<2x1x4x1xf32>, %v: !t
   %3 = transom.attention bshd %t, %k, %v past %past lengths %new {causal, scale = 1.0}
      : (tensor<2x2x1x1xf32>, !transom.cache<2x1x4x1xf32>, !transom.cache<2x1x4x1xf32>, tensor<2xi32>, tensor<2xi32>)
      -> tensor<2x2x1x1xf32>
-  return %0, %1, %2, %3 : tensor<2x1x2x1xf32>, tensor<2x1x2x1xf32>, tensor<2x1x2x1xf32>, tensor<2x2x1x1xf32>
+  %p = transom.constant dense<0.0> : tensor<3x1x1xf32>
+  %c = transom.cumulative_lengths %new : (tensor<2xi32>) -> tensor<3xi32>
+  %4 = transom.attention thd %p, %k, %v past %past cumulative %c {causal, scale = 1.0}
+     : (tensor<3x1x1xf32>, !transom.cache<2x1x4x1xf32>, !transom.cache<2x1x4x1xf32>, tensor<2xi32>, tensor<3xi32>)
+     -> tensor<3x1x1xf32>
+  return %0, %1, %2, %3, %4
+     : tensor<2x1x2x1xf32>, tensor<2x1x2x1xf32>, tensor<2x1x2x1xf32>, tensor<2x2x1x1xf32>, tensor<3x1x1xf32>
 }

@@ -100,3 +100,21 @@ func.func @packed() -> (tensor<4x1x1xf32>, tensor<4x1x1xf32>) {
      : (tensor<4x1x1xf32>, tensor<4x1x1xf32>, tensor<4x1x1xf32>, tensor<3xi32>) -> tensor<4x1x1xf32>
   return %0, %1 : tensor<4x1x1xf32>, tensor<4x1x1xf32>
 }
+
+// Packed memory of its own lengths: rows of 1 and 1 queries over 2 and 1 keys. Causal puts the queries of a row at the end of
+// its keys.
+// CHECK-LABEL: @packed_memory
+// CHECK-NEXT{LITERAL}: tensor<2x1x1xf32>: [[[1.5]], [[4]]]
+// CHECK-NEXT{LITERAL}: tensor<3x1x1xf32>: [[[1]], [[1.5]], [[4]]]
+func.func @packed_memory() -> (tensor<2x1x1xf32>, tensor<3x1x1xf32>) {
+  %q = transom.constant dense<0.0> : tensor<2x1x1xf32>
+  %k = transom.constant dense<0.0> : tensor<3x1x1xf32>
+  %v = transom.constant dense<[[[1.0]], [[2.0]], [[4.0]]]> : tensor<3x1x1xf32>
+  %c = transom.constant dense<[0, 1, 2]> : tensor<3xi32>
+  %d = transom.constant dense<[0, 2, 3]> : tensor<3xi32>
+  %0 = transom.attention thd %q, %k, %v cumulative %c keys %d {scale = 1.0}
+     : (tensor<2x1x1xf32>, tensor<3x1x1xf32>, tensor<3x1x1xf32>, tensor<3xi32>, tensor<3xi32>) -> tensor<2x1x1xf32>
+  %1 = transom.attention thd %k, %k, %v cumulative %d keys %d {causal, scale = 1.0}
+     : (tensor<3x1x1xf32>, tensor<3x1x1xf32>, tensor<3x1x1xf32>, tensor<3xi32>, tensor<3xi32>) -> tensor<3x1x1xf32>
+  return %0, %1 : tensor<2x1x1xf32>, tensor<3x1x1xf32>
+}

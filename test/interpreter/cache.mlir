@@ -7,12 +7,18 @@
 // CHECK: tensor<3x1x3x1xf32>: {{\[\[\[\[0\], \[1\], \[2\]\]\], \[\[\[0\], \[0\], \[0\]\]\], \[\[\[0\], \[0\], \[5\]\]\]\]}}
 // Tokens in layout bshd end up in the same slots.
 // CHECK-NEXT: tensor<3x1x3x1xf32>: {{\[\[\[\[0\], \[1\], \[2\]\]\], \[\[\[0\], \[0\], \[0\]\]\], \[\[\[0\], \[0\], \[5\]\]\]\]}}
+// So do packed ones: tokens 1 and 2 of row 0, 5 and 6 of row 2.
+// CHECK-NEXT: tensor<3x1x3x1xf32>: {{\[\[\[\[0\], \[1\], \[2\]\]\], \[\[\[0\], \[0\], \[0\]\]\], \[\[\[0\], \[0\], \[5\]\]\]\]}}
 func.func @main(%cache: !transom.cache<?x1x3x1xf32>, %new: tensor<?x1x?x1xf32>, %past: tensor<?xi32>, %n: tensor<?xi32>)
-    -> (!transom.cache<?x1x3x1xf32>, !transom.cache<?x1x3x1xf32>) {
+    -> (!transom.cache<?x1x3x1xf32>, !transom.cache<?x1x3x1xf32>, !transom.cache<?x1x3x1xf32>) {
   %0 = transom.cache_append bhsd %cache, %new past %past lengths %n
      : (!transom.cache<?x1x3x1xf32>, tensor<?x1x?x1xf32>, tensor<?xi32>, tensor<?xi32>) -> !transom.cache<?x1x3x1xf32>
   %t = transom.transpose %new [0, 2, 1, 3] : (tensor<?x1x?x1xf32>) -> tensor<?x?x1x1xf32>
   %1 = transom.cache_append bshd %cache, %t past %past lengths %n
      : (!transom.cache<?x1x3x1xf32>, tensor<?x?x1x1xf32>, tensor<?xi32>, tensor<?xi32>) -> !transom.cache<?x1x3x1xf32>
-  return %0, %1 : !transom.cache<?x1x3x1xf32>, !transom.cache<?x1x3x1xf32>
+  %packed = transom.constant dense<[[[1.0]], [[2.0]], [[5.0]], [[6.0]]]> : tensor<4x1x1xf32>
+  %sum = transom.cumulative_lengths %n : (tensor<?xi32>) -> tensor<?xi32>
+  %2 = transom.cache_append thd %cache, %packed past %past cumulative %sum
+     : (!transom.cache<?x1x3x1xf32>, tensor<4x1x1xf32>, tensor<?xi32>, tensor<?xi32>) -> !transom.cache<?x1x3x1xf32>
+  return %0, %1, %2 : !transom.cache<?x1x3x1xf32>, !transom.cache<?x1x3x1xf32>, !transom.cache<?x1x3x1xf32>
 }

@@ -57,22 +57,31 @@ func.func @negative() -> tensor<2xi32> {
 }
 
 // CHECK-LABEL: @pack
-// CHECK-NEXT: error: {{.*}}'transom.pack' op: cumulative lengths give row 0 a length of 3, not in [0, 2]
+// CHECK-NEXT: error: {{.*}}'transom.pack' op: index holds 2 behind 0: expected rising numbers below 2
 func.func @pack() -> tensor<2xf32> {
   %x = transom.constant dense<0.0> : tensor<1x2xf32>
-  %c = transom.constant dense<[0, 3]> : tensor<2xi32>
-  %y = transom.pack %x, %c : (tensor<1x2xf32>, tensor<2xi32>) -> tensor<2xf32>
+  %i = transom.constant dense<[0, 2]> : tensor<2xi32>
+  %y = transom.pack %x, %i : (tensor<1x2xf32>, tensor<2xi32>) -> tensor<2xf32>
   return %y : tensor<2xf32>
 }
 
 // CHECK-LABEL: @unpack
-// CHECK-NEXT: error: {{.*}}'transom.unpack' op: cumulative lengths reach 2 of 1 tokens
+// CHECK-NEXT: error: {{.*}}'transom.unpack' op: index holds 0 behind 1: expected rising numbers below 2
 func.func @unpack() -> tensor<1x2xf32> {
+  %x = transom.constant dense<0.0> : tensor<2xf32>
+  %i = transom.constant dense<[1, 0]> : tensor<2xi32>
+  %like = transom.constant dense<0.0> : tensor<1x2xf32>
+  %y = transom.unpack %x, %i like %like : (tensor<2xf32>, tensor<2xi32>, tensor<1x2xf32>) -> tensor<1x2xf32>
+  return %y : tensor<1x2xf32>
+}
+
+// CHECK-LABEL: @reduce_packed
+// CHECK-NEXT: error: {{.*}}'transom.reduce_packed' op: cumulative lengths reach 2 of 1 tokens
+func.func @reduce_packed() -> tensor<1xf32> {
   %x = transom.constant dense<0.0> : tensor<1xf32>
   %c = transom.constant dense<[0, 2]> : tensor<2xi32>
-  %like = transom.constant dense<0.0> : tensor<1x2xf32>
-  %y = transom.unpack %x, %c like %like : (tensor<1xf32>, tensor<2xi32>, tensor<1x2xf32>) -> tensor<1x2xf32>
-  return %y : tensor<1x2xf32>
+  %y = transom.reduce_packed sum %x, %c : (tensor<1xf32>, tensor<2xi32>) -> tensor<1xf32>
+  return %y : tensor<1xf32>
 }
 
 // CHECK-LABEL: @falling

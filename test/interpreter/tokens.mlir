@@ -26,6 +26,22 @@ func.func @last_token() -> (tensor<3x1xf32>, tensor<3xi32>) {
   return %y, %z : tensor<3x1xf32>, tensor<3xi32>
 }
 
+// Packed rows of 2, 0 and 1 tokens; and of padded rows the first.
+// CHECK-LABEL: @token_of_packed_row
+// CHECK-NEXT{LITERAL}: tensor<3x1xf32>: [[2], [0], [3]]
+// CHECK-NEXT{LITERAL}: tensor<3x1xf32>: [[1], [0], [3]]
+// CHECK-NEXT: tensor<2xi32>: [1, 0]
+func.func @token_of_packed_row() -> (tensor<3x1xf32>, tensor<3x1xf32>, tensor<2xi32>) {
+  %x = transom.constant dense<[[1.0], [2.0], [3.0]]> : tensor<3x1xf32>
+  %c = transom.constant dense<[0, 2, 2, 3]> : tensor<4xi32>
+  %0 = transom.last_token %x cumulative %c : (tensor<3x1xf32>, tensor<4xi32>) -> tensor<3x1xf32>
+  %1 = transom.first_token %x cumulative %c : (tensor<3x1xf32>, tensor<4xi32>) -> tensor<3x1xf32>
+  %i = transom.constant dense<[[1, 2], [3, 4]]> : tensor<2x2xi32>
+  %n = transom.constant dense<[2, 0]> : tensor<2xi32>
+  %2 = transom.first_token %i, %n : (tensor<2x2xi32>, tensor<2xi32>) -> tensor<2xi32>
+  return %0, %1, %2 : tensor<3x1xf32>, tensor<3x1xf32>, tensor<2xi32>
+}
+
 // The first of equals; NaN is the smallest, below -inf.
 // CHECK-LABEL: @argmax
 // CHECK-NEXT: tensor<3xi32>: [1, 1, 0]

@@ -88,7 +88,7 @@ func.func @attention_c4(%q: tensor<1x2x3x4xf32>, %k: !transom.cache<1x2x8x4xf32>
 
 // no lengths
 func.func @attention_c4_2(%q: tensor<1x2x3x4xf32>, %k: !transom.cache<1x2x8x4xf32>, %n: tensor<1xi32>) {
-  // expected-error@+1 {{'transom.attention' op C4: caches come with past and lengths, and only they do}}
+  // expected-error@+1 {{'transom.attention' op C4: caches come with past, padded ones also with lengths, and only they do}}
   %0 = transom.attention bhsd %q, %k, %k past %n {scale = 1.0}
      : (tensor<1x2x3x4xf32>, !transom.cache<1x2x8x4xf32>, !transom.cache<1x2x8x4xf32>, tensor<1xi32>) -> tensor<1x2x3x4xf32>
   return
@@ -98,7 +98,7 @@ func.func @attention_c4_2(%q: tensor<1x2x3x4xf32>, %k: !transom.cache<1x2x8x4xf3
 
 // lengths without a cache
 func.func @attention_c4_3(%q: tensor<1x2x3x4xf32>, %n: tensor<1xi32>) {
-  // expected-error@+1 {{'transom.attention' op C4: caches come with past and lengths, and only they do}}
+  // expected-error@+1 {{'transom.attention' op C4: caches come with past, padded ones also with lengths, and only they do}}
   %0 = transom.attention bhsd %q, %q, %q lengths %n {scale = 1.0}
      : (tensor<1x2x3x4xf32>, tensor<1x2x3x4xf32>, tensor<1x2x3x4xf32>, tensor<1xi32>) -> tensor<1x2x3x4xf32>
   return
@@ -127,9 +127,40 @@ func.func @attention_c5_2(%q: tensor<1x2x3x4xf32>, %c: tensor<2xi32>) {
 
 // mask
 func.func @attention_c5_3(%q: tensor<5x2x4xf32>, %m: tensor<1x5xi32>, %c: tensor<2xi32>) {
-  // expected-error@+1 {{'transom.attention' op C5: packed sequences take no mask, bias or cache}}
+  // expected-error@+1 {{'transom.attention' op C5: packed sequences take no mask or bias}}
   %0 = transom.attention thd %q, %q, %q mask %m cumulative %c {scale = 1.0}
      : (tensor<5x2x4xf32>, tensor<5x2x4xf32>, tensor<5x2x4xf32>, tensor<1x5xi32>, tensor<2xi32>) -> tensor<5x2x4xf32>
+  return
+}
+
+// -----
+
+// lengths with packed queries
+func.func @attention_c4_4(%q: tensor<5x2x4xf32>, %k: !transom.cache<1x2x8x4xf32>, %n: tensor<1xi32>, %c: tensor<2xi32>) {
+  // expected-error@+1 {{'transom.attention' op C4: caches come with past, padded ones also with lengths, and only they do}}
+  %0 = transom.attention thd %q, %k, %k past %n lengths %n cumulative %c {scale = 1.0}
+     : (tensor<5x2x4xf32>, !transom.cache<1x2x8x4xf32>, !transom.cache<1x2x8x4xf32>, tensor<1xi32>, tensor<1xi32>, tensor<2xi32>) -> tensor<5x2x4xf32>
+  return
+}
+
+// -----
+
+// key lengths of caches
+func.func @attention_c5_4(%q: tensor<5x2x4xf32>, %k: !transom.cache<1x2x8x4xf32>, %n: tensor<1xi32>, %c: tensor<2xi32>) {
+  // expected-error@+1 {{'transom.attention' op C5: key lengths come with packed keys alone}}
+  %0 = transom.attention thd %q, %k, %k past %n cumulative %c keys %c {scale = 1.0}
+     : (tensor<5x2x4xf32>, !transom.cache<1x2x8x4xf32>, !transom.cache<1x2x8x4xf32>, tensor<1xi32>, tensor<2xi32>, tensor<2xi32>) -> tensor<5x2x4xf32>
+  return
+}
+
+// -----
+
+// key lengths of another batch
+func.func @attention_c6_5(%q: tensor<5x2x4xf32>, %k: tensor<7x2x4xf32>, %c: tensor<2xi32>, %d: tensor<3xi32>) {
+  // expected-error@+2 {{'transom.attention' op C6: expected key lengths of shape [2], found [3]}}
+  // expected-error@+1 {{'transom.attention' op failed to infer returned types}}
+  %0 = transom.attention thd %q, %k, %k cumulative %c keys %d {scale = 1.0}
+     : (tensor<5x2x4xf32>, tensor<7x2x4xf32>, tensor<7x2x4xf32>, tensor<2xi32>, tensor<3xi32>) -> tensor<5x2x4xf32>
   return
 }
 

@@ -30,6 +30,20 @@ func.func @packed(%q: tensor<?x12x32xf32>, %c: tensor<?xi32>) {
   return
 }
 
+// CHECK-LABEL: @packed_memory
+func.func @packed_memory(%q: tensor<?x12x32xf32>, %k: tensor<?x4x32xf32>, %c: tensor<?xi32>, %d: tensor<?xi32>) {
+  // CHECK: transom.attention thd %{{[0-9a-z]+}}, %{{[0-9a-z]+}}, %{{[0-9a-z]+}} cumulative %{{[0-9a-z]+}} keys %{{[0-9a-z]+}} {scale = 1.000000e+00 : f64} : (tensor<?x12x32xf32>, tensor<?x4x32xf32>, tensor<?x4x32xf32>, tensor<?xi32>, tensor<?xi32>) -> tensor<?x12x32xf32>
+  %0 = transom.attention thd %q, %k, %k cumulative %c keys %d {scale = 1.000000e+00 : f64} : (tensor<?x12x32xf32>, tensor<?x4x32xf32>, tensor<?x4x32xf32>, tensor<?xi32>, tensor<?xi32>) -> tensor<?x12x32xf32>
+  return
+}
+
+// CHECK-LABEL: @packed_cache
+func.func @packed_cache(%q: tensor<?x12x32xf32>, %k: !transom.cache<?x4x64x32xf32>, %p: tensor<?xi32>, %c: tensor<?xi32>) {
+  // CHECK: transom.attention thd %{{[0-9a-z]+}}, %{{[0-9a-z]+}}, %{{[0-9a-z]+}} past %{{[0-9a-z]+}} cumulative %{{[0-9a-z]+}} {causal, scale = 1.000000e+00 : f64} : (tensor<?x12x32xf32>, !transom.cache<?x4x64x32xf32>, !transom.cache<?x4x64x32xf32>, tensor<?xi32>, tensor<?xi32>) -> tensor<?x12x32xf32>
+  %0 = transom.attention thd %q, %k, %k past %p cumulative %c {causal, scale = 1.000000e+00 : f64} : (tensor<?x12x32xf32>, !transom.cache<?x4x64x32xf32>, !transom.cache<?x4x64x32xf32>, tensor<?xi32>, tensor<?xi32>) -> tensor<?x12x32xf32>
+  return
+}
+
 // CHECK-LABEL: @rotary
 func.func @rotary(%x: tensor<?x9x?x64xf32>, %p: tensor<?x?xi32>, %t: tensor<?x9x64xf32>, %q: tensor<?xi32>, %f: tensor<16xf32>) {
   // CHECK: transom.rotary bhsd %{{[0-9a-z]+}}, %{{[0-9a-z]+}} dims 64 base 1.000000e+04 : (tensor<?x9x?x64xf32>, tensor<?x?xi32>) -> tensor<?x9x?x64xf32>

@@ -1,4 +1,4 @@
-// Caches and packed sequences: text and generic form both read back as they were.
+// Caches: text and generic form both read back as they were.
 // RUN: transom-opt %s > %t.once && transom-opt %t.once > %t.twice && diff %t.once %t.twice
 // RUN: transom-opt %s --mlir-print-op-generic | transom-opt | diff %t.once -
 // RUN: FileCheck %s < %t.once
@@ -12,13 +12,9 @@ func.func @cache(%c: !transom.cache<?x3x2048x64xf32>, %a: tensor<?x3x?x64xf32>, 
   return
 }
 
-// CHECK-LABEL: @packing
-func.func @packing(%n: tensor<?xi32>, %x: tensor<?x?x384xf32>) {
-  // CHECK: transom.cumulative_lengths %{{[0-9a-z]+}} : (tensor<?xi32>) -> tensor<?xi32>
-  %0 = transom.cumulative_lengths %n : (tensor<?xi32>) -> tensor<?xi32>
-  // CHECK: transom.pack %{{[0-9a-z]+}}, %{{[0-9a-z]+}} : (tensor<?x?x384xf32>, tensor<?xi32>) -> tensor<?x384xf32>
-  %1 = transom.pack %x, %0 : (tensor<?x?x384xf32>, tensor<?xi32>) -> tensor<?x384xf32>
-  // CHECK: transom.unpack %{{[0-9a-z]+}}, %{{[0-9a-z]+}} like %{{[0-9a-z]+}} : (tensor<?x384xf32>, tensor<?xi32>, tensor<?x?x384xf32>) -> tensor<?x?x384xf32>
-  %2 = transom.unpack %1, %0 like %x : (tensor<?x384xf32>, tensor<?xi32>, tensor<?x?x384xf32>) -> tensor<?x?x384xf32>
+// CHECK-LABEL: @packed
+func.func @packed(%c: !transom.cache<?x3x2048x64xf32>, %a: tensor<?x3x64xf32>, %past: tensor<?xi32>, %n: tensor<?xi32>) {
+  // CHECK: transom.cache_append thd %{{[0-9a-z]+}}, %{{[0-9a-z]+}} past %{{[0-9a-z]+}} cumulative %{{[0-9a-z]+}} : (!transom.cache<?x3x2048x64xf32>, tensor<?x3x64xf32>, tensor<?xi32>, tensor<?xi32>) -> !transom.cache<?x3x2048x64xf32>
+  %0 = transom.cache_append thd %c, %a past %past cumulative %n : (!transom.cache<?x3x2048x64xf32>, tensor<?x3x64xf32>, tensor<?xi32>, tensor<?xi32>) -> !transom.cache<?x3x2048x64xf32>
   return
 }

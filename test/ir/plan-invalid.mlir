@@ -596,6 +596,114 @@ module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
 }
 
 // -----
+// plan.program C6: used before it is set
+module attributes {transom.bounds = {batch = [1, 2], seq = [1, 16], tokens = [0, 32]}} {
+  plan.kernel @valid_tokens(%mask: tensor<?x?xi32>) -> (tensor<?xi32>, tensor<?xi32>) {
+    %0:2 = transom.valid_tokens %mask size "tokens" : (tensor<?x?xi32>) -> (tensor<?xi32>, tensor<?xi32>)
+    plan.yield %0#0, %0#1 : tensor<?xi32>, tensor<?xi32>
+  }
+  plan.kernel @copy(%x: tensor<?xi32>) -> tensor<?xi32> {
+    %0 = transom.fused (%x) {
+    ^bb0(%a: i32):
+      transom.yield %a : i32
+    } : (tensor<?xi32>) -> tensor<?xi32>
+    plan.yield %0 : tensor<?xi32>
+  }
+  plan.program @p {
+    %mask = plan.buffer input "mask" shape ["batch", "seq"] bytes 128 : tensor<?x?xi32>
+    %index = plan.buffer output "index" shape ["tokens"] bytes 128 : tensor<?xi32>
+    %cumulative = plan.buffer output "cumulative" shape ["batch+1"] bytes 12 : tensor<?xi32>
+    %copy = plan.buffer output "copy" shape ["tokens"] bytes 128 : tensor<?xi32>
+    plan.launch @valid_tokens ins(%mask) outs(%index, %cumulative) work "1"
+    // expected-error @+1 {{uses the size tokens, which is no dimension of an input and is set later (C6}}
+    plan.launch @copy ins(%index) outs(%copy) work "1"
+    plan.size "tokens" = %cumulative
+  }
+}
+
+// -----
+// plan.program C6: work of a size that is not known yet
+module attributes {transom.bounds = {batch = [1, 2], seq = [1, 16], tokens = [0, 32]}} {
+  plan.kernel @valid_tokens(%mask: tensor<?x?xi32>) -> (tensor<?xi32>, tensor<?xi32>) {
+    %0:2 = transom.valid_tokens %mask size "tokens" : (tensor<?x?xi32>) -> (tensor<?xi32>, tensor<?xi32>)
+    plan.yield %0#0, %0#1 : tensor<?xi32>, tensor<?xi32>
+  }
+  plan.program @p {
+    %mask = plan.buffer input "mask" shape ["batch", "seq"] bytes 128 : tensor<?x?xi32>
+    %index = plan.buffer output "index" shape ["tokens"] bytes 128 : tensor<?xi32>
+    %cumulative = plan.buffer output "cumulative" shape ["batch+1"] bytes 12 : tensor<?xi32>
+    // expected-error @+1 {{uses the size tokens, which is no dimension of an input and is set later (C6}}
+    plan.launch @valid_tokens ins(%mask) outs(%index, %cumulative) work "tokens"
+    plan.size "tokens" = %cumulative
+  }
+}
+
+// -----
+// plan.program C6: set twice
+module attributes {transom.bounds = {batch = [1, 2], seq = [1, 16], tokens = [0, 32]}} {
+  plan.kernel @valid_tokens(%mask: tensor<?x?xi32>) -> (tensor<?xi32>, tensor<?xi32>) {
+    %0:2 = transom.valid_tokens %mask size "tokens" : (tensor<?x?xi32>) -> (tensor<?xi32>, tensor<?xi32>)
+    plan.yield %0#0, %0#1 : tensor<?xi32>, tensor<?xi32>
+  }
+  plan.program @p {
+    %mask = plan.buffer input "mask" shape ["batch", "seq"] bytes 128 : tensor<?x?xi32>
+    %index = plan.buffer output "index" shape ["tokens"] bytes 128 : tensor<?xi32>
+    %cumulative = plan.buffer output "cumulative" shape ["batch+1"] bytes 12 : tensor<?xi32>
+    plan.launch @valid_tokens ins(%mask) outs(%index, %cumulative) work "1"
+    plan.size "tokens" = %cumulative
+    // expected-error @+1 {{sets tokens, which has a value (C6}}
+    plan.size "tokens" = %cumulative
+  }
+}
+
+// -----
+// plan.program C6: a dimension of an input
+module attributes {transom.bounds = {batch = [1, 2], seq = [1, 16], tokens = [0, 32]}} {
+  plan.kernel @valid_tokens(%mask: tensor<?x?xi32>) -> (tensor<?xi32>, tensor<?xi32>) {
+    %0:2 = transom.valid_tokens %mask size "tokens" : (tensor<?x?xi32>) -> (tensor<?xi32>, tensor<?xi32>)
+    plan.yield %0#0, %0#1 : tensor<?xi32>, tensor<?xi32>
+  }
+  plan.program @p {
+    %mask = plan.buffer input "mask" shape ["batch", "seq"] bytes 128 : tensor<?x?xi32>
+    %index = plan.buffer output "index" shape ["tokens"] bytes 128 : tensor<?xi32>
+    %cumulative = plan.buffer output "cumulative" shape ["batch+1"] bytes 12 : tensor<?xi32>
+    plan.launch @valid_tokens ins(%mask) outs(%index, %cumulative) work "1"
+    // expected-error @+1 {{sets seq, which has a value (C6}}
+    plan.size "seq" = %cumulative
+  }
+}
+
+// -----
+// plan.program C5: a size from what no step has written
+module attributes {transom.bounds = {batch = [1, 2], seq = [1, 16], tokens = [0, 32]}} {
+  plan.program @p {
+    %cumulative = plan.buffer output "cumulative" shape ["3"] bytes 12 : tensor<3xi32>
+    // expected-error @+1 {{reads a buffer that no step has written yet (C5}}
+    plan.size "tokens" = %cumulative
+  }
+}
+
+// -----
+// plan.size C1
+module attributes {transom.bounds = {batch = [1, 2], seq = [1, 16], tokens = [0, 32]}} {
+  plan.program @p {
+    %n = plan.buffer input "n" shape ["batch"] bytes 8 : tensor<?xi32>
+    // expected-error @+1 {{C1: expected a name with bounds in transom.bounds, found "other"}}
+    plan.size "other" = %n
+  }
+}
+
+// -----
+// plan.size C2
+module attributes {transom.bounds = {batch = [1, 2], seq = [1, 16], tokens = [0, 32]}} {
+  plan.program @p {
+    %n = plan.buffer input "n" shape ["batch"] bytes 16 : tensor<?xi64>
+    // expected-error @+1 {{C2: expected i32 of rank 1, found 'tensor<?xi64>'}}
+    plan.size "tokens" = %n
+  }
+}
+
+// -----
 // plan.program C7: missing
 module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
   // expected-error @+1 {{C7: the module has no weight "w"}}

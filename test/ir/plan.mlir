@@ -1,6 +1,6 @@
 // Every op of the plan dialect survives printing and parsing, and reads as documented.
 // RUN: transom-opt %s | transom-opt | FileCheck %s
-module attributes {transom.bounds = {batch = [1, 2], seq = [1, 16]}} {
+module attributes {transom.bounds = {batch = [1, 2], seq = [1, 16], tokens = [0, 32]}} {
   // CHECK: plan.weight "blk.0.ffn_up.weight" : tensor<64x32x!transom.block<q4_1>>
   plan.weight "blk.0.ffn_up.weight" : tensor<64x32x!transom.block<q4_1>>
   // CHECK: plan.weight "constant.0" = dense<1.000000e+00> : tensor<32xf32> : tensor<32xf32>
@@ -51,5 +51,28 @@ module attributes {transom.bounds = {batch = [1, 2], seq = [1, 16]}} {
     %indices = plan.buffer output "indices" shape ["batch", "2"] bytes 16 : tensor<?x2xi32>
     // CHECK: plan.launch @top_k ins(%x) outs(%values, %indices) work "batch" grain 2 scratch 256
     plan.launch @top_k ins(%x) outs(%values, %indices) work "batch" grain 2 scratch 256
+  }
+  plan.kernel @valid_tokens(%mask: tensor<?x?xi32>) -> (tensor<?xi32>, tensor<?xi32>) {
+    %0:2 = transom.valid_tokens %mask size "tokens" : (tensor<?x?xi32>) -> (tensor<?xi32>, tensor<?xi32>)
+    plan.yield %0#0, %0#1 : tensor<?xi32>, tensor<?xi32>
+  }
+  plan.kernel @copy(%x: tensor<?xi32>) -> tensor<?xi32> {
+    %0 = transom.fused (%x) {
+    ^bb0(%a: i32):
+      transom.yield %a : i32
+    } : (tensor<?xi32>) -> tensor<?xi32>
+    plan.yield %0 : tensor<?xi32>
+  }
+  // CHECK: plan.program @packed
+  plan.program @packed arena 256 {
+    %mask = plan.buffer input "mask" shape ["batch", "seq"] bytes 128 : tensor<?x?xi32>
+    %places = plan.buffer output "places" shape ["tokens"] bytes 128 : tensor<?xi32>
+    %index = plan.buffer arena shape ["tokens"] bytes 128 offset 0 : tensor<?xi32>
+    // CHECK: %[[C:.*]] = plan.buffer arena shape ["batch+1"] bytes 12 offset 128 : tensor<?xi32>
+    %cumulative = plan.buffer arena shape ["batch+1"] bytes 12 offset 128 : tensor<?xi32>
+    plan.launch @valid_tokens ins(%mask) outs(%index, %cumulative) work "1"
+    // CHECK: plan.size "tokens" = %[[C]]
+    plan.size "tokens" = %cumulative
+    plan.launch @copy ins(%index) outs(%places) work "1"
   }
 }

@@ -28,6 +28,51 @@ func.func @last_token_c2(%x: tensor<2x3xf32>, %n: tensor<3xi32>) {
 
 // -----
 
+// cumulative lengths
+func.func @last_token_c2_2(%x: tensor<5x3xf32>, %n: tensor<3x1xi32>) {
+  // expected-error@+2 {{'transom.last_token' op C2: expected cumulative lengths [batch + 1], found [3, 1]}}
+  // expected-error@+1 {{'transom.last_token' op failed to infer returned types}}
+  %0 = transom.last_token %x cumulative %n : (tensor<5x3xf32>, tensor<3x1xi32>) -> tensor<2x3xf32>
+  return
+}
+
+// -----
+
+func.func @last_token_c3(%x: tensor<2x3xf32>) {
+  // expected-error@+1 {{'transom.last_token' op C3: expected either lengths or cumulative lengths}}
+  %0 = transom.last_token %x : (tensor<2x3xf32>) -> tensor<2xf32>
+  return
+}
+
+// -----
+
+func.func @first_token_c1(%x: tensor<2xf32>, %n: tensor<2xi32>) {
+  // expected-error@+2 {{'transom.first_token' op C1: expected rank 2 or more, found 1}}
+  // expected-error@+1 {{'transom.first_token' op failed to infer returned types}}
+  %0 = transom.first_token %x, %n : (tensor<2xf32>, tensor<2xi32>) -> tensor<f32>
+  return
+}
+
+// -----
+
+// cumulative lengths
+func.func @first_token_c2_2(%x: tensor<5x3xf32>, %n: tensor<3x1xi32>) {
+  // expected-error@+2 {{'transom.first_token' op C2: expected cumulative lengths [batch + 1], found [3, 1]}}
+  // expected-error@+1 {{'transom.first_token' op failed to infer returned types}}
+  %0 = transom.first_token %x cumulative %n : (tensor<5x3xf32>, tensor<3x1xi32>) -> tensor<2x3xf32>
+  return
+}
+
+// -----
+
+func.func @first_token_c3(%x: tensor<2x3xf32>) {
+  // expected-error@+1 {{'transom.first_token' op C3: expected either lengths or cumulative lengths}}
+  %0 = transom.first_token %x : (tensor<2x3xf32>) -> tensor<2xf32>
+  return
+}
+
+// -----
+
 func.func @argmax_c1(%x: tensor<f32>) {
   // expected-error@+2 {{'transom.argmax' op C1: expected rank 1 or more}}
   // expected-error@+1 {{'transom.argmax' op failed to infer returned types}}

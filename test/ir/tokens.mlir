@@ -21,6 +21,17 @@ func.func @last_token(%x: tensor<?x?x576xf32>, %n: tensor<?xi32>) {
   return
 }
 
+// CHECK-LABEL: @packed
+func.func @packed(%x: tensor<?x576xf32>, %y: tensor<?x?x576xf32>, %c: tensor<?xi32>) {
+  // CHECK: transom.last_token %{{[0-9a-z]+}} cumulative %{{[0-9a-z]+}} : (tensor<?x576xf32>, tensor<?xi32>) -> tensor<?x576xf32>
+  %0 = transom.last_token %x cumulative %c : (tensor<?x576xf32>, tensor<?xi32>) -> tensor<?x576xf32>
+  // CHECK: transom.first_token %{{[0-9a-z]+}} cumulative %{{[0-9a-z]+}} : (tensor<?x576xf32>, tensor<?xi32>) -> tensor<?x576xf32>
+  %1 = transom.first_token %x cumulative %c : (tensor<?x576xf32>, tensor<?xi32>) -> tensor<?x576xf32>
+  // CHECK: transom.first_token %{{[0-9a-z]+}}, %{{[0-9a-z]+}} : (tensor<?x?x576xf32>, tensor<?xi32>) -> tensor<?x576xf32>
+  %2 = transom.first_token %y, %c : (tensor<?x?x576xf32>, tensor<?xi32>) -> tensor<?x576xf32>
+  return
+}
+
 // CHECK-LABEL: @selection
 func.func @selection(%x: tensor<?x49152xf32>, %t: tensor<?xf32>, %k: tensor<?xi32>, %s: tensor<?xi64>) {
   // CHECK: transom.argmax %{{[0-9a-z]+}} : (tensor<?x49152xf32>) -> tensor<?xi32>

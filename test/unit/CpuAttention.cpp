@@ -97,29 +97,6 @@ plan.kernel @attention(%q: tensor<?x?x4x64xf32>, %k: !transom.cache<?x2x40x64xf3
       }
 }
 
-// Packed sequences attend within themselves; one is empty.
-TEST_P(CpuAttention, Packed) {
-  Case c{3, 2, 1, 0, 9, 32, 0.2};
-  CompiledKernels kernels(R"(
-plan.kernel @attention(%q: tensor<?x2x32xf32>, %k: tensor<?x1x32xf32>, %v: tensor<?x1x32xf32>, %c: tensor<?xi32>) -> tensor<?x2x32xf32> {
-  %0 = transom.attention thd %q, %k, %v cumulative %c {scale = 0.2 : f64}
-    : (tensor<?x2x32xf32>, tensor<?x1x32xf32>, tensor<?x1x32xf32>, tensor<?xi32>) -> tensor<?x2x32xf32>
-  plan.yield %0 : tensor<?x2x32xf32>
-})", GetParam());
-  ASSERT_TRUE(kernels);
-  std::vector<int32_t> cumulative = {0, 3, 3, 9};
-  Buffer<int32_t> cumulativeBuffer(cumulative);
-  Buffer<float> q(randoms(9 * 64)), k(randoms(9 * 32)), v(randoms(9 * 32)), y(9 * 64);
-  kernels.run("attention", {q, k, v, cumulativeBuffer, y}, {9, 9, 9, 4, 9}, 18);
-  std::vector<double> expected(9 * 64);
-  for (int64_t row = 0; row < 18; ++row) {
-    int64_t first = row / 2 < 3 ? 0 : 3, last = row / 2 < 3 ? 3 : 9;
-    attend(c, &q[size_t(row * 32)], [&](int64_t j) { return &k[size_t(j * 32)]; }, [&](int64_t j) { return &v[size_t(j * 32)]; },
-           [&](int64_t j) { return j >= first && j < last; }, [](int64_t) { return 0.0; }, &expected[size_t(row * 32)]);
-  }
-  expectNear(y, expected, 5e-6);
-}
-
 // Both pairings, partial dims, frequency factors, positions far out.
 TEST_P(CpuAttention, Rotary) {
   CompiledKernels kernels(R"(

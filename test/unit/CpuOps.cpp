@@ -170,15 +170,12 @@ TEST_P(CpuOps, CachesAndPacking) {
       kernelText("append", "cache_append bshd %a0, %a1 past %a2 lengths %a3",
                  {"!transom.cache<?x2x6x8xf32>", "tensor<?x?x2x8xf32>", "tensor<?xi32>", "tensor<?xi32>"}, "!transom.cache<?x2x6x8xf32>") +
           kernelText("cumulate", "cumulative_lengths %a0", {"tensor<?xi32>"}, "tensor<?xi32>") +
-          kernelText("pack", "pack %a0, %a1", {"tensor<?x?x8xf32>", "tensor<?xi32>"}, "tensor<?x8xf32>") +
-          kernelText("packIds", "pack %a0, %a1", {"tensor<?x?xi32>", "tensor<?xi32>"}, "tensor<?xi32>") +
-          kernelText("unpack", "unpack %a0, %a1 like %a2", {"tensor<?x8xf32>", "tensor<?xi32>", "tensor<?x?x8xf32>"}, "tensor<?x?x8xf32>") +
           kernelText("last", "last_token %a0, %a1", {"tensor<?x?x8xf32>", "tensor<?xi32>"}, "tensor<?x8xf32>") +
           kernelText("places", "positions %a0 like %a1", {"tensor<?xi32>", "tensor<?x?xi32>"}, "tensor<?x?xi32>"),
       GetParam());
   ASSERT_TRUE(kernels);
-  Buffer<int32_t> lengths(std::vector<int32_t>{2, 0, 4}), past(std::vector<int32_t>{3, 1, 4}), cumulative(4), ids(12), packedIds(12), places(12);
-  Buffer<float> cache(3 * 2 * 6 * 8), tokens(randoms(3 * 4 * 2 * 8)), x(randoms(3 * 4 * 8)), packed(12 * 8), back(12 * 8), last(24);
+  Buffer<int32_t> lengths(std::vector<int32_t>{2, 0, 4}), past(std::vector<int32_t>{3, 1, 4}), cumulative(4), places(12);
+  Buffer<float> cache(3 * 2 * 6 * 8), tokens(randoms(3 * 4 * 2 * 8)), x(randoms(3 * 4 * 8)), last(24);
   std::fill(cache.data, cache.data + cache.count, 9.0f);
   kernels.run("append", {cache, tokens, past, lengths, cache}, {3, 3, 4, 3, 3, 3}, 24);
   for (int64_t i = 0; i < 3 * 2 * 6 * 8; ++i) {
@@ -189,15 +186,8 @@ TEST_P(CpuOps, CachesAndPacking) {
   EXPECT_TRUE(cache.intact());
   kernels.run("cumulate", {lengths, cumulative}, {3, 4}, 1);
   EXPECT_EQ(std::vector<int32_t>(cumulative.data, cumulative.data + 4), (std::vector<int32_t>{0, 2, 2, 6}));
-  std::iota(ids.data, ids.data + 12, 0);
-  kernels.run("packIds", {ids, cumulative, packedIds}, {3, 4, 4, 12}, 1);
-  EXPECT_EQ(std::vector<int32_t>(packedIds.data, packedIds.data + 7), (std::vector<int32_t>{0, 1, 8, 9, 10, 11, -1}));
-  kernels.run("pack", {x, cumulative, packed}, {3, 4, 4, 12}, 12);
-  kernels.run("unpack", {packed, cumulative, nullptr, back}, {12, 4, 3, 4, 3, 4}, 12);
   kernels.run("last", {x, lengths, last}, {3, 4, 3, 3}, 3);
   kernels.run("places", {past, nullptr, places}, {3, 3, 4, 3, 4}, 3);
-  for (size_t i = 0; i < 96; ++i)
-    EXPECT_EQ(back[i], int32_t(i / 8 % 4) < lengths[i / 32] ? x[i] : 0.0f);
   for (size_t i = 0; i < 24; ++i)
     EXPECT_EQ(last[i], lengths[i / 8] ? x[(i / 8 * 4 + size_t(lengths[i / 8]) - 1) * 8 + i % 8] : 0.0f);
   for (size_t i = 0; i < 12; ++i)

@@ -286,29 +286,51 @@ INLINE int64_t sequenceOf(const int32_t *cumulative, int64_t batch, int64_t toke
   return low;
 }
 
-/// Packed sequences [tokens, heads, head_dim]; item = token * heads + head. Bounds in `cumulative` are cut to the tokens.
-INLINE void attentionPacked(const float *q, const float *k, const float *v, const int32_t *cumulative, float *y,
-                            int64_t tokens, int64_t batch, int64_t heads, int64_t kvHeads, int64_t headDim, float scale, float softcap,
-                            int64_t causal, int64_t window, int64_t begin, int64_t end) {
-  AttentionShape shape{headDim, scale, softcap, kvHeads * headDim};
+/// Where the keys of packed queries are: packed like the queries, packed on their own (keyCumulative), or in caches
+/// [batch, kv_heads, capacity, head_dim] behind `past` tokens. `keys`: tokens of a packed tensor, or the capacity.
+struct PackedKeys {
+  const float *k, *v;
+  const int32_t *cumulative, *past;
+  int64_t keys, kvHeads;
+};
+
+/// Packed sequences [tokens, heads, head_dim]; item = token * heads + head. Ends in `cumulative` are cut to the tokens.
+/// Nothing is written behind the last valid token.
+INLINE void attentionPacked(const float *q, PackedKeys from, const int32_t *cumulative, float *y, int64_t tokens,
+                            int64_t batch, int64_t heads, int64_t headDim, float scale, float softcap, int64_t causal,
+                            int64_t window, int64_t begin, int64_t end) {
+  AttentionShape shape{headDim, scale, softcap, from.past ? headDim : from.kvHeads * headDim};
   for (int64_t head = 0; head < heads; ++head)
     for (int64_t token = (begin - head + heads - 1) / heads; token * heads + head < end;) {
-      int64_t sequence = sequenceOf(cumulative, batch, token), start = sequence < 0 ? 0 : cumulative[sequence];
-      int64_t stop = sequence < 0 ? 0 : cumulative[sequence + 1], left = (end - head + heads - 1) / heads - token;
+      int64_t sequence = sequenceOf(cumulative, batch, token);
+      if (sequence < 0)
+        break;
+      int64_t start = cumulative[sequence], stop = min64(cumulative[sequence + 1], tokens);
+      int64_t kvHead = head / (heads / from.kvHeads), row = (token * heads + head) * headDim, keyAt, count, before;
+      if (from.past) { // `before`: keys of the sequence in front of its first query
+        before = max64(0, from.past[sequence]);
+        count = min64(before + stop - start, from.keys);
+        keyAt = (sequence * from.kvHeads + kvHead) * from.keys * headDim;
+      } else {
+        const int32_t *ends = from.cumulative ? from.cumulative : cumulative;
+        int64_t first = clamp64(ends[sequence], 0, from.keys);
+        count = clamp64(ends[sequence + 1], first, from.keys) - first;
+        before = count - (stop - start);
+        keyAt = (first * from.kvHeads + kvHead) * headDim;
+      }
       auto range = [&](int64_t at) __attribute__((always_inline)) {
-        return sequence < 0 ? KeyRange{0, 0} : visibleKeys(at - start, stop - start, causal, window);
+        return visibleKeys(before + at - start, count, causal, window);
       };
-      int64_t row = (token * heads + head) * headDim, keyAt = (start * kvHeads + head / (heads / kvHeads)) * headDim;
-      int64_t run = min64(min64(left, stop - token), lanes);
+      int64_t left = (end - head + heads - 1) / heads - token, run = min64(min64(left, stop - token), lanes);
       if (run >= worthTile) {
         QueryTile tile{q + row, y + row, heads * headDim, run, {}, nullptr, 0, 0};
         for (int64_t i = 0; i < run; ++i)
           tile.ranges[i] = range(token + i);
-        attendTile(shape, tile, k + keyAt, v + keyAt, nullptr);
+        attendTile(shape, tile, from.k + keyAt, from.v + keyAt, nullptr);
         token += run;
       } else {
         KeyRange own = range(token);
-        attendQuery(shape, q + row, k + keyAt, v + keyAt, nullptr, nullptr, 0, own.first, own.last, y + row);
+        attendQuery(shape, q + row, from.k + keyAt, from.v + keyAt, nullptr, nullptr, 0, own.first, own.last, y + row);
         ++token;
       }
     }

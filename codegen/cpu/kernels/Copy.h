@@ -90,44 +90,101 @@ INLINE void cacheAppend(T *cache, const T *tokens, const int32_t *past, const in
   }
 }
 
-/// x [batch, seq, width] -> y [batch, width]: token lengths[b] - 1, zeros for none.
+/// The same for packed tokens [tokens, heads, width].
 template <typename T>
-INLINE void lastToken(const T *x, const int32_t *lengths, T *y, int64_t seq, int64_t width, int64_t begin,
-                      int64_t end) {
+INLINE void cacheAppendPacked(T *cache, const T *tokens, const int32_t *past, const int32_t *cumulative, int64_t batch,
+                              int64_t heads, int64_t capacity, int64_t width, int64_t begin, int64_t end) {
   for (int64_t row = begin; row < end; ++row) {
-    int64_t last = min64(lengths[row], seq) - 1;
-    if (last >= 0)
-      copyRun(x + (row * seq + last) * width, 1, y + row * width, width);
+    int64_t token = row / heads, sequence = sequenceOf(cumulative, batch, token);
+    if (sequence < 0)
+      return;
+    int64_t slot = past[sequence] + token - cumulative[sequence];
+    if (slot >= 0 && slot < capacity)
+      copyRun(tokens + row * width, 1, cache + ((sequence * heads + row % heads) * capacity + slot) * width, width);
+  }
+}
+
+/// The first or last token of each row, zeros for none: of x [batch, tokens, width] by lengths, or of x [tokens, width] by
+/// cumulative lengths; the other pointer is null.
+template <typename T>
+INLINE void tokenOfRow(const T *x, const int32_t *lengths, const int32_t *cumulative, T *y, int64_t tokens, int64_t width,
+                       int64_t last, int64_t begin, int64_t end) {
+  for (int64_t row = begin; row < end; ++row) {
+    int64_t start = cumulative ? clamp64(cumulative[row], 0, tokens) : row * tokens;
+    int64_t stop = cumulative ? min64(cumulative[row + 1], tokens) : start + min64(lengths[row], tokens);
+    if (start < stop)
+      copyRun(x + (last ? stop - 1 : start) * width, 1, y + row * width, width);
     else
       for (int64_t i = 0; i < width; ++i)
         y[row * width + i] = T();
   }
 }
 
-/// Padded [batch, seq, rowsPerToken, width] to packed tokens; row counts the packed rows. Rows behind the last token stay.
+/// Of padded [batch, seq, rowsPerToken, width], `padded` = batch * seq, the tokens that `index` names; row counts the packed
+/// rows. An index that names none gives zeros.
 template <typename T>
-INLINE void packRows(const T *x, const int32_t *cumulative, T *y, int64_t batch, int64_t seq, int64_t rowsPerToken,
-                     int64_t width, int64_t begin, int64_t end) {
+INLINE void packRows(const T *x, const int32_t *index, T *y, int64_t padded, int64_t rowsPerToken, int64_t width, int64_t begin,
+                     int64_t end) {
   for (int64_t row = begin; row < end; ++row) {
-    int64_t token = row / rowsPerToken, sequence = sequenceOf(cumulative, batch, token);
-    if (sequence < 0)
-      continue;
-    int64_t place = clamp64(token - cumulative[sequence], 0, seq - 1);
-    copyRun(x + ((sequence * seq + place) * rowsPerToken + row % rowsPerToken) * width, 1, y + row * width, width);
-  }
-}
-/// Back to padded rows; `tokens` is how many the packed tensor has, which no length in `cumulative` can exceed.
-template <typename T>
-INLINE void unpackRows(const T *x, const int32_t *cumulative, T *y, int64_t tokens, int64_t seq, int64_t rowsPerToken,
-                       int64_t width, int64_t begin, int64_t end) {
-  for (int64_t row = begin; row < end; ++row) {
-    int64_t token = row / rowsPerToken, sequence = token / seq, place = token % seq;
-    int64_t from = cumulative[sequence] + place;
-    if (from < cumulative[sequence + 1] && from >= 0 && from < tokens)
+    int64_t from = index[row / rowsPerToken];
+    if (from >= 0 && from < padded)
       copyRun(x + (from * rowsPerToken + row % rowsPerToken) * width, 1, y + row * width, width);
     else
       for (int64_t i = 0; i < width; ++i)
         y[row * width + i] = T();
+  }
+}
+
+/// The first of `tokens` rising numbers that is `value` or more.
+INLINE int64_t lowerBound(const int32_t *index, int64_t tokens, int64_t value) {
+  int64_t low = 0, high = tokens;
+  while (low < high) {
+    int64_t middle = (low + high) / 2;
+    if (index[middle] < value)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low;
+}
+
+/// Back to padded rows, zeros at the tokens that the rising `index` does not name.
+template <typename T>
+INLINE void unpackRows(const T *x, const int32_t *index, T *y, int64_t tokens, int64_t rowsPerToken, int64_t width, int64_t begin,
+                       int64_t end) {
+  int64_t from = lowerBound(index, tokens, begin / rowsPerToken);
+  for (int64_t row = begin; row < end; ++row) {
+    int64_t token = row / rowsPerToken;
+    if (from < tokens && index[from] < token)
+      ++from;
+    if (from < tokens && index[from] == token)
+      copyRun(x + (from * rowsPerToken + row % rowsPerToken) * width, 1, y + row * width, width);
+    else
+      for (int64_t i = 0; i < width; ++i)
+        y[row * width + i] = T();
+  }
+}
+
+/// Places of valid tokens and the running count of them by row; no more than `capacity`.
+template <typename T>
+INLINE void validTokens(const T *mask, int32_t *index, int32_t *cumulative, int64_t batch, int64_t seq, int64_t capacity) {
+  int64_t count = 0;
+  cumulative[0] = 0;
+  for (int64_t row = 0; row < batch; ++row) {
+    for (int64_t i = row * seq; i < (row + 1) * seq; ++i)
+      if (mask[i] != 0 && count < capacity)
+        index[count++] = (int32_t)i;
+    cumulative[row + 1] = (int32_t)count;
+  }
+}
+INLINE void validTokensByLength(const int32_t *lengths, int32_t *index, int32_t *cumulative, int64_t batch, int64_t seq,
+                                int64_t capacity) {
+  int64_t count = 0;
+  cumulative[0] = 0;
+  for (int64_t row = 0; row < batch; ++row) {
+    for (int64_t i = 0; i < min64(lengths[row], seq) && count < capacity; ++i)
+      index[count++] = (int32_t)(row * seq + i);
+    cumulative[row + 1] = (int32_t)count;
   }
 }
 

@@ -80,6 +80,39 @@ INLINE void reduceIntegers(const T *x, T *y, Loops kept, Loops reduced, T start,
   }
 }
 
+/// Tokens of a packed row, cut to those there are.
+struct TokenRange { int64_t first, last; };
+INLINE TokenRange tokensOfRow(const int32_t *cumulative, int64_t row, int64_t tokens) {
+  int64_t first = clamp64(cumulative[row], 0, tokens);
+  return {first, clamp64(cumulative[row + 1], first, tokens)};
+}
+
+/// x [tokens, width] to y [batch, width]; an item is one number of y. Neighbouring ones are computed together.
+template <typename Combine>
+INLINE void reducePackedFloats(const float *x, const int32_t *cumulative, float *y, int64_t tokens, int64_t width, float start,
+                               int64_t mean, int64_t begin, int64_t end, Combine combine) {
+  for (int64_t item = begin; item < end;) {
+    int64_t row = item / width, column = item % width, run = min64(min64(end - item, lanes), width - column);
+    TokenRange range = tokensOfRow(cumulative, row, tokens);
+    F32 acc = (F32)(start);
+    for (int64_t token = range.first; token < range.last; ++token)
+      acc = combine(acc, loadUpTo(x + token * width + column, run, start));
+    storeUpTo(y + item, mean ? acc / (float)max64(range.last - range.first, 1) : acc, run);
+    item += run;
+  }
+}
+template <typename T, typename Combine>
+INLINE void reducePackedIntegers(const T *x, const int32_t *cumulative, T *y, int64_t tokens, int64_t width, T start, int64_t begin,
+                                 int64_t end, Combine combine) {
+  for (int64_t item = begin; item < end; ++item) {
+    TokenRange range = tokensOfRow(cumulative, item / width, tokens);
+    T acc = start;
+    for (int64_t token = range.first; token < range.last; ++token)
+      acc = combine(acc, x[token * width + item % width]);
+    y[item] = acc;
+  }
+}
+
 /// Running sums along a dimension of size n with `inner` elements behind it; an item is all of one run.
 template <typename T>
 INLINE void cumulativeSum(const T *x, T *y, int64_t n, int64_t inner, int64_t begin, int64_t end) {

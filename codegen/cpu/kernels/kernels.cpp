@@ -93,6 +93,22 @@ REDUCE(sum, Add, 0.0f, ZERO)
 REDUCE(max, Max, -infinity, LOWEST)
 REDUCE(min, Min, infinity, HIGHEST)
 
+#define REDUCE_PACKED(kind, Combine, floatStart, integerStart)                                                         \
+  TRANSOM_KERNEL void reduce_packed_##kind##_f32(const float *x, const int32_t *cumulative, float *y, int64_t tokens,  \
+                                                 int64_t width, int64_t mean, int64_t begin, int64_t end) {            \
+    reducePackedFloats(x, cumulative, y, tokens, width, floatStart, mean, begin, end, Combine());                      \
+  }                                                                                                                    \
+  REDUCE_PACKED_INTEGER(kind, Combine, i32, int32_t, integerStart(INT32))                                              \
+  REDUCE_PACKED_INTEGER(kind, Combine, i64, int64_t, integerStart(INT64))
+#define REDUCE_PACKED_INTEGER(kind, Combine, name, T, start)                                                           \
+  TRANSOM_KERNEL void reduce_packed_##kind##_##name(const T *x, const int32_t *cumulative, T *y, int64_t tokens,       \
+                                                    int64_t width, int64_t begin, int64_t end) {                       \
+    reducePackedIntegers<T>(x, cumulative, y, tokens, width, start, begin, end, Combine());                            \
+  }
+REDUCE_PACKED(sum, Add, 0.0f, ZERO)
+REDUCE_PACKED(max, Max, -infinity, LOWEST)
+REDUCE_PACKED(min, Min, infinity, HIGHEST)
+
 TRANSOM_KERNEL void cumulative_sum_i32(const int32_t *x, int32_t *y, int64_t n, int64_t inner, int64_t begin,
                                        int64_t end) {
   cumulativeSum(x, y, n, inner, begin, end);
@@ -114,11 +130,12 @@ TRANSOM_KERNEL void attention_padded(const float *q, const float *k, const float
                   keysHeadsFirst, biasBatch, biasHead, biasQuery, biasKey, scale, softcap, causal, window, begin, end);
 }
 TRANSOM_KERNEL void attention_packed(const float *q, const float *k, const float *v, const int32_t *cumulative,
-                                     float *y, int64_t tokens, int64_t batch, int64_t heads, int64_t kvHeads,
-                                     int64_t headDim, float scale, float softcap, int64_t causal, int64_t window, int64_t begin,
+                                     const int32_t *keyCumulative, const int32_t *past, float *y, int64_t tokens,
+                                     int64_t keys, int64_t batch, int64_t heads, int64_t kvHeads, int64_t headDim,
+                                     float scale, float softcap, int64_t causal, int64_t window, int64_t begin,
                                      int64_t end) {
-  attentionPacked(q, k, v, cumulative, y, tokens, batch, heads, kvHeads, headDim, scale, softcap, causal, window, begin,
-                  end);
+  attentionPacked(q, {k, v, keyCumulative, past, keys, kvHeads}, cumulative, y, tokens, batch, heads, headDim, scale,
+                  softcap, causal, window, begin, end);
 }
 TRANSOM_KERNEL void rotary_f32(const float *x, const int32_t *positions, const double *frequencies,
                                const float *factors, float *y, int64_t heads, int64_t queries, int64_t headsFirst,
@@ -147,19 +164,24 @@ TRANSOM_KERNEL void rotary_f32(const float *x, const int32_t *positions, const d
                                           int64_t width, int64_t headsFirst, int64_t begin, int64_t end) {             \
     cacheAppend(cache, tokens, past, lengths, heads, seq, capacity, width, headsFirst, begin, end);                    \
   }                                                                                                                    \
-  TRANSOM_KERNEL void last_token_##bits(const uint##bits##_t *x, const int32_t *lengths, uint##bits##_t *y,            \
-                                        int64_t seq, int64_t width, int64_t begin, int64_t end) {                      \
-    lastToken(x, lengths, y, seq, width, begin, end);                                                                  \
+  TRANSOM_KERNEL void cache_append_packed_##bits(                                                                      \
+      uint##bits##_t *cache, const uint##bits##_t *tokens, const int32_t *past, const int32_t *cumulative,             \
+      int64_t batch, int64_t heads, int64_t capacity, int64_t width, int64_t begin, int64_t end) {                     \
+    cacheAppendPacked(cache, tokens, past, cumulative, batch, heads, capacity, width, begin, end);                     \
   }                                                                                                                    \
-  TRANSOM_KERNEL void pack_##bits(const uint##bits##_t *x, const int32_t *cumulative, uint##bits##_t *y,               \
-                                  int64_t batch, int64_t seq, int64_t rowsPerToken, int64_t width, int64_t begin,      \
-                                  int64_t end) {                                                                       \
-    packRows(x, cumulative, y, batch, seq, rowsPerToken, width, begin, end);                                           \
+  TRANSOM_KERNEL void token_of_row_##bits(const uint##bits##_t *x, const int32_t *lengths, const int32_t *cumulative,  \
+                                          uint##bits##_t *y, int64_t tokens, int64_t width, int64_t last,              \
+                                          int64_t begin, int64_t end) {                                                \
+    tokenOfRow(x, lengths, cumulative, y, tokens, width, last, begin, end);                                            \
   }                                                                                                                    \
-  TRANSOM_KERNEL void unpack_rows_##bits(const uint##bits##_t *x, const int32_t *cumulative, uint##bits##_t *y,        \
-                                         int64_t tokens, int64_t seq, int64_t rowsPerToken, int64_t width,             \
-                                         int64_t begin, int64_t end) {                                                 \
-    unpackRows(x, cumulative, y, tokens, seq, rowsPerToken, width, begin, end);                                        \
+  TRANSOM_KERNEL void pack_##bits(const uint##bits##_t *x, const int32_t *index, uint##bits##_t *y, int64_t padded,    \
+                                  int64_t rowsPerToken, int64_t width, int64_t begin, int64_t end) {                   \
+    packRows(x, index, y, padded, rowsPerToken, width, begin, end);                                                    \
+  }                                                                                                                    \
+  TRANSOM_KERNEL void unpack_rows_##bits(const uint##bits##_t *x, const int32_t *index, uint##bits##_t *y,             \
+                                         int64_t tokens, int64_t rowsPerToken, int64_t width, int64_t begin,           \
+                                         int64_t end) {                                                                \
+    unpackRows(x, index, y, tokens, rowsPerToken, width, begin, end);                                                  \
   }
 COPIES(8)
 COPIES(16)
@@ -178,6 +200,18 @@ TRANSOM_KERNEL void cumulative_lengths(const int32_t *lengths, int32_t *y, int64
     y[i] = (int32_t)min64(sum, 0x7fffffff);
     sum += i < batch && lengths[i] > 0 ? lengths[i] : 0;
   }
+}
+TRANSOM_KERNEL void valid_tokens_i32(const int32_t *mask, int32_t *index, int32_t *cumulative, int64_t batch,
+                                     int64_t seq, int64_t capacity) {
+  validTokens(mask, index, cumulative, batch, seq, capacity);
+}
+TRANSOM_KERNEL void valid_tokens_i64(const int64_t *mask, int32_t *index, int32_t *cumulative, int64_t batch,
+                                     int64_t seq, int64_t capacity) {
+  validTokens(mask, index, cumulative, batch, seq, capacity);
+}
+TRANSOM_KERNEL void valid_tokens_lengths(const int32_t *lengths, int32_t *index, int32_t *cumulative, int64_t batch,
+                                         int64_t seq, int64_t capacity) {
+  validTokensByLength(lengths, index, cumulative, batch, seq, capacity);
 }
 TRANSOM_KERNEL void positions_i32(const int32_t *start, int32_t *y, int64_t seq, int64_t begin, int64_t end) {
   for (int64_t row = begin; row < end; ++row)
