@@ -48,6 +48,7 @@ def e2e(name, script, *arguments):
 
 STEPS = [
     Step("walls", "python3 test/house/check_walls.py"),
+    Step("seeded-faults", "python3 test/house/seeded_bugs.py --check"),
     Step("python", "test -x build/venv/bin/python || python3 -m venv build/venv",
          f"{PYTHON} -m pip install --quiet --disable-pip-version-check -r test/requirements.txt", needed=True, setup=True),
     Step("models", "python3 test/oracle/fetch_models.py", needed=True, setup=True),
@@ -55,6 +56,7 @@ STEPS = [
          needed=True, setup=True),
     Step("unit", "ctest --test-dir build/release -V --timeout 600"),
     Step("lit", f"{PYTHON} {LIT} -sv build/release/test"),
+    Step("random", "build/release/test/transom-random --count=500 --out=build/check/random"),
     Step("compile", "mkdir -p build/check",
          f"{TRANSOM} compile build/models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf -o build/check/smollm2.transom",
          f"{TRANSOM} compile build/models/minilm -o build/check/minilm.transom", needed=True),

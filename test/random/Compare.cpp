@@ -59,7 +59,12 @@ std::vector<bool> definedElements(func::FuncOp main, unsigned index, const Batch
     mask = maskOf(main, batch, argumentSizes(main, 0)[1]);
   if (!mask.bits)
     return defined;
-  int64_t rows = tokens == 0 && !firstOnly ? 1 : 0;
+  int64_t rows = 0;
+  std::string batchSize = argumentSizes(main, 0)[0];
+  while (rows < int64_t(sizes.size()) && (sizes[rows] != batchSize || (rows == tokens && !firstOnly)))
+    ++rows;
+  if (rows == int64_t(sizes.size())) // the same for all rows, such as a table of positions
+    return defined;
   int64_t rowStride = 1, tokenStride = 1;
   for (int64_t axis = rows + 1; axis < int64_t(shape.size()); ++axis)
     rowStride *= shape[axis];
