@@ -2,6 +2,7 @@
 #include "compiler/Pipeline.h"
 
 #include "compiler/Bounds.h"
+#include "compiler/Legality.h"
 #include "passes/Passes.h"
 
 #include "mlir/IR/Verifier.h"
@@ -72,14 +73,34 @@ Status checkDisabled(const CompilerOptions &options) {
   return {};
 }
 
+/// What stands above a dumped graph: the stage, its findings and promises, and how many ops are left of each kind.
+std::string describeStage(StringRef stage, ModuleOp module, llvm::ArrayRef<Finding> findings) {
+  std::string text = "after " + stage.str();
+  if (stage != "import") {
+    auto rejected = llvm::count_if(findings, [](const Finding &finding) { return finding.kind == Finding::Kind::rejected; });
+    text += fmt::format(": {} rewrites, {} left alone with a reason", findings.size() - rejected, rejected);
+  }
+  for (StringRef promise : promisesOf(stage))
+    text += "\nholds: " + promise.str();
+  text += "\n" + countOps(module);
+  std::string comment;
+  for (StringRef rest = StringRef(text).rtrim(); !rest.empty();) {
+    auto [line, others] = rest.split('\n');
+    comment += fmt::format("// {}\n", line.str());
+    rest = others;
+  }
+  return comment;
+}
+
 /// Writes the module to `NN-stage.mlir` in `folder`.
-Status dump(StringRef folder, unsigned number, StringRef stage, ModuleOp module) {
+Status dump(StringRef folder, unsigned number, StringRef stage, ModuleOp module, llvm::ArrayRef<Finding> findings) {
   std::error_code code = llvm::sys::fs::create_directories(folder);
   llvm::SmallString<128> path(folder);
   llvm::sys::path::append(path, fmt::format("{:02}-{}.mlir", number, stage.str()));
   if (!code) {
     llvm::raw_fd_ostream file(path, code);
     if (!code) {
+      file << describeStage(stage, module, findings);
       module.print(file);
       file.flush();
       code = file.error();
@@ -91,8 +112,8 @@ Status dump(StringRef folder, unsigned number, StringRef stage, ModuleOp module)
 
 class Pipeline {
 public:
-  Pipeline(ModuleOp module, const CompilerOptions &options, const StageCallback &onStage, bool report)
-      : module(module), options(options), onStage(onStage), report(report) {}
+  Pipeline(ModuleOp module, const CompilerOptions &options, const StageCallback &onStage, std::vector<Finding> &findings)
+      : module(module), options(options), onStage(onStage), findings(findings) {}
 
   Status run() {
     TRANSOM_RETURN_IF_ERROR(finishStage("import"));
@@ -120,15 +141,19 @@ private:
     });
     PassManager manager(module.getContext());
     manager.enableVerifier(true);
-    entry.add(manager, report);
+    entry.add(manager, /*report=*/true);
+    begin = findings.size();
     if (succeeded(manager.run(module)))
-      return {};
+      return checkLegality(entry.name, module, found());
     return error(StatusCode::unsupported, "{}: {}", entry.name.str(), problem.empty() ? "failed" : problem);
   }
 
+  /// What the pass that ran last has reported.
+  llvm::ArrayRef<Finding> found() const { return llvm::ArrayRef(findings).drop_front(begin); }
+
   Status finishStage(StringRef stage) {
     if (!options.dumpDir.empty())
-      TRANSOM_RETURN_IF_ERROR(dump(options.dumpDir, number, stage, module));
+      TRANSOM_RETURN_IF_ERROR(dump(options.dumpDir, number, stage, module, found()));
     ++number;
     return onStage ? onStage(stage, module) : Status();
   }
@@ -136,7 +161,8 @@ private:
   ModuleOp module;
   const CompilerOptions &options;
   const StageCallback &onStage;
-  bool report;
+  std::vector<Finding> &findings;
+  size_t begin = 0; ///< of the last pass's findings
   unsigned number = 0;
 };
 
@@ -153,10 +179,11 @@ Status runPipeline(ModuleOp module, const CompilerOptions &options, const StageC
                    std::vector<Finding> *findings) {
   TRANSOM_RETURN_IF_ERROR(checkDisabled(options));
   TRANSOM_RETURN_IF_ERROR(applyBounds(module, options));
-  std::optional<FindingCollector> collector;
-  if (findings)
-    collector.emplace(module.getContext(), *findings);
-  return Pipeline(module, options, onStage, findings != nullptr).run();
+  // Passes always report: the check of what they leave asks for reasons.
+  std::vector<Finding> own;
+  std::vector<Finding> &all = findings ? *findings : own;
+  FindingCollector collector(module.getContext(), all);
+  return Pipeline(module, options, onStage, all).run();
 }
 
 } // namespace transom

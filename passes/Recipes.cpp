@@ -166,6 +166,7 @@ void makeRecipes(func::FuncOp function, RecipeNames &names, const Reporter &repo
     }
     RecipeOp recipe = createRecipe(slice);
     names.assign(recipe, describeSlice(slice));
+    reporter.applied(recipe, "stored ahead of time as " + recipe.getName());
     op->getResult(0).replaceUsesWithIf(recipe.getResult(), [&](OpOperand &use) { return isNeeded(use.getOwner()); });
   }
 }

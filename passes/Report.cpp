@@ -19,13 +19,41 @@ std::string layerOf(Location location) {
   return layer;
 }
 
-// The text is "<pass>: <op>: <condition>", or "<pass>: <op>: applied: <what>"; the collector takes it apart again.
-void Reporter::reject(Operation *op, const llvm::Twine &condition) const {
-  if (enabled)
-    emitRemark(op->getLoc()) << pass << ": " << op->getName().getStringRef() << ": " << condition;
+// The text is "<pass>: <op>: <condition>", or "<pass>: <op>: applied: <what>", and behind either " [cost: 4096 bytes, 1
+// launches]" where something is known; the collector takes it apart again.
+static constexpr llvm::StringLiteral costMark = " [cost:";
+
+void Reporter::reject(Operation *op, const llvm::Twine &condition, Cost cost) const {
+  if (!enabled)
+    return;
+  InFlightDiagnostic remark = emitRemark(op->getLoc());
+  remark << pass << ": " << op->getName().getStringRef() << ": " << condition;
+  if (!cost.bytes && !cost.launches)
+    return;
+  remark << costMark;
+  if (cost.bytes)
+    remark << " " << *cost.bytes << " bytes" << (cost.launches ? "," : "");
+  if (cost.launches)
+    remark << " " << *cost.launches << " launches";
+  remark << "]";
 }
 
-void Reporter::applied(Operation *op, const llvm::Twine &what) const { reject(op, "applied: " + what); }
+void Reporter::applied(Operation *op, const llvm::Twine &what, Cost saved) const { reject(op, "applied: " + what, saved); }
+
+/// Takes the cost off the end of `text`.
+static Cost consumeCost(llvm::StringRef &text) {
+  Cost cost;
+  size_t mark = text.rfind(costMark);
+  if (mark == llvm::StringRef::npos || !text.ends_with("]"))
+    return cost;
+  llvm::StringRef rest = text.substr(mark + costMark.size()).drop_back();
+  text = text.take_front(mark);
+  for (int64_t number; !(rest = rest.ltrim(" ,")).consumeInteger(10, number);) {
+    rest = rest.ltrim();
+    (rest.consume_front("bytes") ? cost.bytes : cost.launches) = number;
+  }
+  return cost;
+}
 
 static LogicalResult collect(Diagnostic &diagnostic, std::vector<Finding> &findings) {
   if (diagnostic.getSeverity() != DiagnosticSeverity::Remark)
@@ -36,7 +64,8 @@ static LogicalResult collect(Diagnostic &diagnostic, std::vector<Finding> &findi
   if (text.empty())
     return failure();
   auto kind = text.consume_front("applied: ") ? Finding::Kind::applied : Finding::Kind::rejected;
-  findings.push_back({kind, pass.str(), op.str(), layerOf(diagnostic.getLocation()), text.str()});
+  Cost cost = consumeCost(text);
+  findings.push_back({kind, pass.str(), op.str(), layerOf(diagnostic.getLocation()), text.str(), cost});
   return success();
 }
 

@@ -9,6 +9,7 @@ func.func @large() -> (tensor<1024x1024xf32>, tensor<1x1024xf32>) {
   %w = transom.weight "table" : tensor<1024x1024xbf16>
   // expected-remark@+1 {{fold-constants: transom.cast: not stored ahead of time: its result of tensor<1024x1024xf32> is larger than what it reads, expected at most 2097152 bytes}}
   %x = transom.cast %w to f32 : (tensor<1024x1024xbf16>) -> tensor<1024x1024xf32>
+  // expected-remark@+1 {{fold-constants: transom.recipe: applied: stored ahead of time as table.cast.slice}}
   %y = transom.slice %x axis 0 start 5 size 1 : (tensor<1024x1024xf32>) -> tensor<1x1024xf32>
   return %x, %y : tensor<1024x1024xf32>, tensor<1x1024xf32>
 }
