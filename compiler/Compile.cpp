@@ -108,6 +108,13 @@ Result<CompileReport> compileModel(const std::string &input, const std::string &
   return report;
 }
 
+std::vector<PassName> passNames() {
+  std::vector<PassName> names;
+  for (const PipelinePass &pass : pipelinePasses())
+    names.push_back({pass.name.str(), pass.switchable});
+  return names;
+}
+
 Result<std::string> stageText(const std::string &input, const std::string &stage, const CompilerOptions &options) {
   std::vector<std::string> names = {"import"};
   for (const PipelinePass &pass : pipelinePasses())

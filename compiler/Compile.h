@@ -56,6 +56,13 @@ TRANSOM_COMPILER_API Result<std::vector<HostTensor>> interpretModel(const std::s
                                                                     std::vector<HostTensor> inputs,
                                                                     ReferencePrecision precision);
 
+/// The passes in the order they run. Those that are not switchable cannot be disabled.
+struct PassName {
+  std::string name;
+  bool switchable = false;
+};
+TRANSOM_COMPILER_API std::vector<PassName> passNames();
+
 /// The graph of the model as text after the pass `stage`: "import" is before any, the last pass leaves the plan.
 TRANSOM_COMPILER_API Result<std::string> stageText(const std::string &input, const std::string &stage,
                                                    const CompilerOptions &options);

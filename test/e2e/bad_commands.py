@@ -88,7 +88,7 @@ def flags(t):
     out = t.folder / "flags.transom"
     t.refuses("no command")
     t.refuses("unknown command", "transmogrify")
-    for command in ("compile", "generate", "embed", "run", "inspect", "verify", "bench"):
+    for command in ("compile", "explain", "generate", "embed", "run", "inspect", "verify", "bench"):
         t.refuses(f"{command} without arguments", command)
         t.refuses(f"{command} with an unknown flag", command, t.artifact, "--frobnicate")
     for flag in (

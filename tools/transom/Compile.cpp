@@ -12,11 +12,11 @@ namespace {
 struct CompileFlags {
   std::string input, output;
   CompilerOptions options;
-  int level = 1;
   bool quiet = false;
 };
 
-void printReport(const CompileReport &report, const std::string &output) {
+/// `threadBytes`: what each thread of a session takes beside the rest.
+void printReport(const CompileReport &report, uint64_t threadBytes, const std::string &output) {
   double seconds = 0;
   for (const CompileReport::Stage &stage : report.stages)
     seconds += stage.seconds;
@@ -30,8 +30,8 @@ void printReport(const CompileReport &report, const std::string &output) {
     arena = std::max(arena, program.arenaBytes);
     staging += program.stagingBytes;
   }
-  fmt::print("  memory: weights {}, a session {} (caches {})\n", humanBytes(report.weightBytes),
-             humanBytes(arena + staging + report.stateBytes), humanBytes(report.stateBytes));
+  fmt::print("  memory: weights {}, a session {} (caches {}) and {} for each thread\n", humanBytes(report.weightBytes),
+             humanBytes(arena + staging + report.stateBytes), humanBytes(report.stateBytes), humanBytes(threadBytes));
 }
 
 Status compile(const CompileFlags &flags) {
@@ -41,12 +41,35 @@ Status compile(const CompileFlags &flags) {
   line.clear();
   if (!report.ok())
     return report.status();
-  if (!flags.quiet)
-    printReport(*report, flags.output);
+  if (flags.quiet)
+    return {};
+  TRANSOM_ASSIGN(Artifact written, Artifact::open(flags.output));
+  printReport(*report, memoryPlanOf(written.contents(), 1).scratch, flags.output);
   return {};
 }
 
 } // namespace
+
+void addSizeOptions(CLI::App &command, CompilerOptions &options) {
+  command.add_option("--max-batch", options.maxBatch, "most rows at once; without it 1 for decoders and 16 for encoders")->check(CLI::PositiveNumber);
+  command.add_option("--max-seq", options.maxSeq, "most new tokens of a row at once")->check(CLI::PositiveNumber);
+  command.add_option("--max-context", options.maxContext, "most tokens of a row, past ones included")->check(CLI::PositiveNumber);
+}
+
+void addPassOptions(CLI::App &command, CompilerOptions &options) {
+  command.add_option("--disable", options.disabled, "a pass to leave out; may be given again")->allow_extra_args(false);
+  command.add_option_function<int>("-O", [&options](const int &level) { options.disableAll = level == 0; },
+                                   "0: leave out every pass that can be left out; 1, the default: all passes")
+      ->check(CLI::Range(0, 1));
+  command.add_flag_callback(
+      "--list-passes",
+      [] {
+        for (const PassName &pass : passNames())
+          fmt::print("{}{}\n", pass.name, pass.switchable ? "" : " (always)");
+        throw CLI::Success();
+      },
+      "print the passes in the order they run, and exit");
+}
 
 void addCompile(CLI::App &app, Action &action) {
   auto flags = std::make_shared<CompileFlags>();
@@ -57,19 +80,11 @@ void addCompile(CLI::App &app, Action &action) {
   command->add_option("--cpu", flags->options.cpu, "which processors it runs on: x86-64-v3, x86-64-v4 or native")
       ->capture_default_str()
       ->check(CLI::IsMember({"x86-64-v3", "x86-64-v4", "native"}));
-  command->add_option("--max-batch", flags->options.maxBatch, "most rows at once; without it 1 for decoders and 16 for encoders")->check(CLI::PositiveNumber);
-  command->add_option("--max-seq", flags->options.maxSeq, "most new tokens of a row at once")->check(CLI::PositiveNumber);
-  command->add_option("--max-context", flags->options.maxContext, "most tokens of a row, past ones included")->check(CLI::PositiveNumber);
-  command->add_option("--disable", flags->options.disabled, "a pass to leave out; may be given again")->allow_extra_args(false);
-  command->add_option("-O", flags->level, "0: leave out every pass that can be left out; 1: all passes")
-      ->capture_default_str()
-      ->check(CLI::Range(0, 1));
+  addSizeOptions(*command, flags->options);
+  addPassOptions(*command, flags->options);
   command->add_option("--dump-dir", flags->options.dumpDir, "a folder for the graph after every pass, as text");
   command->add_flag("--quiet", flags->quiet, "print errors only");
-  command->callback([flags, &action] { action = [flags] {
-    flags->options.disableAll = flags->level == 0;
-    return compile(*flags);
-  }; });
+  command->callback([flags, &action] { action = [flags] { return compile(*flags); }; });
 }
 
 } // namespace transom::cli

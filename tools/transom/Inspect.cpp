@@ -70,14 +70,11 @@ void printSummary(const Artifact &file) {
       for (const Value &value : *values)
         fmt::print("  {} {:<20} {} {}\n", label, value.name, name(value.dtype), toString(value.shape, contents.symbols));
   }
-  uint64_t arena = 0, staging = 0;
-  for (const Program &program : contents.programs) {
-    arena = std::max(arena, program.arenaBytes);
-    staging += stagingBytes(program);
-  }
-  fmt::print("memory of a session, at the bounds: {} (caches {}, arena {}, inputs and outputs {}), and the weights, shared: {}\n",
-             humanBytes(total(contents.states) + arena + staging), humanBytes(total(contents.states)), humanBytes(arena),
-             humanBytes(staging), humanBytes(total(contents.weights)));
+  MemoryPlan plan = memoryPlanOf(contents, 1);
+  fmt::print("memory of a session, at the bounds: {} (caches {}, arena {}, inputs and outputs {}) and {} for each thread; the weights, "
+             "shared: {}\n",
+             humanBytes(plan.states + plan.arena + plan.staging), humanBytes(plan.states), humanBytes(plan.arena),
+             humanBytes(plan.staging), humanBytes(plan.scratch), humanBytes(plan.weights));
 }
 
 Json shapeJson(const Shape &shape, const Contents &contents) {
@@ -91,7 +88,8 @@ void printJson(const Artifact &file) {
   const Contents &contents = file.contents();
   Json json = {{"model", contents.model}, {"architecture", contents.architecture}, {"task", contents.task},
                {"producer", contents.producer}, {"file_bytes", file.fileBytes()},
-               {"weight_bytes", total(contents.weights)}, {"state_bytes", total(contents.states)}};
+               {"weight_bytes", total(contents.weights)}, {"state_bytes", total(contents.states)},
+               {"thread_bytes", memoryPlanOf(contents, 1).scratch}};
   for (const Symbol &symbol : contents.symbols)
     json["sizes"][symbol.name] = {symbol.min, symbol.max};
   for (const Metadata &entry : contents.metadata)

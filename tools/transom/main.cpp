@@ -7,6 +7,7 @@
 static constexpr const char *examples = R"(
 Examples:
   transom compile SmolLM2-135M-Instruct.Q4_1.gguf -o smollm2.transom
+  transom explain SmolLM2-135M-Instruct.Q4_1.gguf --html=smollm2.html
   transom generate smollm2.transom --chat --prompt "Why is the sky blue?"
   transom compile all-MiniLM-L6-v2/ -o minilm.transom
   transom embed minilm.transom --input sentences.txt --output vectors.npy
@@ -21,6 +22,7 @@ int main(int argc, char **argv) {
   app.require_subcommand(1);
   cli::Action action;
   cli::addCompile(app, action);
+  cli::addExplain(app, action);
   cli::addGenerate(app, action);
   cli::addEmbed(app, action);
   cli::addRun(app, action);
