@@ -38,33 +38,35 @@ Result<std::shared_ptr<const Model>> Model::load(const std::string &path) {
   return std::shared_ptr<const Model>(std::move(model));
 }
 
-uint64_t Model::scratchPerThread() const {
+static uint64_t scratchPerThreadOf(const artifact::Contents &contents) {
   uint64_t bytes = 0;
-  for (const artifact::Program &program : contents().programs)
+  for (const artifact::Program &program : contents.programs)
     for (const artifact::Step &step : program.steps) {
       auto *gemm = std::get_if<artifact::Gemm>(&step.kind);
       if (!gemm)
         bytes = std::max(bytes, std::get<artifact::Launch>(step.kind).scratch);
       else if (gemm->unpack >= 0)
-        bytes = std::max(bytes, gemmScratch(upperBound(gemm->k, contents().symbols).value()));
+        bytes = std::max(bytes, gemmScratch(upperBound(gemm->k, contents.symbols).value()));
     }
   return CheckedSize(bytes).alignedTo(sectionAlignment).value();
 }
 
-MemoryPlan Model::memoryPlan(uint32_t threads) const {
+uint64_t Model::scratchPerThread() const { return scratchPerThreadOf(contents()); }
+
+MemoryPlan memoryPlanOf(const artifact::Contents &contents, uint32_t threads) {
   MemoryPlan plan;
   auto padded = [](uint64_t bytes) { return CheckedSize(bytes).alignedTo(bufferAlignment).value(); };
-  for (const artifact::Weight &weight : contents().weights)
+  for (const artifact::Weight &weight : contents.weights)
     plan.weights += weight.section.bytes;
-  for (const artifact::State &state : contents().states)
+  for (const artifact::State &state : contents.states)
     plan.states += padded(state.bytes);
-  for (const artifact::Program &program : contents().programs) {
+  for (const artifact::Program &program : contents.programs) {
     plan.arena = std::max(plan.arena, program.arenaBytes);
     for (const auto *values : {&program.inputs, &program.outputs})
       for (const artifact::Value &value : *values)
         plan.staging += padded(value.bytes);
   }
-  plan.scratch = scratchPerThread() * threads;
+  plan.scratch = scratchPerThreadOf(contents) * threads;
   return plan;
 }
 

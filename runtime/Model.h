@@ -21,6 +21,9 @@ struct MemoryPlan {
   uint64_t session() const { return states + arena + staging + scratch; }
 };
 
+/// What a session of `threads` threads takes, from an artifact's contents alone: nothing of it runs.
+MemoryPlan memoryPlanOf(const artifact::Contents &contents, uint32_t threads);
+
 /// Immutable, and safe to share between threads; sessions keep it alive.
 class Model {
 public:
@@ -37,7 +40,7 @@ public:
   /// Null where the artifact carries none.
   const tokenizer::Tokenizer *tokenizer() const { return tokenizer_ ? &*tokenizer_ : nullptr; }
 
-  MemoryPlan memoryPlan(uint32_t threads) const;
+  MemoryPlan memoryPlan(uint32_t threads) const { return memoryPlanOf(contents(), threads); }
   /// Bytes of scratch each thread needs, rounded up to whole pages.
   uint64_t scratchPerThread() const;
 

@@ -98,9 +98,8 @@ Result<Generated> Generator::generate(std::span<const std::vector<int32_t>> prom
   return out;
 }
 
-Status Generator::prefill(std::span<Row> rows, const GenerateOptions &options, const TokenCallback &onToken,
-                          Generated &out) {
-  std::vector<std::span<const int32_t>> tokens(rows.size());
+Status Generator::prefill(std::span<Row> rows, std::span<std::span<const int32_t>> tokens, const GenerateOptions &options,
+                          const TokenCallback &onToken, Generated &out) {
   while (!stop_ && std::any_of(rows.begin(), rows.end(), [](const Row &r) { return r.consumed < r.prompt.size(); })) {
     {
       Stopwatch watch(out.stats.prefillSeconds);
@@ -125,8 +124,9 @@ Status Generator::prefill(std::span<Row> rows, const GenerateOptions &options, c
 Status Generator::runBatch(std::span<Row> rows, const GenerateOptions &options, const TokenCallback &onToken,
                            Generated &out) {
   engine_->begin(rows.size());
-  TRANSOM_RETURN_IF_ERROR(prefill(rows, options, onToken, out));
+  // Made before the first token: from there on nothing is allocated.
   std::vector<std::span<const int32_t>> tokens(rows.size());
+  TRANSOM_RETURN_IF_ERROR(prefill(rows, tokens, options, onToken, out));
   Stopwatch watch(out.stats.decodeSeconds);
   while (!stop_ && std::any_of(rows.begin(), rows.end(), [](const Row &row) { return row.active; })) {
     for (size_t i = 0; i < rows.size(); ++i) {

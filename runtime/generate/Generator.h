@@ -52,6 +52,7 @@ public:
   static Result<Generator> create(Session &session);
 
   /// Prompts of any lengths, at least one token each; more than fit a batch run one batch after the other.
+  /// Allocates what the request needs before its first token, and nothing from there on; oneDNN may, in prefill.
   /// Errors: invalidArgument, naming the option or prompt; internal where the model gives NaN.
   Result<Generated> generate(std::span<const std::vector<int32_t>> prompts, const GenerateOptions &options,
                              const TokenCallback &onToken = {});
@@ -70,7 +71,8 @@ private:
   Generator() = default;
   Status check(std::span<const std::vector<int32_t>> prompts, const GenerateOptions &options) const;
   Status runBatch(std::span<Row> rows, const GenerateOptions &options, const TokenCallback &onToken, Generated &out);
-  Status prefill(std::span<Row> rows, const GenerateOptions &options, const TokenCallback &onToken, Generated &out);
+  Status prefill(std::span<Row> rows, std::span<std::span<const int32_t>> tokens, const GenerateOptions &options,
+                 const TokenCallback &onToken, Generated &out);
   Status emit(Row &row, size_t slot, const GenerateOptions &options, const TokenCallback &onToken, Generated &out);
 
   std::unique_ptr<DecoderEngine> engine_;

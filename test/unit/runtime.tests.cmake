@@ -27,3 +27,7 @@ transom_runtime_test(CApi transom_runtime transom_artifact_writer transom_tokeni
 target_compile_definitions(CApi PRIVATE TRANSOM_EXAMPLE_GENERATE="$<TARGET_FILE:example_generate>"
   TRANSOM_EXAMPLE_EMBED="$<TARGET_FILE:example_embed>")
 add_dependencies(CApi example_generate example_embed)
+# A program that counts allocations, for test/e2e/memory.py. Libraries loaded later see its malloc, so it exports it.
+add_executable(measure-memory ${PROJECT_SOURCE_DIR}/test/e2e/memory/measure.cpp ${PROJECT_SOURCE_DIR}/test/e2e/memory/Hooks.cpp)
+target_link_libraries(measure-memory PRIVATE transom_options transom_runtime_static)
+set_target_properties(measure-memory PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/test ENABLE_EXPORTS ON)
