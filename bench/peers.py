@@ -121,12 +121,20 @@ def markdown(rows, machine):
     return "\n".join(lines) + "\n"
 
 
-def describe_machine(options, results):
+def cpu_name():
     text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").is_file() else ""
     match = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return match.group(1).strip() if match else platform.processor() or platform.machine()
+
+
+def slug(text):
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def describe_machine(options, results):
     return {
         "date": datetime.date.today().isoformat(),
-        "cpu": match.group(1).strip() if match else platform.processor() or platform.machine(),
+        "cpu": cpu_name(),
         "cores": os.cpu_count(),
         "threads": options.threads,
         "rounds": options.rounds,
@@ -134,13 +142,14 @@ def describe_machine(options, results):
     }
 
 
-def write_readme(table):
+def write_readme(table, markers=MARKERS):
+    """Puts the table between the markers of the top README.md."""
     path = ROOT / "README.md"
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    head, begin, rest = text.partition(MARKERS[0])
-    _, end, tail = rest.partition(MARKERS[1])
+    head, begin, rest = text.partition(markers[0])
+    _, end, tail = rest.partition(markers[1])
     if not begin or not end:
-        raise BenchError(f"README.md: expected the markers {MARKERS[0]} and {MARKERS[1]}")
+        raise BenchError(f"README.md: expected the markers {markers[0]} and {markers[1]}")
     path.write_text(f"{head}{begin}\n{table}{end}{tail}", encoding="utf-8")
 
 
@@ -152,8 +161,7 @@ def bench(options):
     results = measure(options)
     machine, rows = describe_machine(options, results), make_rows(options, results)
     table = markdown(rows, machine)
-    slug = re.sub(r"[^a-z0-9]+", "-", machine["cpu"].lower()).strip("-")
-    target = HERE / "results" / f"{machine['date']}-{slug}"
+    target = HERE / "results" / f"{machine['date']}-{slug(machine['cpu'])}"
     target.parent.mkdir(exist_ok=True)
     target.with_suffix(".md").write_text(table, encoding="utf-8")
     everything = {"machine": machine, "rows": rows, "rounds": results}
