@@ -1,6 +1,9 @@
 // Packed tokens as compiled CPU kernels, against direct fp64 formulas. Rows of 3, 0 and 6 tokens throughout.
 #include "CompiledKernels.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <numeric>
 
 namespace transom::test {
