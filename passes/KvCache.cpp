@@ -1,6 +1,8 @@
 // See KvCache.h.
 #include "passes/KvCache.h"
 
+#include "passes/RowFlow.h"
+
 using namespace mlir;
 using llvm::SmallVector;
 using llvm::Twine;
@@ -17,7 +19,7 @@ public:
 
   FailureOr<KvGraph> match() {
     if (failed(findCaches()) || failed(checkReaders()) || failed(classifyArguments()) || failed(checkSizes()) ||
-        failed(findLogits()) || failed(findCapacity()))
+        failed(findLogits()) || failed(checkTokens()) || failed(findCapacity()))
       return failure();
     return graph;
   }
@@ -42,6 +44,7 @@ private:
   LogicalResult classifyArguments();
   LogicalResult checkSizes();
   LogicalResult findLogits();
+  LogicalResult checkTokens();
   LogicalResult findCapacity();
 
   func::FuncOp function;
@@ -200,6 +203,12 @@ LogicalResult Matcher::findLogits() {
   const Dims &shape = dims.of(logits);
   if (shape.size() < 3 || !(shape[0] == batch) || !(shape[1] == DimExpr::symbol(graph.seq)) || !isa<FloatType>(elementOf(logits.getType())))
     return reject(function, "K9: expected a result of floats [" + batch.str() + ", " + graph.seq + ", ...], found " + str(shape));
+  return success();
+}
+
+LogicalResult Matcher::checkTokens() {
+  if (Operation *op = findMixingOp(function, dims, {batch, DimExpr::symbol(graph.seq), graph.past}))
+    return reject(op, "K12: expected each row and token to be computed from itself alone, but for attention over caches");
   return success();
 }
 

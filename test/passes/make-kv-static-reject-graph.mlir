@@ -308,6 +308,56 @@ func.func @main(%q: !q {transom.dims = #q}, %k: !kv {transom.dims = #new}, %p: !
 
 // -----
 
+// K12: the logits of a token depend on other rows.
+!q = tensor<?x2x?x4xf32>
+!kv = tensor<?x1x?x4xf32>
+!y = tensor<?x?x2x4xf32>
+!mask = tensor<?x?xi32>
+#q = ["batch", "2", "seq", "4"]
+#new = ["batch", "1", "seq", "4"]
+#past = ["batch", "1", "past", "4"]
+// CHECK: module
+module attributes {transom.bounds = {batch = [1, 4], past = [0, 15], seq = [1, 16]}} {
+// CHECK: @main
+func.func @main(%q: !q {transom.dims = #q}, %k: !kv {transom.dims = #new}, %p: !kv {transom.dims = #past},
+                %m: !mask {transom.dims = ["batch", "past+seq"]}) -> (!y, !kv) {
+  %c = transom.concat %p, %k axis 2 : (!kv, !kv) -> !kv
+  %a = transom.attention bhsd %q, %c, %c mask %m {causal, scale = 1.0 : f64} : (!q, !kv, !kv, !mask) -> !q
+  %y = transom.transpose %a [0, 2, 1, 3] : (!q) -> !y
+  // expected-remark@+1 {{transom.reduce: K12: expected each row and token to be computed from itself alone}}
+  %s = transom.reduce sum %y axes [0] keep_dims : (!y) -> tensor<1x?x2x4xf32>
+  %z = transom.add %y, %s : (!y, tensor<1x?x2x4xf32>) -> !y
+  return %z, %c : !y, !kv
+}
+}
+
+// -----
+
+// K12: tokens become part of another dimension.
+!q = tensor<?x2x?x4xf32>
+!kv = tensor<?x1x?x4xf32>
+!y = tensor<?x?x2x4xf32>
+!mask = tensor<?x?xi32>
+#q = ["batch", "2", "seq", "4"]
+#new = ["batch", "1", "seq", "4"]
+#past = ["batch", "1", "past", "4"]
+// CHECK: module
+module attributes {transom.bounds = {batch = [1, 4], past = [0, 15], seq = [1, 16]}} {
+// CHECK: @main
+func.func @main(%q: !q {transom.dims = #q}, %k: !kv {transom.dims = #new}, %p: !kv {transom.dims = #past},
+                %m: !mask {transom.dims = ["batch", "past+seq"]}) -> (!y, !kv) {
+  %c = transom.concat %p, %k axis 2 : (!kv, !kv) -> !kv
+  %a = transom.attention bhsd %q, %c, %c mask %m {causal, scale = 1.0 : f64} : (!q, !kv, !kv, !mask) -> !q
+  %y = transom.transpose %a [0, 2, 1, 3] : (!q) -> !y
+  // expected-remark@+1 {{transom.reshape: K12: expected each row and token to be computed from itself alone}}
+  %0 = transom.reshape %y [0, 2, -1, 4] : (!y) -> tensor<?x2x?x4xf32>
+  %1 = transom.reshape %0 [0, -1, 2, 4] : (tensor<?x2x?x4xf32>) -> !y
+  return %1, %c : !y, !kv
+}
+}
+
+// -----
+
 // Another function has the name.
 !q = tensor<?x2x?x4xf32>
 !kv = tensor<?x1x?x4xf32>
