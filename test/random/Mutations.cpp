@@ -76,11 +76,13 @@ private:
         return int64_t(axis);
     return usual;
   }
+  Value vectorOf(int64_t width);
   Value vector();
   Value positions();
   Value halves();
   Value reshaped();
   Value foldable();
+  Value huge();
   bool negateForOne();
 
   func::FuncOp function;
@@ -100,14 +102,14 @@ bool Mutator::replace(Value other) {
   return true;
 }
 
-Value Mutator::vector() {
-  int64_t width = typeOf(value).getShape().back();
+Value Mutator::vectorOf(int64_t width) {
   std::vector<float> numbers(width);
   for (float &number : numbers)
     number = float(random.small());
-  Value addend = op<ConstantOp>(DenseElementsAttr::get(RankedTensorType::get({width}, b.getF32Type()), llvm::ArrayRef(numbers)));
-  return op<AddOp>(value, addend);
+  return op<ConstantOp>(DenseElementsAttr::get(RankedTensorType::get({width}, b.getF32Type()), llvm::ArrayRef(numbers)));
 }
+
+Value Mutator::vector() { return op<AddOp>(value, vectorOf(typeOf(value).getShape().back())); }
 
 /// Plus i / 8 for token i.
 Value Mutator::positions() {
@@ -149,6 +151,16 @@ Value Mutator::foldable() {
     return op<ConstantOp>(DenseElementsAttr::get(RankedTensorType::get({}, b.getF32Type()), number));
   };
   return op<AddOp>(value, op<MulOp>(op<SubOp>(splat(3), splat(1)), op<ExpOp>(splat(0))));
+}
+
+/// More than 4 MiB on the way, which fold-constants does not store.
+Value Mutator::huge() {
+  int64_t width = typeOf(value).getShape().back();
+  auto type = RankedTensorType::get({width}, b.getF32Type());
+  Value start = op<ConstantOp>(DenseElementsAttr::get(type, float(random.small())));
+  Value numbers = op<ExpOp>(op<AddOp>(start, vectorOf(width)));
+  Value padded = op<PadOp>(numbers, uint64_t(0), uint64_t(0), uint64_t(1100000), llvm::APFloat(0.5));
+  return op<AddOp>(value, op<SliceOp>(padded, uint64_t(0), uint64_t(0), uint64_t(width)));
 }
 
 bool Mutator::negateForOne() {
@@ -203,6 +215,7 @@ bool Mutator::run(Mutation mutation) {
     return replace(op<SliceOp>(padded, uint64_t(last), uint64_t(random.below(2)), uint64_t(typeOf(value).getShape().back())));
   }
   case Mutation::halves: return isFloat && replace(halves());
+  case Mutation::huge: return isFloat && !typeOf(value).isDynamicDim(last) && replace(huge());
   case Mutation::foldable: return isFloat && replace(foldable());
   case Mutation::someReaders: return isFloat && negateForOne();
   }

@@ -81,6 +81,7 @@ const Perturbation table[] = {
     {"rotated heads scaled", "fuse-epilogue", all, Site::rotary, Mutation::column},
     {"slice with another reader", "fuse-epilogue", all, Site::slice, Mutation::reader},
     // Constants.
+    {"a constant too large to store", "fold-constants", all, Site::trunk, Mutation::huge},
     {"what folds", "", all, Site::trunk, Mutation::foldable},
     {"embedding with another reader", "", all, Site::embedding, Mutation::reader},
     {"attention with another reader", "", all, Site::attention, Mutation::reader},

@@ -28,6 +28,7 @@ enum class Mutation {
   padSlice,     ///< they read it padded and cut again
   halves,       ///< they read its halves, turned over and joined
   foldable,     ///< they read it plus what folds to a constant
+  huge,         ///< they read it plus a vector that is cut out of a constant too large to store
   someReaders,  ///< one of its readers reads its negative
   transposedOutput, ///< it becomes a result in another order of dimensions
 };
