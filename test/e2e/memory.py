@@ -2,7 +2,7 @@
 """Memory: what is predicted is never exceeded, and nothing is allocated once a session is made. Needs build/release/test/measure-memory.
 
 measure-memory takes the place of malloc, new and mmap in a program that runs artifacts, and counts. oneDNN's own allocations
-(packing buffers, freed before a product returns) count apart: they are allowed, up to LIBRARY_BYTES a thread.
+count apart: packing buffers, freed before a product returns, up to LIBRARY_BYTES a thread; code for new shapes, once.
 With --models also SmolLM2-135M and MiniLM-L6.
 """
 
@@ -15,11 +15,12 @@ import tiny_models
 from harness import MINILM, ROOT, SMOLLM2, Suite, outcome
 
 THREADS = 2
-# oneDNN's packing buffers for one product, per thread that calls it.
-LIBRARY_BYTES = 16 << 20
+# oneDNN's packing buffers for one product, per thread that calls it; seen: 1.2 MiB. And what it maps for the code it makes.
+LIBRARY_BYTES = 4 << 20
+LIBRARY_CODE_BYTES = 32 << 20
 # Tables of a session: addresses and sizes of its steps. Not predicted, as they are small.
 TABLE_BYTES = 4 << 20
-# Resident memory that is neither predicted nor a table: stacks of threads, malloc's own, pages of code.
+# Resident memory that is neither predicted nor a table: stacks of threads, malloc's own, ends of large pages.
 SLACK_BYTES = 8 << 20
 UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
@@ -59,8 +60,9 @@ def check_model(t, what, model, *flags):
     create = found["create"]
     t.check(f"{what}: a session takes what was predicted",
             None if create["mapped"] == found["session"] else f"{create['mapped']} mapped, {found['session']} predicted")
+    t.check(f"{what}: the hooks count", None if create["calls"] > 0 else "creating a session called malloc 0 times")
     t.check(f"{what}: its tables are small", None if create["bytes"] <= TABLE_BYTES else f"{create['bytes']} bytes")
-    limit = found["session"] + TABLE_BYTES + SLACK_BYTES + THREADS * LIBRARY_BYTES
+    limit = found["session"] + TABLE_BYTES + SLACK_BYTES + THREADS * LIBRARY_BYTES + LIBRARY_CODE_BYTES
     t.check(f"{what}: resident memory stays within it", None if found["resident"] <= limit else f"{found['resident']} of {limit}")
     for key in ("first_runs", "runs", "decode", "sampled"):
         if key not in found:
@@ -68,7 +70,9 @@ def check_model(t, what, model, *flags):
         counts = found[key]
         t.check(f"{what}: {key}: no allocation", f"{counts}" if counts["calls"] or counts["mapped"] else None)
         library = THREADS * LIBRARY_BYTES
-        t.check(f"{what}: {key}: oneDNN's own", f"{counts}" if counts["library_peak"] > library or counts["library_mapped"] > library else None)
+        t.check(f"{what}: {key}: oneDNN's own", f"{counts}" if counts["library_peak"] > library else None)
+        code = LIBRARY_CODE_BYTES if key == "first_runs" else 0
+        t.check(f"{what}: {key}: oneDNN's code", f"{counts}" if counts["library_mapped"] > code else None)
     if "embed_64" in found:
         calls = [found[key]["calls"] for key in ("embed_64", "embed_128")]
         t.check(f"{what}: embedding allocates by the call, not by the batch", None if calls[0] == calls[1] <= 8 else f"{calls}: {found['embed_128']}")

@@ -92,6 +92,22 @@ module {
 }
 """
 
+# A table of positions that differ by token, not by row.
+ASSIGN_LAYOUTS = """
+module {
+  func.func @main(%ids: tensor<?x?xi32> {transom.name = "input_ids", transom.dims = ["batch", "seq"]},
+                  %p: tensor<?x8xf32> {transom.name = "p", transom.dims = ["seq", "8"]})
+      -> (tensor<?x?x8xf32> {transom.name = "y"}) {
+    %t = transom.constant dense<[[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]]> : tensor<1x8xf32>
+    %s = transom.constant dense<1.0> : tensor<8xf32>
+    %x = transom.embedding %t, %ids : (tensor<1x8xf32>, tensor<?x?xi32>) -> tensor<?x?x8xf32> loc("layers.0.words")
+    %y = transom.add %x, %p : (tensor<?x?x8xf32>, tensor<?x8xf32>) -> tensor<?x?x8xf32> loc("layers.0.places")
+    %z = transom.rms_norm %y, %s epsilon 1.0e-05 : (tensor<?x?x8xf32>, tensor<8xf32>) -> tensor<?x?x8xf32>
+    return %z : tensor<?x?x8xf32>
+  }
+}
+"""
+
 # Of three products of one left-hand side the last has no weight beside it.
 MERGE_PROJECTIONS = """
 module {
@@ -149,6 +165,7 @@ OBSTACLES = [
     planted("make-kv-static", "^K5: ", "layers.0.join", MAKE_KV_STATIC),
     planted("eliminate-transposes", "^T1: ", "layers.0.joined", ELIMINATE_TRANSPOSES),
     planted("remove-padding", "^P5: expected attention without bias", "layers.4.attention", REMOVE_PADDING),
+    planted("assign-layouts", "^L1: ", "layers.0.places", ASSIGN_LAYOUTS, priced=False),
     planted("merge-projections", "^M1: ", "layers.0.value", MERGE_PROJECTIONS),
     planted("fuse-norm", "^N2: ", "layers.1.shared", FUSE_NORM),
     planted("fuse-epilogue", "^E", "layers.0.mixed", FUSE_EPILOGUE),

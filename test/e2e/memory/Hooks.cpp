@@ -72,6 +72,8 @@ void *counted(void *block, const void *caller) {
 
 } // namespace
 
+// Visible, so that libraries call these too, whatever the program is built with.
+#pragma GCC visibility push(default)
 extern "C" {
 #define CALLER __builtin_return_address(0)
 void *malloc(size_t size) { return counted(__libc_malloc(size), CALLER); }
@@ -122,7 +124,16 @@ void operator delete[](void *block, std::align_val_t) noexcept { free(block); }
 void operator delete(void *block, size_t, std::align_val_t) noexcept { free(block); }
 void operator delete[](void *block, size_t, std::align_val_t) noexcept { free(block); }
 
+#pragma GCC visibility pop
+
 namespace hooks {
+
+bool replaced() {
+  reset();
+  std::free(strdup("libc calls malloc for this"));
+  stop();
+  return own().calls == 1;
+}
 
 void findLibraries() {
   FILE *maps = std::fopen("/proc/self/maps", "r");

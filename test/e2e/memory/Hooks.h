@@ -14,6 +14,8 @@ struct Counts {
   int64_t peak = 0;       ///< most bytes of theirs alive at once since reset()
 };
 
+/// Whether libraries call the functions of Hooks.cpp: without that, only the program's own calls would be counted.
+bool replaced();
 /// Libraries that the runtime calls and whose allocations count apart: finds where they lie. Called once they are loaded,
 /// while nothing is counted.
 void findLibraries();

@@ -23,14 +23,16 @@ std::string placeOf(const void *address) {
   return fmt::format("{}+{:#x} {}", info.dli_fname, offset, info.dli_sname ? info.dli_sname : "");
 }
 
+/// Memory of the process that no file lies behind; weights and code are files.
 int64_t residentBytes() {
-  long pages = 0, resident = 0;
-  if (FILE *file = std::fopen("/proc/self/statm", "r")) {
-    if (std::fscanf(file, "%ld %ld", &pages, &resident) != 2)
-      resident = 0;
+  long kibibytes = 0;
+  char line[256];
+  FILE *file = std::fopen("/proc/self/status", "r");
+  while (file && std::fgets(line, sizeof line, file))
+    std::sscanf(line, "RssAnon: %ld kB", &kibibytes);
+  if (file)
     std::fclose(file);
-  }
-  return resident * 4096;
+  return kibibytes * 1024;
 }
 
 class Report {
@@ -140,6 +142,8 @@ Status embed(Session &session, Report &report) {
 }
 
 Status measure(const char *path, uint32_t threads, Report &report) {
+  if (!hooks::replaced())
+    return error(StatusCode::internal, "malloc is not replaced in libraries: is this program's malloc exported?");
   TRANSOM_ASSIGN(std::shared_ptr<const Model> model, Model::load(path));
   if (const GemmLibrary *library = model->gemmLibrary()) {
     // oneDNN makes its code in its first call.
