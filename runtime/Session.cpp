@@ -148,7 +148,8 @@ Result<std::span<const TensorView>> Session::run(size_t program, std::span<const
   TRANSOM_RETURN_IF_ERROR(checkShapes(runner));
   TRANSOM_RETURN_IF_ERROR(runner.plan.bind(symbols_));
   for (size_t i = 0; i < runner.given.size(); ++i)
-    if (uint64_t bytes = bytesFor(runner.given[i]->dtype, runner.given[i]->shape).value())
+    if (uint64_t bytes = bytesFor(runner.given[i]->dtype, runner.given[i]->shape).value();
+        bytes && runner.given[i]->data != runner.inputs[i])
       std::memcpy(runner.inputs[i], runner.given[i]->data, bytes);
   TRANSOM_RETURN_IF_ERROR(runner.plan.execute(pool_));
   for (size_t i = 0; i < runner.outputs.size(); ++i) {

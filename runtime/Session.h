@@ -30,6 +30,10 @@ public:
   /// Errors: invalidArgument, naming the input, what was expected and what was found.
   Result<std::span<const TensorView>> run(size_t program, std::span<const TensorView> inputs);
 
+  /// Where an input's bytes lie, room for its largest shape. What is written there and given to run() as its data is not
+  /// copied.
+  std::byte *inputMemory(size_t program, size_t input) { return runners_[program].inputs[input]; }
+
   /// All states back to zero.
   void clearStates() { states_.clear(); }
 
