@@ -73,7 +73,7 @@ Result<CompileReport> compileModel(const std::string &input, const std::string &
   StageTimer timer(report.stages, progress);
   mlir::MLIRContext context(mlir::MLIRContext::Threading::DISABLED);
   timer.start("import");
-  TRANSOM_ASSIGN(ImportedModel model, importModel(input, {}, context));
+  TRANSOM_ASSIGN(ImportedModel model, importModel(input, {.tokenizer = options.tokenizer}, context));
   mlir::ModuleOp module = *model.module;
   report.model = textAttribute(module, "transom.model");
   report.architecture = textAttribute(module, "transom.architecture");
@@ -122,7 +122,7 @@ Result<std::string> stageText(const std::string &input, const std::string &stage
   if (!llvm::is_contained(names, stage))
     return error(StatusCode::invalidArgument, "--stage: expected one of {}, found '{}'", fmt::join(names, ", "), stage);
   mlir::MLIRContext context(mlir::MLIRContext::Threading::DISABLED);
-  TRANSOM_ASSIGN(ImportedModel model, importModel(input, {}, context));
+  TRANSOM_ASSIGN(ImportedModel model, importModel(input, {.tokenizer = false}, context));
   std::string text;
   TRANSOM_RETURN_IF_ERROR(runPipeline(*model.module, options, [&](llvm::StringRef name, mlir::ModuleOp module) {
     if (name == stage)
@@ -193,7 +193,7 @@ Result<std::vector<HostTensor>> interpretModel(const std::string &input, const s
                                                std::vector<HostTensor> inputs, ReferencePrecision precision) {
   mlir::MLIRContext context(mlir::MLIRContext::Threading::DISABLED);
   // The interpreter takes any sizes: what it is asked to run is within bounds.
-  ImportOptions sizes;
+  ImportOptions sizes{.tokenizer = false};
   for (const HostTensor &tensor : inputs)
     if (!tensor.shape.empty())
       sizes.maxBatch = std::max(sizes.maxBatch, tensor.shape[0]);

@@ -273,7 +273,7 @@ bool costsMore(const Explanation::Finding &a, const Explanation::Finding &b) {
 Result<Explanation> explainModel(const std::string &input, const ExplainOptions &options) {
   Clock::time_point start = Clock::now(), stageStart = start;
   MLIRContext context(MLIRContext::Threading::DISABLED);
-  TRANSOM_ASSIGN(ImportedModel model, importModel(input, {}, context));
+  TRANSOM_ASSIGN(ImportedModel model, importModel(input, {.tokenizer = false}, context));
   ModuleOp module = *model.module;
   Explanation out{.model = textAttribute(module, "transom.model"), .architecture = textAttribute(module, "transom.architecture"),
                   .task = textAttribute(module, "transom.task"), .seconds = 0, .sizes = {}, .stages = {}, .applied = {},

@@ -13,6 +13,7 @@ struct CompilerOptions {
   int64_t maxBatch = 0;   ///< rows at once
   int64_t maxSeq = 0;     ///< new tokens of a row at once
   int64_t maxContext = 0; ///< tokens of a row, past ones included
+  bool tokenizer = true;  ///< false: leave the model's tokenizer out; token ids in, token ids out
   std::vector<std::string> disabled; ///< names of passes to leave out
   bool disableAll = false;           ///< leave out every pass that can be (-O0)
   std::string dumpDir;               ///< folder for the graph after each pass; empty: none

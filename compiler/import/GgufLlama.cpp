@@ -91,7 +91,7 @@ Result<ImportedModel> importGguf(const std::string &path, const ImportOptions &o
   LlamaConfig config;
   config.where = path;
   config.names = ggufNames;
-  config.attentionBias = config.feedForwardBias = Bias::ifPresent;
+  config.projectionBias = config.outputBias = config.feedForwardBias = Bias::ifPresent;
   config.tiedHead = !file.tensors().find("output.weight");
   TRANSOM_RETURN_IF_ERROR(readSizes(file, config));
   TRANSOM_RETURN_IF_ERROR(readRope(file, config));
@@ -106,7 +106,9 @@ Result<ImportedModel> importGguf(const std::string &path, const ImportOptions &o
 
   ImportedModel imported;
   TRANSOM_ASSIGN(imported.module, buildLlama(config, info, file.tensors(), options, context));
-  TRANSOM_ASSIGN(imported.tokenizer, ggufTokenizer(file));
+  if (options.tokenizer) {
+    TRANSOM_ASSIGN(imported.tokenizer, ggufTokenizer(file));
+  }
   imported.weights = std::make_unique<TensorSource>(file.takeTensors());
   return imported;
 }

@@ -131,6 +131,10 @@ Value GraphBuilder::constant(llvm::ArrayRef<float> values) {
   return op<ConstantOp>(DenseElementsAttr::get(type, values));
 }
 
+Value GraphBuilder::integer(int32_t value) {
+  return op<ConstantOp>(DenseElementsAttr::get(RankedTensorType::get({}, i32()), value));
+}
+
 Result<Value> GraphBuilder::weight(const std::string &name, llvm::ArrayRef<int64_t> shape) {
   TRANSOM_ASSIGN(const Tensor *tensor, source_.get(name));
   if (llvm::ArrayRef<int64_t>(tensor->shape) != shape)
@@ -146,13 +150,15 @@ Result<Value> GraphBuilder::weight(const std::string &name, llvm::ArrayRef<int64
   return value;
 }
 
-Result<Value> GraphBuilder::vector(const std::string &name, int64_t size) {
-  TRANSOM_ASSIGN(Value value, weight(name, {size}));
+Result<Value> GraphBuilder::matrix(const std::string &name, llvm::ArrayRef<int64_t> shape) {
+  TRANSOM_ASSIGN(Value value, weight(name, shape));
   Type element = elementOf(value.getType());
   if (isa<BlockType>(element))
     return op<DequantizeOp>(value, f32());
   return element == f32() ? value : op<CastOp>(value, f32());
 }
+
+Result<Value> GraphBuilder::vector(const std::string &name, int64_t size) { return matrix(name, {size}); }
 
 Result<Value> GraphBuilder::linear(Value x, const std::string &name, int64_t in, int64_t out, Bias bias) {
   TRANSOM_ASSIGN(Value matrix, weight(name + ".weight", {out, in}));
@@ -175,6 +181,11 @@ Result<Value> GraphBuilder::layerNorm(Value x, const std::string &name, int64_t 
   return op<LayerNormOp>(x, scale, bias, llvm::APFloat(epsilon));
 }
 
+Result<Value> GraphBuilder::rmsNorm(Value x, const std::string &name, int64_t width, double epsilon) {
+  TRANSOM_ASSIGN(Value scale, vector(name + ".weight", width));
+  return op<RmsNormOp>(x, scale, llvm::APFloat(epsilon));
+}
+
 Result<Value> GraphBuilder::activation(Value x, std::string_view name) {
   if (name == "silu" || name == "swish")
     return op<SiluOp>(x);
@@ -184,20 +195,40 @@ Result<Value> GraphBuilder::activation(Value x, std::string_view name) {
     return op<GeluOp>(x, GeluForm::tanh);
   if (name == "relu")
     return op<ReluOp>(x);
-  return error(
-      StatusCode::unsupported,
-      "hidden_act '{}' is not supported; supported: silu, swish, gelu, gelu_new, gelu_pytorch_tanh, relu",
-      printable(name));
+  if (name == "tanh")
+    return op<TanhOp>(x);
+  return error(StatusCode::unsupported,
+               "activation '{}' is not supported; supported: silu, swish, gelu, gelu_new, gelu_pytorch_tanh, "
+               "relu, tanh",
+               printable(name));
+}
+
+Value GraphBuilder::attention(Value query, Value key, Value value, Value mask, const AttentionForm &form) {
+  IntegerAttr window = form.window ? builder_.getI64IntegerAttr(form.window) : IntegerAttr();
+  return op<AttentionOp>(query, key, value, mask, /*bias=*/Value(), /*past_lengths=*/Value(),
+                         /*lengths=*/Value(), /*cumulative_lengths=*/Value(), HeadLayout::bhsd,
+                         llvm::APFloat(form.scale), form.causal, window, /*softcap=*/FloatAttr());
+}
+
+Value GraphBuilder::slice(Value x, int64_t axis, int64_t start, int64_t size) {
+  return op<SliceOp>(x, static_cast<uint64_t>(axis), static_cast<uint64_t>(start),
+                     static_cast<uint64_t>(size));
+}
+
+Value GraphBuilder::transpose(Value x, llvm::ArrayRef<int64_t> permutation) {
+  return op<TransposeOp>(x, builder_.getDenseI64ArrayAttr(permutation));
+}
+
+Value GraphBuilder::reshape(Value x, llvm::ArrayRef<int64_t> shape) {
+  return op<ReshapeOp>(x, builder_.getDenseI64ArrayAttr(shape));
 }
 
 Value GraphBuilder::splitHeads(Value x, int64_t heads, int64_t headDim) {
-  Value split = op<ReshapeOp>(x, builder_.getDenseI64ArrayAttr({0, 0, heads, headDim}));
-  return op<TransposeOp>(split, builder_.getDenseI64ArrayAttr({0, 2, 1, 3}));
+  return transpose(reshape(x, {0, 0, heads, headDim}), {0, 2, 1, 3});
 }
 
 Value GraphBuilder::mergeHeads(Value x, int64_t width) {
-  Value back = op<TransposeOp>(x, builder_.getDenseI64ArrayAttr({0, 2, 1, 3}));
-  return op<ReshapeOp>(back, builder_.getDenseI64ArrayAttr({0, 0, width}));
+  return reshape(transpose(x, {0, 2, 1, 3}), {0, 0, width});
 }
 
 Status GraphBuilder::checkAllUsed(llvm::function_ref<bool(llvm::StringRef)> ignored,

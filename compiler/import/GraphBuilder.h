@@ -30,6 +30,13 @@ struct ModelInfo {
 
 enum class Bias { none, required, ifPresent };
 
+/// What of attention differs between models; a `window` of 0 is none.
+struct AttentionForm {
+  double scale = 1;
+  bool causal = false;
+  int64_t window = 0;
+};
+
 class GraphBuilder {
 public:
   /// Starts function `main`. `source` outlives the builder.
@@ -49,6 +56,7 @@ public:
   mlir::Type i32() { return builder_.getI32Type(); }
   mlir::Value constant(float value);
   mlir::Value constant(llvm::ArrayRef<float> values);
+  mlir::Value integer(int32_t value);
 
   bool hasTensor(std::string_view name) const { return source_.find(name) != nullptr; }
   /// A float or quantised weight as the file holds it. Errors: notFound; invalidFile for another shape or
@@ -56,14 +64,23 @@ public:
   Result<mlir::Value> weight(const std::string &name, llvm::ArrayRef<int64_t> shape);
   /// A vector of floats, converted to f32 where the file holds another type.
   Result<mlir::Value> vector(const std::string &name, int64_t size);
+  /// The same of a matrix that is added to, not multiplied by.
+  Result<mlir::Value> matrix(const std::string &name, llvm::ArrayRef<int64_t> shape);
   /// x * W^T + b of "<name>.weight" [out, in] and "<name>.bias" [out].
   Result<mlir::Value> linear(mlir::Value x, const std::string &name, int64_t in, int64_t out, Bias bias);
   /// Rows of the table "<name>" [rows, width], in f32.
   Result<mlir::Value> embedding(mlir::Value ids, const std::string &name, int64_t rows, int64_t width);
   Result<mlir::Value> layerNorm(mlir::Value x, const std::string &name, int64_t width, double epsilon);
+  Result<mlir::Value> rmsNorm(mlir::Value x, const std::string &name, int64_t width, double epsilon);
   /// The activation that Hugging Face calls `name`.
   Result<mlir::Value> activation(mlir::Value x, std::string_view name);
 
+  /// Of heads [batch, heads, seq, head_dim], over the keys that `mask` [batch, keys] allows.
+  mlir::Value attention(mlir::Value query, mlir::Value key, mlir::Value value, mlir::Value mask,
+                        const AttentionForm &form);
+  mlir::Value slice(mlir::Value x, int64_t axis, int64_t start, int64_t size);
+  mlir::Value transpose(mlir::Value x, llvm::ArrayRef<int64_t> permutation);
+  mlir::Value reshape(mlir::Value x, llvm::ArrayRef<int64_t> shape);
   /// [batch, seq, heads * headDim] to [batch, heads, seq, headDim] and back.
   mlir::Value splitHeads(mlir::Value x, int64_t heads, int64_t headDim);
   mlir::Value mergeHeads(mlir::Value x, int64_t width);

@@ -1,5 +1,5 @@
 // Hugging Face folders: finds the configuration and weights, picks the importer by architecture, reads the
-// tokenizer's files. The graphs are in HfLlama.cpp and HfBert.cpp.
+// tokenizer's files. The graphs are in the files of the architectures, Hf<Name>.cpp.
 #include "compiler/import/SentencePooling.h"
 #include "compiler/import/files/Safetensors.h"
 #include "runtime/tokenizer/Tokenizer.h"
@@ -19,11 +19,35 @@ struct Architecture {
   Importer import;
 };
 
-constexpr Architecture architectures[] = {{"LlamaForCausalLM", importHfLlama}, {"BertModel", importHfBert}};
+constexpr Architecture architectures[] = {
+    {"LlamaForCausalLM", importHfLlama},
+    {"MistralForCausalLM", importHfMistral},
+    {"Qwen2ForCausalLM", importHfQwen2},
+    {"GlmForCausalLM", importHfGlm},
+    {"ChatGLMModel", importHfChatGlm},
+    {"ChatGLMForConditionalGeneration", importHfChatGlm},
+    {"GPT2LMHeadModel", importHfGpt2},
+    {"BertModel", importHfBert},
+    {"BertForSequenceClassification", importHfBert},
+    {"BertForTokenClassification", importHfBert},
+    {"BertForMaskedLM", importHfBert},
+    {"RobertaModel", importHfRoberta},
+    {"RobertaForSequenceClassification", importHfRoberta},
+    {"RobertaForTokenClassification", importHfRoberta},
+    {"RobertaForMaskedLM", importHfRoberta},
+    {"XLMRobertaModel", importHfRoberta},
+    {"XLMRobertaForSequenceClassification", importHfRoberta},
+    {"XLMRobertaForTokenClassification", importHfRoberta},
+    {"XLMRobertaForMaskedLM", importHfRoberta},
+    {"DistilBertModel", importHfDistilBert},
+    {"DistilBertForSequenceClassification", importHfDistilBert},
+    {"DistilBertForTokenClassification", importHfDistilBert},
+    {"DistilBertForMaskedLM", importHfDistilBert},
+};
 
 constexpr size_t maxTokenizerBytes = 256 << 20;
 
-Result<Importer> importerFor(const JsonObject &config) {
+Result<Architecture> architectureOf(const JsonObject &config) {
   std::vector<std::string_view> supported;
   for (const Architecture &architecture : architectures)
     supported.push_back(architecture.name);
@@ -34,7 +58,7 @@ Result<Importer> importerFor(const JsonObject &config) {
   std::string wanted = field->front().get<std::string>();
   for (const Architecture &architecture : architectures)
     if (architecture.name == wanted)
-      return architecture.import;
+      return architecture;
   return error(StatusCode::unsupported, "{}: architecture '{}' is not supported; supported: {}",
                config.where(), printable(wanted), listed(supported));
 }
@@ -50,8 +74,14 @@ Result<std::string> modelName(const std::string &folder, const JsonObject &confi
 
 Result<std::optional<tokenizer::TokenizerSpec>> readTokenizer(const std::string &folder, bool lowercase) {
   std::filesystem::path root(folder);
-  if (!isThere(root / "tokenizer.json"))
+  if (!isThere(root / "tokenizer.json")) {
+    for (const char *name : {"tokenizer.model", "sentencepiece.bpe.model", "spiece.model"})
+      if (isThere(root / name))
+        return error(StatusCode::unsupported,
+                     "{}: SentencePiece models are not supported, and there is no tokenizer.json beside it",
+                     (root / name).string());
     return std::optional<tokenizer::TokenizerSpec>();
+  }
   std::string path = (root / "tokenizer.json").string();
   TRANSOM_ASSIGN(std::string json, readTextFile(path, maxTokenizerBytes));
   TRANSOM_ASSIGN(tokenizer::TokenizerSpec spec, tokenizer::specFromTokenizerJson(json, path));
@@ -79,7 +109,8 @@ Result<ImportedModel> importHfFolder(const std::string &path, const ImportOption
   HfFolder folder;
   folder.path = path;
   TRANSOM_ASSIGN(folder.config, JsonObject::open(configPath, maxConfigBytes));
-  TRANSOM_ASSIGN(Importer import, importerFor(folder.config));
+  TRANSOM_ASSIGN(Architecture architecture, architectureOf(folder.config));
+  folder.architecture = architecture.name;
   if (folder.config.has("quantization_config"))
     return error(StatusCode::unsupported,
                  "{}: quantization_config is not supported; supported: plain float weights, or "
@@ -88,8 +119,14 @@ Result<ImportedModel> importHfFolder(const std::string &path, const ImportOption
   TRANSOM_ASSIGN(folder.name, modelName(path, folder.config));
   TRANSOM_ASSIGN(folder.tensors, openSafetensorsFolder(sentence.encoderFolder));
   ImportedModel imported;
-  TRANSOM_ASSIGN(imported.module, import(folder, options, context));
-  TRANSOM_ASSIGN(imported.tokenizer, readTokenizer(sentence.encoderFolder, sentence.lowercase));
+  TRANSOM_ASSIGN(imported.module, architecture.import(folder, options, context));
+  if (options.tokenizer) {
+    auto read = readTokenizer(sentence.encoderFolder, sentence.lowercase);
+    if (read.status().code() == StatusCode::unsupported)
+      return error(StatusCode::unsupported, "{}; --no-tokenizer leaves it out: token ids in, token ids out",
+                   read.status().message());
+    TRANSOM_ASSIGN(imported.tokenizer, std::move(read));
+  }
   imported.weights = std::make_unique<TensorSource>(std::move(folder.tensors));
   return imported;
 }

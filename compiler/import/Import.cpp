@@ -1,4 +1,4 @@
-// Picks the importer for a path.
+// Picks the importer for a path, and the bounds of what it makes.
 #include "compiler/import/Importers.h"
 
 #include "ir/Transom.h"
@@ -36,6 +36,21 @@ Result<ImportedModel> importModel(const std::string &path, const ImportOptions &
   return error(StatusCode::unsupported,
                "{}: unknown kind of model; supported: a Hugging Face folder, a GGUF file, an .mlir file",
                path);
+}
+
+Result<ContextBounds> contextBounds(const ImportOptions &options, int64_t declaredContext,
+                                    int64_t defaultBatch) {
+  int64_t batch = options.maxBatch ? options.maxBatch : defaultBatch;
+  for (auto [what, value] : {std::pair("batch", batch), {"sequence", options.maxSeq}})
+    if (value < 1 || value > maxModelSize)
+      return error(StatusCode::invalidArgument, "largest {}: expected 1 to {}, found {}", what, maxModelSize,
+                   value);
+  if (options.maxContext < 0 || options.maxContext > declaredContext)
+    return error(StatusCode::invalidArgument,
+                 "largest context: expected up to the {} tokens of the model, found {}", declaredContext,
+                 options.maxContext);
+  int64_t context = options.maxContext ? options.maxContext : declaredContext;
+  return ContextBounds{batch, std::min(options.maxSeq, context), context};
 }
 
 } // namespace transom

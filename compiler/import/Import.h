@@ -21,6 +21,7 @@ struct ImportOptions {
   int64_t maxBatch = 0; ///< rows; 0: 1 for a decoder, whose caches grow with it, 16 for an encoder
   int64_t maxSeq = 512; ///< new tokens of a row in one call; cut to the context
   int64_t maxContext = 0; ///< past and new tokens of a row; 0: what the model declares
+  bool tokenizer = true;  ///< false: the model's tokenizer is not looked at
   std::string weights;    ///< of .mlir files: the file with the weights; empty: beside it, same name,
                           ///< .safetensors or .gguf
 };

@@ -1,8 +1,8 @@
-// The graph of Llama-family decoders (Touvron et al., Llama 2, 2023), for every file format that holds one.
+// The graph of Llama-family decoders (Touvron et al., Llama 2, 2023), for every architecture and file format
+// that is one with other names or settings.
 #pragma once
 
-#include "compiler/import/GraphBuilder.h"
-#include "compiler/import/Importers.h"
+#include "compiler/import/DecoderGraph.h"
 
 namespace transom {
 
@@ -17,28 +17,25 @@ struct RopeConfig {
 
 /// Names of tensors in the file. "{}" stands for the layer's number; ".weight" and ".bias" are added.
 struct LlamaNames {
-  std::string embedding, attentionNorm, query, key, value, attentionOutput, feedForwardNorm, gate, up, down,
-      outputNorm, head;
+  std::string embedding, attentionNorm, query, key, value, attentionOutput, feedForwardNorm, gate;
+  std::string up; ///< empty: `gate` holds both, the gate first
+  std::string down, outputNorm, head;
   /// All of them, for messages.
   std::string list() const;
 };
 
-struct LlamaConfig {
-  std::string where; ///< the file, opens errors
-  int64_t layers = 0, hidden = 0, heads = 0, kvHeads = 0, headDim = 0, feedForward = 0, vocab = 0,
-          contextLength = 0;
-  double epsilon = 0;
+struct LlamaConfig : DecoderSizes {
   std::string activation = "silu";
-  Bias attentionBias = Bias::none, feedForwardBias = Bias::none;
-  bool tiedHead = false; ///< logits come from the embedding table
+  Bias projectionBias = Bias::none, outputBias = Bias::none, feedForwardBias = Bias::none;
+  bool tiedHead = false;        ///< logits come from the embedding table
+  std::vector<int64_t> windows; ///< of each layer's attention, 0 for none; or empty
   RopeConfig rope;
   LlamaNames names;
   /// Accepts tensors that the graph has no use for.
   bool (*ignored)(llvm::StringRef name) = [](llvm::StringRef) { return false; };
 };
 
-/// The naive decoder: `main` with past and present keys and values joined by concat. `info` has model,
-/// architecture and metadata of the file; bounds, task and context_length are filled in here.
+/// `info` has model, architecture and metadata of the file.
 Result<mlir::OwningOpRef<mlir::ModuleOp>> buildLlama(const LlamaConfig &config, ModelInfo info,
                                                      const TensorSource &tensors,
                                                      const ImportOptions &options,

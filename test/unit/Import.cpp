@@ -192,12 +192,20 @@ TEST(Import, options) {
 
 // What config.json may not say.
 TEST(Import, refusesConfigs) {
+  const std::string architectures =
+      "LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, GlmForCausalLM, ChatGLMModel, "
+      "ChatGLMForConditionalGeneration, GPT2LMHeadModel, BertModel, BertForSequenceClassification, "
+      "BertForTokenClassification, BertForMaskedLM, RobertaModel, RobertaForSequenceClassification, "
+      "RobertaForTokenClassification, RobertaForMaskedLM, XLMRobertaModel, "
+      "XLMRobertaForSequenceClassification, XLMRobertaForTokenClassification, XLMRobertaForMaskedLM, "
+      "DistilBertModel, DistilBertForSequenceClassification, DistilBertForTokenClassification, "
+      "DistilBertForMaskedLM";
   EXPECT_EQ(
       hfLlama(R"(, "rope_scaling": {"rope_type": "yarn", "factor": 4.0})"),
       "DIR/config.json: rope_scaling: rope_type 'yarn' is not supported; supported: default, linear, llama3");
   EXPECT_EQ(hfLlama(R"(, "hidden_act": "mish")"),
-            "DIR/config.json: hidden_act 'mish' is not supported; supported: silu, swish, gelu, "
-            "gelu_new, gelu_pytorch_tanh, relu");
+            "DIR/config.json: activation 'mish' is not supported; supported: silu, swish, gelu, "
+            "gelu_new, gelu_pytorch_tanh, relu, tanh");
   EXPECT_EQ(hfLlama(R"(, "rms_norm_eps": "small")"),
             "DIR/config.json: field rms_norm_eps: expected a number, found string");
   EXPECT_EQ(hfLlama(R"(, "head_dim": 3)"),
@@ -212,10 +220,9 @@ TEST(Import, refusesConfigs) {
             "DIR/config.json: quantization_config is not supported; supported: plain float weights, or a "
             "GGUF file");
   EXPECT_EQ(hfLlama(R"(, "architectures": ["MambaForCausalLM"])"),
-            "DIR/config.json: architecture 'MambaForCausalLM' is not supported; supported: LlamaForCausalLM, "
-            "BertModel");
+            "DIR/config.json: architecture 'MambaForCausalLM' is not supported; supported: " + architectures);
   EXPECT_EQ(hfLlama(R"(, "architectures": null)"),
-            "DIR/config.json: field architectures: expected a list with one of LlamaForCausalLM, BertModel");
+            "DIR/config.json: field architectures: expected a list with one of " + architectures);
 }
 
 // Tensors must be those of the architecture.
@@ -274,7 +281,7 @@ TEST(Import, refusesGguf) {
       has(gguf({}, extra), "DIR/m.gguf: tensor blk.0.attn_q_norm.weight: not part of the architecture"));
 }
 
-// BertModel alone gives token vectors; the pooler is left out.
+// BertModel alone gives token vectors, and the pooler's where the file has one.
 TEST(Import, bertFromFolder) {
   std::string text = hfBert();
   for (std::string_view part :
@@ -282,13 +289,12 @@ TEST(Import, bertFromFolder) {
         R"({transom.dims = ["batch", "seq", "8"], transom.name = "last_hidden_state"})", "transom.iota"})
     EXPECT_TRUE(has(text, part));
   EXPECT_EQ(count(text, "sentence_embedding"), 0u);
-  EXPECT_EQ(count(text, "pooler"), 0u);
+  EXPECT_TRUE(has(text, R"({transom.dims = ["batch", "8"], transom.name = "pooler_output"})"));
   EXPECT_EQ(count(text, "transom.layer_norm"), 3u);
   EXPECT_EQ(count(text, "causal"), 0u);
   EXPECT_EQ(hfBert(R"(, "position_embedding_type": "relative_key")"),
-            "DIR/config.json: position_embedding_type 'relative_key' is not supported; supported: absolute");
-  EXPECT_EQ(hfBert(R"(, "is_decoder": true)"),
-            "DIR/config.json: is_decoder is not supported: BertModel is imported as an encoder");
+            R"(DIR/config.json: field position_embedding_type: expected "absolute", found "relative_key")");
+  EXPECT_EQ(hfBert(R"(, "is_decoder": true)"), "DIR/config.json: field is_decoder: expected false, found true");
 }
 
 // Pooling and normalisation follow the folder's own files.

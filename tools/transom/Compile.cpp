@@ -82,6 +82,7 @@ void addCompile(CLI::App &app, Action &action) {
       ->check(CLI::IsMember({"x86-64-v3", "x86-64-v4", "native"}));
   addSizeOptions(*command, flags->options);
   addPassOptions(*command, flags->options);
+  command->add_flag("!--no-tokenizer", flags->options.tokenizer, "leave the model's tokenizer out: token ids in, token ids out");
   command->add_option("--dump-dir", flags->options.dumpDir, "a folder for the graph after every pass, as text");
   command->add_flag("--quiet", flags->quiet, "print errors only");
   command->callback([flags, &action] { action = [flags] { return compile(*flags); }; });

@@ -125,4 +125,14 @@ Result<bool> JsonObject::booleanOr(std::string_view field, bool fallback) const 
   return has(field) ? boolean(field) : Result<bool>(fallback);
 }
 
+Status JsonObject::expect(std::string_view field, const nlohmann::json &value) const {
+  if (!has(field) || json_[field] == value)
+    return {};
+  auto text = [](const nlohmann::json &json) {
+    return printable(json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  };
+  return error(StatusCode::unsupported, "{}: field {}: expected {}, found {}", where_, field, text(value),
+               text(json_[field]));
+}
+
 } // namespace transom

@@ -38,6 +38,10 @@ public:
   Result<double> numberOr(std::string_view field, double fallback) const;
   Result<bool> booleanOr(std::string_view field, bool fallback) const;
 
+  /// For a setting that changes what a model computes and has one supported value: an `unsupported` error
+  /// where the field is there, not null and not `value`.
+  Status expect(std::string_view field, const nlohmann::json &value) const;
+
 private:
   Result<const nlohmann::json *> find(std::string_view field) const;
   Status wrongType(std::string_view field, std::string_view expected, const nlohmann::json &found) const;
