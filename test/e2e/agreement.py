@@ -20,10 +20,15 @@ DEEP_BOUND = 3e-5
 SWITCHABLE = ["eliminate-transposes", "fold-constants", "fuse-elementwise", "make-kv-static", "plan-memory"]
 
 
+def with_models(parser):
+    parser.add_argument("--models", action="store_true")
+    return parser
+
+
 class Agreement(Suite):
-    def __init__(self):
-        super().__init__("agreement", lambda parser: parser.add_argument("--models", action="store_true") and parser)
-        self.bound = DEEP_BOUND if self.options.models else BOUND
+    def __init__(self, name="agreement", arguments=with_models):
+        super().__init__(name, arguments)
+        self.bound = DEEP_BOUND if getattr(self.options, "models", False) else BOUND
         self.worst = 0.0
         self.references = {}
 

@@ -44,12 +44,13 @@ class BadInput(Suite):
         """Queues a command that must be refused."""
         self.jobs.append((what, lambda: refusal_problem(self.transom(*arguments, timeout=SLOWEST_S, **limits))))
 
-    def refuses_model(self, what, model, *flags, **limits):
-        """Queues a compile that must be refused and must leave no file."""
+    def refuses_model(self, what, model, *flags, says="", **limits):
+        """Queues a compile that must be refused, with `says` in the reason, and must leave no file."""
 
         def job():
             done, left = self.compile(model, *flags, **limits)
-            return refusal_problem(done) or (f"left behind: {left}" if left else None)
+            silent = f"expected '{says}' in: {done.stderr}" if says not in done.stderr else None
+            return refusal_problem(done) or silent or (f"left behind: {left}" if left else None)
 
         self.jobs.append((what, job))
 

@@ -5,6 +5,7 @@ import hashlib
 import os
 import sys
 
+import tiny_architectures
 import tiny_models
 from harness import MINILM, SMOLLM2, Suite
 
@@ -38,6 +39,8 @@ def main():
         check(test, "llama folder", tiny_models.llama_folder(test.folder / "llama", shards=2))
         check(test, "llama folder, -O0", test.folder / "llama", "-O0")
         check(test, "bert folder", tiny_models.bert_folder(test.folder / "bert"))
+        for name in ("chatglm", "gpt2", "robertaForSequenceClassification"):
+            check(test, name, tiny_architectures.write(test.folder / name, tiny_architectures.ALL[name]))
         check(test, "gguf", tiny_models.llama_gguf(test.folder / "tiny.gguf"))
         check(test, "gguf for v3", test.folder / "tiny.gguf", "--cpu=x86-64-v3")
     return test.finish()

@@ -64,6 +64,7 @@ STEPS = [
     Step("minilm", f"python3 test/oracle/check_minilm.py --transom {TRANSOM} --artifact build/check/minilm.transom"),
     Step("tokenizers", f"{PYTHON} test/e2e/tokenizer/compare_tokenizers.py --build build/release --work build/check/tokenizers"
          " --json minilm=build/models/minilm/tokenizer.json --gguf smollm2=build/models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"),
+    e2e("architectures", "architectures.py"),
     e2e("agreement", "agreement.py"),
     e2e("agreement-models", "agreement.py", "--models"),
     e2e("explain", "explain.py"),
@@ -73,6 +74,7 @@ STEPS = [
     e2e("determinism", "determinism.py"),
     e2e("determinism-models", "determinism.py", "--models"),
     e2e("bad-models", "bad_models.py"),
+    e2e("bad-architectures", "bad_architectures.py"),
     e2e("bad-commands", "bad_commands.py"),
     e2e("install", "install.py"),
     Step("build-asan", "cmake --preset asan -DTRANSOM_COMPILER=OFF",
