@@ -47,7 +47,23 @@ const Entry entries[] = {
      [](OpPassManager &manager, bool report) {
        manager.addPass(createEliminateTransposesPass(reporting<EliminateTransposesPassOptions>(report)));
      }},
-    // Last of the graph: every rewrite of elementwise ops has happened.
+    // Behind all that moves products and their weights; before fusion, which takes one product and what reads it.
+    {"merge-projections", true,
+     [](OpPassManager &manager, bool report) {
+       manager.addPass(createMergeProjectionsPass(reporting<MergeProjectionsPassOptions>(report)));
+     }},
+    // Before the other fusions: it reads whole ops, and what a product's group takes saves most. So no group is ever taken
+    // apart: those behind it find what it left.
+    {"fuse-epilogue", true,
+     [](OpPassManager &manager, bool report) {
+       manager.addNestedPass<func::FuncOp>(createFuseEpiloguePass(reporting<FuseEpiloguePassOptions>(report)));
+     }},
+    // Behind fuse-epilogue, which would lose residuals to it; before fuse-elementwise, which would hide them from it.
+    {"fuse-norm", true,
+     [](OpPassManager &manager, bool report) {
+       manager.addNestedPass<func::FuncOp>(createFuseNormPass(reporting<FuseNormPassOptions>(report)));
+     }},
+    // Last of the graph: every rewrite of elementwise ops has happened. Also inside groups.
     {"fuse-elementwise", true,
      [](OpPassManager &manager, bool report) {
        manager.addNestedPass<func::FuncOp>(createFuseElementwisePass(reporting<FuseElementwisePassOptions>(report)));

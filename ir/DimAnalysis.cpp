@@ -30,6 +30,13 @@ DimAnalysis::DimAnalysis(func::FuncOp function) {
 }
 
 void DimAnalysis::add(Operation &op) {
+  if (auto group = dyn_cast<GroupOp>(op)) {
+    Block &body = group.getBody().front();
+    for (auto [argument, input] : llvm::zip(body.getArguments(), group.getInputs()))
+      dims[argument] = Dims(of(input));
+    for (Operation &inner : body.without_terminator())
+      add(inner);
+  }
   llvm::SmallVector<Dims> results;
   if (auto shaped = dyn_cast<ShapedOp>(op)) {
     llvm::SmallVector<Dims> operands;

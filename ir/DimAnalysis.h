@@ -11,7 +11,7 @@ namespace transom {
 class DimAnalysis {
 public:
   explicit DimAnalysis(mlir::func::FuncOp function);
-  /// Adds what follows for the results of `op` from what is known of its operands.
+  /// Adds what follows for the results of `op`, and for the values in a group, from what is known of its operands.
   void add(mlir::Operation &op);
   /// Sizes of a tensor or cache; unknown where nothing is known. Static sizes are constants.
   const Dims &of(mlir::Value value) const;

@@ -75,8 +75,8 @@ public:
     case RowKind::rotary:
       return rotary(use, index);
     case RowKind::append:
-      if (index != 1 || leading != 2 || cast<CacheAppendOp>(op).getLayout() != HeadLayout::bshd || !isRow(1, 2, 2))
-        return fail("expected new tokens of f32 in layout bshd");
+      if (index != 1 || leading != rowDims(cast<CacheAppendOp>(op).getLayout()) || !isRow(1, leading, 2))
+        return fail("expected new tokens of f32 in layout thd or bshd");
       use.result = 0;
       return use;
     case RowKind::embedding:
@@ -108,24 +108,31 @@ private:
            llvm::all_of(ArrayRef(dims).drop_front(leading), [](const DimExpr &dim) { return dim.constant().has_value(); });
   }
 
+  /// Dimensions that count rows in a layout; none does where heads stand between them.
+  static unsigned rowDims(HeadLayout layout) {
+    return layout == HeadLayout::thd ? 1 : layout == HeadLayout::bshd ? 2 : 0;
+  }
+
   FailureOr<RowUse> pointwise(RowUse &use, unsigned index) {
-    Dims result = sizes(op->getResult(0));
-    if (use.result > result.size())
-      return fail("expected an operand with rows");
-    ArrayRef<DimExpr> row = ArrayRef(result).drop_front(use.result);
+    // The operand with rows gives the result its shape: no other may broadcast it to a larger one.
+    Value rows = op->getOperand(index);
+    Dims shape = sizes(rows), result = sizes(op->getResult(0));
+    ArrayRef<DimExpr> row = ArrayRef(shape).drop_front(use.result);
     if (!elementOf(op->getResult(0).getType()).isF32())
       return fail("expected f32");
-    for (const DimExpr &dim : row)
-      if (!dim.constant())
-        return fail("expected rows of static size, found " + str(result));
+    if (!llvm::all_of(row, [](const DimExpr &dim) { return dim.constant().has_value(); }))
+      return fail("expected rows of static size, found " + transom::str(shape));
+    if (result.size() != shape.size() || !(product(row) == product(ArrayRef(result).drop_front(use.result))))
+      return fail("expected a result of shape " + transom::str(shape) + ", found " + transom::str(result));
     for (unsigned other = 0; other < op->getNumOperands(); ++other) {
       Dims dims = sizes(op->getOperand(other));
       if (!elementOf(op->getOperand(other).getType()).isF32())
         return fail("expected operands of f32");
-      if (agree(dims, result))
+      if (op->getOperand(other) == rows || agree(dims, shape))
         use.operands[other] = use.result;
-      else if (other == index || !isWhole(dims, row))
-        return fail("expected an operand of shape " + str(result) + " or one that is the same for all rows, found " + str(dims));
+      else if (!isWhole(dims, row))
+        return fail("expected an operand of shape " + transom::str(shape) + " or one that is the same for all rows, found " +
+                    transom::str(dims));
     }
     return use;
   }
@@ -157,8 +164,8 @@ private:
 
   FailureOr<RowUse> rotary(RowUse &use, unsigned index) {
     auto rotary = cast<RotaryOp>(op);
-    unsigned expected = rotary.getLayout() == HeadLayout::thd ? 1 : 2;
-    if (index != 0 || use.result != expected || rotary.getLayout() == HeadLayout::bhsd || !isRow(0, expected, 2))
+    unsigned expected = rowDims(rotary.getLayout());
+    if (index != 0 || use.result != expected || !isRow(0, expected, 2))
       return fail("expected heads of f32 in layout thd or bshd");
     Dims input = sizes(rotary.getInput()), positions = sizes(rotary.getPositions());
     if (!agree(ArrayRef(input).take_front(expected), positions))

@@ -23,7 +23,7 @@ enum class RowKind {
   slice,     ///< columns [start, start + size) of rows of one dimension
   reshape,   ///< splits or joins the dimensions of the row, or those that count rows; moves nothing
   rotary,    ///< thd with one leading dimension, bshd with two; positions have the leading dimensions alone
-  append,    ///< cache_append bshd: tokens have two leading dimensions; cache and lengths are whole
+  append,    ///< cache_append: tokens have one leading dimension in thd, two in bshd; cache and lengths are whole
   embedding, ///< rows of a whole table; the indices have the leading dimensions alone
   quantize,  ///< whole rows to q8_0
 };

@@ -1,5 +1,5 @@
 // fuse-elementwise:
-// 1. Walk each function backwards and put every pointwise op into the groups of its readers, if all of them are
+// 1. Walk each function, and each group, backwards and put every pointwise op into the groups of its readers, if all of them are
 //    pointwise and iterate over its shape; an op read by several groups joins only if it costs nothing to repeat.
 //    Otherwise it roots a group of its own.
 // 2. Replace each group of more than one op by a fused op in its root's place.
@@ -33,8 +33,8 @@ using Operations = llvm::SmallSetVector<Operation *, 4>;
 
 class Grouping {
 public:
-  Grouping(func::FuncOp function, const Reporter &reporter) : dims(function), reporter(reporter) {
-    for (Operation &op : llvm::reverse(function.getBody().front()))
+  Grouping(Block &block, const DimAnalysis &dims, const Reporter &reporter) : dims(dims), reporter(reporter) {
+    for (Operation &op : llvm::reverse(block))
       if (isPointwise(&op))
         place(&op);
   }
@@ -49,7 +49,7 @@ private:
   bool fits(Operation *op, Operation *root);
   size_t inputsWith(Operation *root, Operation *added);
 
-  DimAnalysis dims;
+  const DimAnalysis &dims;
   const Reporter &reporter;
   llvm::DenseMap<Operation *, Operations> rootsOf;
 };
@@ -129,7 +129,10 @@ class FuseElementwisePass : public impl::FuseElementwisePassBase<FuseElementwise
     func::FuncOp function = getOperation();
     if (function.isExternal())
       return;
-    fuse(function);
+    DimAnalysis dims(function);
+    for (GroupOp group : function.getBody().front().getOps<GroupOp>())
+      fuse(group.getBody().front(), dims);
+    fuse(function.getBody().front(), dims);
     GreedyRewriteConfig config;
     config.enableRegionSimplification = GreedySimplifyRegionLevel::Disabled;
     if (failed(applyPatternsAndFoldGreedily(function, FrozenRewritePatternSet(), config)))
@@ -139,14 +142,16 @@ class FuseElementwisePass : public impl::FuseElementwisePassBase<FuseElementwise
     eliminateCommonSubExpressions(rewriter, dominance, function);
   }
 
-  void fuse(func::FuncOp function) {
-    Grouping grouping(function, Reporter(getArgument(), report));
+  void fuse(Block &block, const DimAnalysis &dims) {
+    Reporter reporter(getArgument(), report);
+    Grouping grouping(block, dims, reporter);
     for (auto &[root, members] : grouping.inlined) {
       if (members.empty())
         continue;
       OpBuilder builder(root);
       llvm::SmallPtrSet<Operation *, 8> inlined(members.begin(), members.end());
       FusedOp fused = buildFused(builder, root, inlined);
+      reporter.applied(fused, llvm::Twine(members.size() + 1) + " elementwise ops became one");
       root->getResult(0).replaceAllUsesWith(fused.getResult());
       root->erase();
       // Members stand before their readers; one that another group holds too stays until that group is built.

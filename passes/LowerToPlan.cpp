@@ -1,9 +1,11 @@
 // lower-to-plan: graphs to device programs. Chooses no offsets beyond the trivial ones; plan-memory does that.
 //
-// 1. Single elementwise ops become fused ops; a result that is an input, a weight or another result is copied.
+// 1. Groups that no kernel computes fall apart. Single elementwise ops become fused ops; a result that is an input, a
+//    weight or another result is copied.
 // 2. Inputs, states and results get their buffers, then, op by op: weights become weight buffers, ops that move nothing
 //    become views, matrix products with many rows and a weight go to the matrix library, the rest are launches.
 // 3. Each buffer of the arena gets bytes of its own.
+#include "ir/Group.h"
 #include "passes/FusedRegion.h"
 #include "passes/Passes.h"
 #include "passes/PlanKernels.h"
@@ -23,9 +25,6 @@ using llvm::StringRef;
 
 namespace transom {
 namespace {
-
-/// From this many rows on, the matrix library is faster than a matrix-vector kernel.
-constexpr int64_t maxGemvRows = 16;
 
 //===-- Weights -----------------------------------------------------------------------------------------------------===//
 
@@ -157,6 +156,7 @@ public:
         kernels(kernels), weights(weights), builder(function.getContext()) {}
 
   FailureOr<plan::ProgramOp> run() {
+    inlineGroups();
     if (failed(checkOps()))
       return failure();
     wrapScalarOps();
@@ -184,6 +184,12 @@ private:
       if (!isa<TransomDialect>(op.getDialect()) && !isa<func::ReturnOp>(op))
         return op.emitError("'") << op.getName() << "' cannot be lowered: only transom ops can";
     return success();
+  }
+
+  void inlineGroups() {
+    for (GroupOp group : llvm::to_vector(block.getOps<GroupOp>()))
+      if (!hasKernel(group))
+        inlineGroup(group);
   }
 
   void wrapScalarOps() {

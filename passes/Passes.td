@@ -52,12 +52,52 @@ def EliminateTransposesPass : Transom_Pass<"eliminate-transposes", "::mlir::Modu
   }];
 }
 
+def MergeProjectionsPass : Transom_Pass<"merge-projections", "::mlir::ModuleOp"> {
+  let summary = "one matrix product for those that read the same rows";
+  let description = [{
+    Requires: nothing; finds only weights that are stored as [N, K], which fold-constants and eliminate-transposes see to.
+    Guarantees: products of one left-hand side whose weights can be concatenated are one product with a recipe as its
+    weight, its biases one addition, and slices of the last dimension for the readers. No weight is stored twice.
+    Conditions, each a rejection where it fails: M1: rhs is a weight, constant or recipe [N, K] with transpose_rhs.
+    M2: another product of that left-hand side has the same element types. M3: all readers of the weight, in every
+    function, are products that merge alike. M4: the merged product has at most 65536 columns.
+    Leaves alone: single products, and biases that are not stored vectors [N].
+  }];
+}
+
+def FuseEpiloguePass : Transom_Pass<"fuse-epilogue", "::mlir::func::FuncOp"> {
+  let summary = "one group of a product with a weight, the norm before it and the row-wise ops behind it";
+  let description = [{
+    Requires: nothing; finds most where merge-projections, eliminate-transposes and assign-layouts have been.
+    Guarantees: what became a group reads the product's result nowhere but in the group. With at most 16 rows a group is a
+    norm, the product, and ops on columns; with more, the product, ops on rows, and the norm behind them.
+    Conditions, each a rejection where it fails, with the bytes that then go through memory: E1: the product's right-hand
+    side is a stored [N, K] with transpose_rhs, its rows are f32. E2: an op is row-wise and fits the product's rows, as
+    ir/Group.h says: equal rows, static widths, f32, and other operands the same for all rows. E3: a result that is read
+    outside is an end, or only norms read it inside. E4: ops come as elementwise ones, slices, heads, rotary, append; or
+    elementwise ones, a norm, quantize. E5: an append is the cache's only reader. E6: at most 16 rows: all readers of the
+    norm before are at most 4 such products. E7: a group has at most 32 ops.
+    Leaves alone: products whose result is used as it is; reshapes at the ends, which are views outside.
+  }];
+}
+
+def FuseNormPass : Transom_Pass<"fuse-norm", "::mlir::func::FuncOp"> {
+  let summary = "one group of a norm, what makes its input row by row, and quantize behind it";
+  let description = [{
+    Requires: nothing; takes the norms that fuse-epilogue left. Guarantees: residual additions and embedding lookups that
+    make a norm's input are in its group. Conditions, each a rejection where it fails, with the bytes that then go through
+    memory: N1: the op is row-wise on the norm's rows (ir/Group.h). N2: nothing outside reads what it makes; of the norm's
+    input itself the group gives a second result. N3: a group has at most 8 ops.
+    Leaves alone: norms of what no elementwise op or embedding makes.
+  }];
+}
+
 def FuseElementwisePass : Transom_Pass<"fuse-elementwise", "::mlir::func::FuncOp"> {
   let summary = "fuse elementwise ops that read each other into transom.fused regions";
   let description = [{
-    Requires: nothing. Guarantees: of two elementwise ops of one shape where one is the other's only reader, both are in
-    one region, unless F4. Nothing is computed twice but widening casts. Conditions, each a rejection where it fails:
-    F1: all readers are elementwise. F2: they are in one region. F3: their shape is the op's. F4: the region stays within
+    Requires: nothing; works in groups too. Guarantees: of two elementwise ops of one shape where one is the other's only
+    reader, both are in one region, unless F4. Nothing is computed twice but widening casts. Conditions, each a rejection
+    where it fails: F1: all readers are elementwise. F2: they are in one region. F3: their shape is the op's. F4: the region stays within
     32 ops and 16 inputs.
     Leaves alone: single elementwise ops, reductions and all other ops.
   }];

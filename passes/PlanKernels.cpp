@@ -43,6 +43,8 @@ std::string kernelName(Operation *op, llvm::StringRef stem) {
   return name + sizesName(shown);
 }
 
+bool hasKernel(GroupOp) { return false; }
+
 //===-- Work --------------------------------------------------------------------------------------------------------===//
 
 static DimExpr rowsOf(const Dims &dims) { return dims.empty() ? DimExpr(1) : product(llvm::ArrayRef(dims).drop_back()); }

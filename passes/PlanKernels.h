@@ -12,6 +12,9 @@ namespace transom {
 /// A readable name for the kernel of `op`: `stem` (the op's name if empty), what it works on, and its sizes.
 std::string kernelName(mlir::Operation *op, llvm::StringRef stem = "");
 
+/// Whether a kernel computes `group` as it is; lower-to-plan puts the ops of others in their place.
+bool hasKernel(GroupOp group);
+
 /// Work items of a launch of `op`, as ir/Plan.td's kernels count them; unknown where sizes are.
 struct KernelWork {
   DimExpr items;

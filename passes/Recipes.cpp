@@ -139,6 +139,14 @@ void RecipeNames::assign(RecipeOp recipe, StringRef wish) {
   recipe.setName(name);
 }
 
+RecipeOp makeRecipe(Operation *op, RecipeNames &names) {
+  Slice slice;
+  sliceOf(op, slice);
+  RecipeOp recipe = createRecipe(slice);
+  names.assign(recipe, describeSlice(slice));
+  return recipe;
+}
+
 void makeRecipes(func::FuncOp function, RecipeNames &names, const Reporter &reporter) {
   llvm::DenseSet<Operation *> fixed; // computable from weights and constants alone
   SmallVector<Operation *> order;

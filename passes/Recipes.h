@@ -22,6 +22,9 @@ private:
   llvm::StringMap<std::string> byBody;
 };
 
+/// A recipe, in front of `op`, of what `op` computes from weights, constants and recipes alone. Replaces and erases nothing.
+RecipeOp makeRecipe(mlir::Operation *op, RecipeNames &names);
+
 /// Replaces every weight-only op whose result is read by other ops. Leaves the replaced ops dead in place.
 void makeRecipes(mlir::func::FuncOp function, RecipeNames &names, const Reporter &reporter);
 

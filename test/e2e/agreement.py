@@ -17,7 +17,16 @@ from harness import MINILM, SMOLLM2, Suite, outcome
 # Of tiny models, as of a single kernel. Rounding errors of fp32 add up: 2e-6 over two layers, 1e-5 over SmolLM2's thirty.
 BOUND = 1e-5
 DEEP_BOUND = 3e-5
-SWITCHABLE = ["eliminate-transposes", "fold-constants", "fuse-elementwise", "make-kv-static", "plan-memory"]
+SWITCHABLE = [
+    "eliminate-transposes",
+    "fold-constants",
+    "fuse-elementwise",
+    "fuse-epilogue",
+    "fuse-norm",
+    "make-kv-static",
+    "merge-projections",
+    "plan-memory",
+]
 
 
 def with_models(parser):

@@ -65,6 +65,7 @@ func.func @inputs(%a: tensor<4xf32>, %b: tensor<4xf32>, %c: tensor<4xf32>, %d: t
   %12 = transom.add %11, %n : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
   %13 = transom.add %12, %o : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
   %14 = transom.add %13, %p : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
+  // expected-remark@+1 {{applied: 15 elementwise ops became one}}
   %15 = transom.add %14, %q : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
   return %15 : tensor<4xf32>
 }

@@ -73,3 +73,20 @@ func.func @join(%x: tensor<?x8xbf16> {transom.dims = ["batch", "8"]}) -> (tensor
   %e = transom.sqrt %d : (tensor<?x8xf32>) -> tensor<?x8xf32>
   return %c, %e : tensor<?xf32>, tensor<?x8xf32>
 }
+
+// In a group: bias and activation become one region there; the group stays.
+// CHECK-LABEL: @group
+// CHECK: transom.group
+// CHECK: %[[P:.*]] = transom.matmul
+// CHECK-NEXT: %[[F:.*]] = transom.fused(%[[P]], %{{.*}}) {
+// CHECK: transom.yield %[[F]]
+func.func @group(%x: tensor<?x8xf32> {transom.dims = ["rows", "8"]}, %w: tensor<8x8xf32>, %b: tensor<8xf32>) -> tensor<?x8xf32> {
+  %y = transom.group (%x, %w, %b) {
+  ^bb0(%0: tensor<?x8xf32>, %1: tensor<8x8xf32>, %2: tensor<8xf32>):
+    %3 = transom.matmul %0, %1 transpose_rhs : (tensor<?x8xf32>, tensor<8x8xf32>) -> tensor<?x8xf32>
+    %4 = transom.add %3, %2 : (tensor<?x8xf32>, tensor<8xf32>) -> tensor<?x8xf32>
+    %5 = transom.relu %4 : (tensor<?x8xf32>) -> tensor<?x8xf32>
+    transom.yield %5 : tensor<?x8xf32>
+  } : (tensor<?x8xf32>, tensor<8x8xf32>, tensor<8xf32>) -> tensor<?x8xf32>
+  return %y : tensor<?x8xf32>
+}

@@ -165,7 +165,9 @@ Tensors bertInputs() {
 }
 Tensors llamaInputs() { return naiveInputs({4, 9, 16, 2, 7}, Tensors(2 * sizes.layers, emptyPast(1))); }
 
-const char *const everyPass = "fold-constants,make-kv-static,eliminate-transposes,func.func(fuse-elementwise)";
+const char *const everyPass = "fold-constants,make-kv-static,eliminate-transposes,merge-projections,"
+                             "func.func(fuse-epilogue,fuse-norm,fuse-elementwise)";
+const char *const groupPasses = "fold-constants,make-kv-static,eliminate-transposes,func.func(fuse-epilogue,fuse-norm)";
 
 } // namespace
 
@@ -184,6 +186,22 @@ TEST(PassEquivalence, EliminateTransposes) {
   EXPECT_EQ(Graph(naiveLlama(sizes), "fold-constants,make-kv-static,eliminate-transposes").count<TransposeOp>(), 0);
 }
 
+// merge-projections keeps the results of both graphs: query, key and value, gate and up.
+TEST(PassEquivalence, MergeProjections) {
+  expectSameMain(naiveLlama(sizes), "fold-constants,merge-projections", llamaInputs());
+  expectSameMain(doubleBert(), "fold-constants,merge-projections", bertInputs());
+  EXPECT_EQ(Graph(naiveBert(), "fold-constants,merge-projections").count<MatmulOp>(), 2 * 4);
+}
+
+// fuse-epilogue and fuse-norm keep the results of both graphs, each alone and one after the other.
+TEST(PassEquivalence, Groups) {
+  for (std::string passes : {"func.func(fuse-epilogue)", "func.func(fuse-norm)", "func.func(fuse-epilogue,fuse-norm)"}) {
+    expectSameMain(naiveLlama(sizes), passes, llamaInputs());
+    expectSameMain(naiveBert(), "fold-constants,eliminate-transposes,merge-projections," + passes, bertInputs());
+  }
+  EXPECT_GE(Graph(naiveBert(), groupPasses).count<GroupOp>(), 2 * 3);
+}
+
 // fuse-elementwise keeps the results of both graphs.
 TEST(PassEquivalence, FuseElementwise) {
   expectSameMain(naiveLlama(sizes), "func.func(fuse-elementwise)", llamaInputs());
@@ -198,7 +216,7 @@ class Caches : public testing::TestWithParam<const char *> {
 protected:
   Graph naive{naiveLlama(sizes)}, graph{naiveLlama(sizes), GetParam()};
 };
-INSTANTIATE_TEST_SUITE_P(PassEquivalence, Caches, testing::Values("make-kv-static", everyPass));
+INSTANTIATE_TEST_SUITE_P(PassEquivalence, Caches, testing::Values("make-kv-static", groupPasses, everyPass));
 
 // A prompt in one prefill gives the naive graph's logits of its last token.
 TEST_P(Caches, Prefill) {
