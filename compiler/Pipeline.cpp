@@ -47,6 +47,11 @@ const Entry entries[] = {
      [](OpPassManager &manager, bool report) {
        manager.addPass(createEliminateTransposesPass(reporting<EliminateTransposesPassOptions>(report)));
      }},
+    // Before all fusion, which then finds rows alike in every program.
+    {"assign-layouts", true,
+     [](OpPassManager &manager, bool report) {
+       manager.addNestedPass<func::FuncOp>(createAssignLayoutsPass(reporting<AssignLayoutsPassOptions>(report)));
+     }},
     // Behind all that moves products and their weights; before fusion, which takes one product and what reads it.
     {"merge-projections", true,
      [](OpPassManager &manager, bool report) {

@@ -49,6 +49,17 @@ OpFoldResult ReshapeOp::fold(FoldAdaptor adaptor) {
   return {};
 }
 
+FailureOr<llvm::SmallVector<Dims>> SplitRowsOp::inferDims(Adaptor, ArrayRef<Dims> operands, EmitError emitError) {
+  const Dims &input = operands[0], &like = operands[1];
+  if (input.empty() || like.size() < 2)
+    return emitError() << "C1: expected input of rank 1 or more and like of rank 2 or more";
+  if (!input[0].mayEqual(like[0] * like[1]))
+    return emitError() << "C2: expected " << (like[0] * like[1]).str() << " rows, found " << input[0].str();
+  Dims result = {like[0], like[1]};
+  result.append(input.begin() + 1, input.end());
+  return single(result);
+}
+
 FailureOr<llvm::SmallVector<Dims>> TransposeOp::inferDims(Adaptor adaptor, ArrayRef<Dims> operands, EmitError emitError) {
   const Dims &input = operands[0];
   ArrayRef<int64_t> permutation = adaptor.getPermutation();

@@ -20,6 +20,21 @@ def ReshapeOp : Transom_ShapedOp<"reshape"> {
   let hasFolder = 1;
 }
 
+def SplitRowsOp : Transom_ShapedOp<"split_rows"> {
+  let summary = "rows as [batch, seq]: the same numbers, with the first dimension in two";
+  let description = [{
+    `like` [batch, seq, ...] gives the sizes only, which a reshape could not infer both. C1: input has rank 1 or more, like
+    rank 2 or more. C2: input has batch*seq rows.
+
+    ```mlir
+    %y = transom.split_rows %x like %ids : (tensor<?x576xf32>, tensor<?x?xi32>) -> tensor<?x?x576xf32>
+    ```
+  }];
+  let arguments = (ins Transom_Dense:$input, Transom_Dense:$like);
+  let results = (outs Transom_Dense:$result);
+  let assemblyFormat = "$input `like` $like attr-dict `:` functional-type(operands, results)";
+}
+
 def TransposeOp : Transom_ShapedOp<"transpose"> {
   let summary = "result dimension i is input dimension permutation[i]";
   let description = "C1: permutation holds each of 0 to rank-1 once. C2: quantised blocks stay in the last dimension.";

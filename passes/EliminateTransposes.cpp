@@ -8,8 +8,7 @@
 // 5. Drop what is dead, and reshapes that undo each other.
 #include "passes/Passes.h"
 #include "passes/SinkTransposes.h"
-
-#include "mlir/Interfaces/SideEffectInterfaces.h"
+#include "passes/Views.h"
 
 using namespace mlir;
 
@@ -19,33 +18,6 @@ namespace transom {
 #include "passes/Passes.h.inc"
 
 namespace {
-
-/// A reshape of a reshape reads the first one's input where it can say its own shape by that.
-void joinReshapes(func::FuncOp function) {
-  for (auto op : llvm::make_early_inc_range(function.getBody().front().getOps<ReshapeOp>())) {
-    auto inner = op.getInput().getDefiningOp<ReshapeOp>();
-    if (!inner)
-      continue;
-    DimAnalysis dims(function);
-    const Dims &from = dims.of(inner.getInput()), &to = dims.of(op);
-    auto shape = reshapeShape(from, to);
-    if (!shape)
-      continue;
-    if (inner.getInput().getType() == op.getType() && llvm::equal(from, to)) {
-      op.replaceAllUsesWith(inner.getInput());
-      op.erase();
-    } else {
-      op.getInputMutable().assign(inner.getInput());
-      op.setShape(*shape);
-    }
-  }
-}
-
-void eraseDead(func::FuncOp function) {
-  for (Operation &op : llvm::make_early_inc_range(llvm::reverse(function.getBody().front())))
-    if (isOpTriviallyDead(&op))
-      op.erase();
-}
 
 struct EliminateTransposesPass : impl::EliminateTransposesPassBase<EliminateTransposesPass> {
   using EliminateTransposesPassBase::EliminateTransposesPassBase;

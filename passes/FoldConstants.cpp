@@ -8,6 +8,7 @@
 #include "passes/FusedRegion.h"
 #include "passes/Recipes.h"
 #include "passes/Report.h"
+#include "passes/Views.h"
 
 #include "mlir/IR/Dominance.h"
 #include "mlir/IR/PatternMatch.h"
@@ -94,13 +95,6 @@ struct FoldIota : OpRewritePattern<IotaOp> {
     return success();
   }
 };
-
-/// Erases ops without users and without effects.
-void eraseDead(func::FuncOp function) {
-  for (Operation &op : llvm::make_early_inc_range(llvm::reverse(function.getBody().front())))
-    if (isOpTriviallyDead(&op))
-      op.erase();
-}
 
 class FoldConstantsPass : public impl::FoldConstantsPassBase<FoldConstantsPass> {
   using FoldConstantsPassBase::FoldConstantsPassBase;

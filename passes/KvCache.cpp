@@ -4,7 +4,9 @@
 #include "passes/RowFlow.h"
 
 using namespace mlir;
+using llvm::ArrayRef;
 using llvm::SmallVector;
+using llvm::SmallVectorImpl;
 using llvm::Twine;
 
 namespace transom {
@@ -33,14 +35,23 @@ private:
     auto name = function.getArgAttrOfType<StringAttr>(argument, "transom.name");
     return name ? "'" + name.getValue().str() + "'" : "argument " + std::to_string(argument);
   }
-  bool isCached(Value value) {
-    return llvm::any_of(graph.caches, [&](CachePair &pair) { return pair.concat.getResult() == value; });
-  }
+  bool isCached(Value value) { return cached.contains(value); }
+
+  /// Where a joined tensor goes: its readers, each with the views on the way there.
+  using Path = SmallVector<Operation *, 2>;
+  struct Reader {
+    OpOperand *use;
+    Path path;
+  };
+  BlockArgument argumentBehind(Value value, Path &path);
+  void findReaders(Value value, const Path &path, SmallVectorImpl<Reader> &readers);
 
   LogicalResult findCaches();
-  LogicalResult addCache(ConcatOp concat, BlockArgument past);
+  LogicalResult addCache(ConcatOp concat, BlockArgument past, const Path &pastPath, ArrayRef<Reader> readers);
+  LogicalResult findRoles(CachePair &pair, ArrayRef<Reader> readers, RoleSizes &sizes);
+  LogicalResult checkOrder(CachePair &pair, const Path &pastPath, const Reader &result, const RoleSizes &sizes);
   LogicalResult checkReaders();
-  LogicalResult checkAttention(AttentionOp attention, const CachePair &pair);
+  LogicalResult checkAttention(AttentionOp attention);
   LogicalResult classifyArguments();
   LogicalResult checkSizes();
   LogicalResult findLogits();
@@ -55,13 +66,45 @@ private:
   KvGraph graph;
   DimExpr batch;
   Value maskValue;
+  llvm::DenseSet<Value> cached; ///< joined tensors and views of them
+  llvm::DenseSet<Value> behind; ///< views of past arguments
+  SmallVector<std::pair<ConcatOp, OpOperand *>> uses;
 };
+
+/// The argument that `value` is a view of; null if it is none. Each view on the way has one reader.
+BlockArgument Matcher::argumentBehind(Value value, Path &path) {
+  while (Operation *op = value.getDefiningOp()) {
+    if (!isa<TransposeOp, ReshapeOp>(op) || !op->hasOneUse())
+      return {};
+    path.push_back(op);
+    value = op->getOperand(0);
+  }
+  return cast<BlockArgument>(value);
+}
+
+void Matcher::findReaders(Value value, const Path &path, SmallVectorImpl<Reader> &readers) {
+  llvm::SmallPtrSet<Operation *, 4> seen; // a repetition reads its operand more than once
+  for (OpOperand &use : value.getUses()) {
+    Operation *user = use.getOwner();
+    bool shown = use.getOperandNumber() == 0 || isa<ConcatOp>(user);
+    if (!shown || !isKvView(user, dims)) {
+      readers.push_back({&use, path});
+    } else if (seen.insert(user).second) {
+      Path next = path;
+      next.push_back(user);
+      findReaders(user->getResult(0), next, readers);
+    }
+  }
+}
 
 LogicalResult Matcher::findCaches() {
   for (auto concat : function.getBody().front().getOps<ConcatOp>()) {
-    auto past = dyn_cast<BlockArgument>(concat.getInputs().front());
-    bool returned = llvm::is_contained(exit.getOperands(), concat.getResult());
-    if (past && returned && failed(addCache(concat, past)))
+    Path pastPath;
+    BlockArgument past = argumentBehind(concat.getInputs().front(), pastPath);
+    SmallVector<Reader> readers;
+    findReaders(concat, {}, readers);
+    bool returned = llvm::any_of(readers, [&](Reader &reader) { return reader.use->getOwner() == exit; });
+    if (past && returned && failed(addCache(concat, past, pastPath, readers)))
       return failure();
   }
   if (graph.caches.empty())
@@ -70,60 +113,132 @@ LogicalResult Matcher::findCaches() {
   return success();
 }
 
-LogicalResult Matcher::addCache(ConcatOp concat, BlockArgument past) {
+/// What the dimensions of the joined tensor mean to the attention that reads it.
+LogicalResult Matcher::findRoles(CachePair &pair, ArrayRef<Reader> readers, RoleSizes &sizes) {
+  const Dims &joined = dims.of(pair.concat);
+  bool known = false;
+  for (const Reader &reader : readers) {
+    auto attention = dyn_cast<AttentionOp>(reader.use->getOwner());
+    if (!attention || attention.getLayout() == HeadLayout::thd)
+      continue;
+    DimRoles roles = rolesOf(attention.getLayout());
+    const Dims &key = dims.of(reader.use->get());
+    RoleSizes found;
+    for (size_t axis = 0; axis < 4; ++axis)
+      found[size_t(roles[axis][0])] = key[axis];
+    for (Operation *view : llvm::reverse(reader.path)) {
+      FailureOr<DimRoles> before = rolesBefore(view, roles, found, dims);
+      if (failed(before))
+        return reject(view, "K3: expected a view that keeps batch, heads, tokens and head_dim apart or joins them in order, found " +
+                                str(dims.of(view->getOperand(0))) + " as " + str(dims.of(view->getResult(0))));
+      roles = *before;
+    }
+    if (known && roles != pair.roles)
+      return reject(attention, "K5: expected to read " + str(joined) + " as other attention does");
+    pair.roles = roles;
+    sizes = found;
+    known = true;
+  }
+  if (known)
+    return success();
+  // Nothing reads it but the caller: the two orders that frameworks write.
+  int64_t axis = pair.concat.getAxis();
+  if (joined.size() != 4 || (axis != 1 && axis != 2))
+    return reject(pair.concat, "K3: expected attention to tell what the dimensions of " + str(joined) + " mean");
+  pair.roles = rolesOf(axis == 2 ? HeadLayout::bhsd : HeadLayout::bshd);
+  for (size_t i = 0; i < 4; ++i)
+    sizes[size_t(pair.roles[i][0])] = joined[i];
+  return success();
+}
+
+/// Argument and result lay out what they hold alike, so that one can be fed back as the other.
+LogicalResult Matcher::checkOrder(CachePair &pair, const Path &pastPath, const Reader &result, const RoleSizes &sizes) {
+  RoleSizes before = sizes;
+  before[size_t(KvRole::seq)] = dims.of(pair.concat.getInputs()[0])[pair.concat.getAxis()];
+  FailureOr<DimRoles> argument = pair.roles, returned = pair.roles;
+  for (Operation *view : pastPath)
+    if (succeeded(argument))
+      argument = rolesBefore(view, *argument, before, dims);
+  for (Operation *view : result.path)
+    if (succeeded(returned))
+      returned = rolesAfter(view, *returned, sizes, dims);
+  if (failed(argument) || failed(returned) || *argument != *returned)
+    return reject(pair.concat, "K3: expected " + nameOf(pair.argument) + " and the result in one order");
+  return success();
+}
+
+LogicalResult Matcher::addCache(ConcatOp concat, BlockArgument past, const Path &pastPath, ArrayRef<Reader> readers) {
   unsigned argument = past.getArgNumber();
   if (!past.hasOneUse())
     return reject(concat, "K2: expected one use of " + nameOf(argument) + ", found more");
-  const Dims &shape = dims.of(past);
+  if (concat.getInputs().size() != 2)
+    return reject(concat, "K3: expected " + nameOf(argument) + " joined with one tensor, found " + Twine(concat.getInputs().size() - 1));
+  CachePair pair{argument, 0, concat, {}, {}, {}};
+  RoleSizes sizes;
+  if (failed(findRoles(pair, readers, sizes)))
+    return failure();
   int64_t axis = concat.getAxis();
-  if (concat.getInputs().size() != 2 || shape.size() != 4 || (axis != 1 && axis != 2))
-    return reject(concat, "K3: expected " + nameOf(argument) + " of rank 4 joined with one tensor along dimension 1 or 2");
-  if (!shape[3 - axis].constant() || !shape[3].constant() || !isa<FloatType>(elementOf(past.getType())))
-    return reject(concat, "K3: expected floats with static heads and head_dim, found " + nameOf(argument) + " " + str(shape));
-  std::optional<std::string> pastName = shape[axis].asSymbol();
-  std::optional<std::string> seqName = dims.of(concat.getInputs()[1])[axis].asSymbol();
+  SmallVector<KvRole, 2> along = pair.roles[axis];
+  llvm::erase_if(along, [&](KvRole role) { return sizes[size_t(role)] == DimExpr(1) && role != KvRole::seq; });
+  if (!ArrayRef(along).equals({KvRole::seq}))
+    return reject(concat, "K3: expected to be joined along the tokens that attention reads, found dimension " + Twine(axis) + " of " +
+                              str(dims.of(concat)));
+  pair.heads = sizes[size_t(KvRole::heads)], pair.headDim = sizes[size_t(KvRole::headDim)];
+  if (!pair.heads.constant() || !pair.headDim.constant() || !isa<FloatType>(elementOf(past.getType())))
+    return reject(concat, "K3: expected floats with static heads and head_dim, found " + nameOf(argument) + " " + str(dims.of(past)));
+  const DimExpr &before = dims.of(concat.getInputs()[0])[axis], &added = dims.of(concat.getInputs()[1])[axis];
+  std::optional<std::string> pastName = before.asSymbol(), seqName = added.asSymbol();
   if (!pastName || !seqName)
-    return reject(concat, "K4: expected named sizes along dimension " + Twine(axis) + ", found " + shape[axis].str() + " and " +
-                              dims.of(concat.getInputs()[1])[axis].str());
+    return reject(concat, "K4: expected named sizes along dimension " + Twine(axis) + ", found " + before.str() + " and " + added.str());
+  const DimExpr &rows = sizes[size_t(KvRole::batch)];
   if (graph.caches.empty())
-    graph.past = *pastName, graph.seq = *seqName, batch = shape[0];
-  if (*pastName != graph.past || *seqName != graph.seq || !(shape[0] == batch))
+    graph.past = *pastName, graph.seq = *seqName, graph.batch = batch = rows;
+  if (*pastName != graph.past || *seqName != graph.seq || !(rows == batch))
     return reject(concat, "K4: expected sizes as in the first cache, " + batch.str() + ", " + graph.past + " and " + graph.seq +
-                              ", found " + shape[0].str() + ", " + *pastName + " and " + *seqName);
-  auto results = llvm::count(exit.getOperands(), concat.getResult());
-  if (results != 1)
-    return reject(concat, "K5: expected to be returned once, found " + Twine(results) + " times");
-  unsigned result = llvm::find(exit.getOperands(), concat.getResult()) - exit.getOperands().begin();
-  graph.caches.push_back({argument, result, concat, axis == 2 ? HeadLayout::bhsd : HeadLayout::bshd});
+                              ", found " + rows.str() + ", " + *pastName + " and " + *seqName);
+  auto results = llvm::make_filter_range(readers, [&](const Reader &reader) { return reader.use->getOwner() == exit; });
+  if (!llvm::hasSingleElement(results))
+    return reject(concat, "K5: expected to be returned once, found " + Twine(std::distance(results.begin(), results.end())) + " times");
+  pair.result = (*results.begin()).use->getOperandNumber();
+  if (failed(checkOrder(pair, pastPath, *results.begin(), sizes)))
+    return failure();
+  graph.views.insert(pastPath.begin(), pastPath.end());
+  for (Operation *view : pastPath)
+    behind.insert(view->getResult(0));
+  cached.insert(concat);
+  for (const Reader &reader : readers)
+    for (Operation *view : reader.path) {
+      graph.views.insert(view);
+      cached.insert(view->getResult(0));
+    }
+  graph.caches.push_back(pair);
+  for (const Reader &reader : readers)
+    uses.push_back({concat, reader.use});
   return success();
 }
 
 LogicalResult Matcher::checkReaders() {
-  for (CachePair &pair : graph.caches)
-    for (OpOperand &use : pair.concat.getResult().getUses()) {
-      if (use.getOwner() == exit)
-        continue;
-      auto attention = dyn_cast<AttentionOp>(use.getOwner());
-      if (!attention || (use.get() != attention.getKey() && use.get() != attention.getValue()))
-        return reject(pair.concat, "K5: expected only attention to read it as key or value, found '" +
-                                       use.getOwner()->getName().getStringRef() + "'");
-      if (failed(checkAttention(attention, pair)))
-        return failure();
-    }
+  for (auto &[concat, use] : uses) {
+    if (use->getOwner() == exit)
+      continue;
+    auto attention = dyn_cast<AttentionOp>(use->getOwner());
+    if (!attention || (use->get() != attention.getKey() && use->get() != attention.getValue()))
+      return reject(concat, "K5: expected only attention to read it as key or value, found '" +
+                                use->getOwner()->getName().getStringRef() + "'");
+    if (failed(checkAttention(attention)))
+      return failure();
+  }
   return success();
 }
 
-LogicalResult Matcher::checkAttention(AttentionOp attention, const CachePair &pair) {
-  if (attention.getLayout() != pair.layout)
-    return reject(attention, "K5: expected layout " + stringifyHeadLayout(pair.layout) + " as the cache has, found " +
-                                 stringifyHeadLayout(attention.getLayout()));
+LogicalResult Matcher::checkAttention(AttentionOp attention) {
   if (!attention.getCausal())
     return reject(attention, "K6: expected causal attention");
   if (attention.getBias())
     return reject(attention, "K6: expected attention without bias");
   if (!isCached(attention.getKey()) || !isCached(attention.getValue()) || isCached(attention.getQuery()))
     return reject(attention, "K6: expected key and value to be caches and query to be none");
-  const DimExpr &queries = dims.of(attention.getQuery())[pair.layout == HeadLayout::bhsd ? 2 : 1];
+  const DimExpr &queries = dims.of(attention.getQuery())[attention.getLayout() == HeadLayout::bhsd ? 2 : 1];
   if (!(queries == DimExpr::symbol(graph.seq)))
     return reject(attention, "K6: expected queries of " + graph.seq + " tokens, found " + queries.str());
   Value mask = attention.getMask();
@@ -180,7 +295,7 @@ LogicalResult Matcher::checkSizes() {
   }
   for (Operation &op : function.getBody().front())
     for (Value result : op.getResults())
-      if (!isCached(result) && isa<RankedTensorType>(result.getType()) && llvm::any_of(dims.of(result), dependsOnPast))
+      if (!isCached(result) && !behind.contains(result) && isa<RankedTensorType>(result.getType()) && llvm::any_of(dims.of(result), dependsOnPast))
         return reject(&op, "K8: expected sizes that do not depend on " + graph.past + ", found " + str(dims.of(result)));
   if (graph.mask) {
     const Dims &mask = dims.of(maskValue);
@@ -201,7 +316,10 @@ LogicalResult Matcher::findLogits() {
   graph.logits = others.front();
   Value logits = exit.getOperand(graph.logits);
   const Dims &shape = dims.of(logits);
-  if (shape.size() < 3 || !(shape[0] == batch) || !(shape[1] == DimExpr::symbol(graph.seq)) || !isa<FloatType>(elementOf(logits.getType())))
+  DimExpr seq = DimExpr::symbol(graph.seq);
+  bool batchFirst = shape.size() >= 3 && shape[0] == batch && shape[1] == seq;
+  graph.sequenceFirst = !batchFirst && shape.size() >= 3 && shape[0] == seq && shape[1] == batch;
+  if ((!batchFirst && !graph.sequenceFirst) || !isa<FloatType>(elementOf(logits.getType())))
     return reject(function, "K9: expected a result of floats [" + batch.str() + ", " + graph.seq + ", ...], found " + str(shape));
   return success();
 }

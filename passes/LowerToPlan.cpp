@@ -122,7 +122,7 @@ bool movesOnlyUnits(TransposeOp op, const Dims &input) {
 
 /// Whether the result of `op` is the memory of its first operand.
 bool isView(Operation *op, const DimAnalysis &dims) {
-  if (isa_and_nonnull<ReshapeOp>(op))
+  if (isa_and_nonnull<ReshapeOp, SplitRowsOp>(op))
     return true;
   if (auto transpose = dyn_cast_or_null<TransposeOp>(op))
     return movesOnlyUnits(transpose, dims.of(transpose.getInput()));

@@ -75,6 +75,8 @@ private:
     return argument == graph.mask || llvm::is_contained(graph.positions, argument) ||
            llvm::any_of(graph.caches, [&](const CachePair &pair) { return pair.argument == argument; });
   }
+  Dims sizesOf(Value value) const { return sizes(analysis.of(value)); }
+  Value append(const CachePair &pair, Value state, Value tokens);
   void clonePositions();
   void cloneAttention(AttentionOp attention);
 
@@ -105,16 +107,14 @@ void EntryBuilder::addArguments() {
     addArgument(RankedTensorType::get(shapeOf(dims), elementOf(argument.getType())), dims, name ? name.getValue() : "");
     mapping.map(argument, function.getArguments().back());
   }
-  const CachePair &first = graph.caches.front();
-  Dims rows = {argumentDims(main, first.argument)[0]};
+  Dims rows = {graph.batch};
   Type rowType = RankedTensorType::get(shapeOf(rows), builder.getI32Type());
   addArgument(rowType, rows, "lengths");
   lengths = function.getArguments().back();
   addArgument(rowType, rows, "past_lengths");
   pastLengths = function.getArguments().back();
   for (auto [index, pair] : llvm::enumerate(graph.caches)) {
-    Dims past = argumentDims(main, pair.argument);
-    Dims dims = {past[0], past[pair.layout == HeadLayout::bhsd ? 1 : 2], DimExpr(graph.capacity), past[3]};
+    Dims dims = {graph.batch, pair.heads, DimExpr(graph.capacity), pair.headDim};
     Type element = elementOf(main.getArgument(pair.argument).getType());
     addArgument(CacheType::get(builder.getContext(), shapeOf(dims), element), dims, cacheName(main, pair.argument));
     states.push_back(function.getArguments().back());
@@ -131,6 +131,33 @@ void EntryBuilder::clonePositions() {
     mapping.map(main.getArgument(index), positions);
 }
 
+/// Writes the new tokens of a cache behind its past ones: in the layout of the two that they come in, else transposed to one.
+Value EntryBuilder::append(const CachePair &pair, Value state, Value tokens) {
+  ConcatOp concat = pair.concat;
+  DimExpr seq = kind == Kind::decode ? DimExpr(1) : DimExpr::symbol(graph.seq);
+  RoleSizes sizes = {graph.batch, pair.heads, seq, pair.headDim};
+  SmallVector<KvRole, 4> order = flattened(pair.roles);
+  Dims from = sizesOf(concat.getInputs()[1]), apart;
+  for (KvRole role : order)
+    apart.push_back(sizes[size_t(role)]);
+  Location loc = concat.getLoc();
+  auto shape = reshapeShape(from, apart);
+  if (!shape)
+    refused = concat;
+  else if (!llvm::equal(from, apart))
+    tokens = builder.create<ReshapeOp>(loc, RankedTensorType::get(shapeOf(apart), elementOf(tokens.getType())), tokens, *shape);
+  HeadLayout layout = order == flattened(rolesOf(HeadLayout::bhsd)) ? HeadLayout::bhsd : HeadLayout::bshd;
+  SmallVector<KvRole, 4> wanted = flattened(rolesOf(layout));
+  Permutation permutation;
+  for (KvRole role : wanted)
+    permutation.push_back(llvm::find(order, role) - order.begin());
+  if (!isIdentity(permutation)) {
+    auto type = RankedTensorType::get(shapeOf(permuted(apart, permutation)), elementOf(tokens.getType()));
+    tokens = builder.create<TransposeOp>(loc, type, tokens, permutation);
+  }
+  return builder.create<CacheAppendOp>(loc, state, tokens, pastLengths, lengths, layout);
+}
+
 void EntryBuilder::cloneAttention(AttentionOp attention) {
   Value query = mapping.lookup(attention.getQuery());
   Value key = mapping.lookup(attention.getKey()), value = mapping.lookup(attention.getValue());
@@ -145,10 +172,15 @@ void EntryBuilder::cloneBody() {
   clonePositions();
   for (Operation &op : main.getBody().front().without_terminator()) {
     if (auto cached = cacheOf.find(&op); cached != cacheOf.end()) {
-      Value tokens = mapping.lookup(op.getOperand(1));
       Value &state = states[cached->second];
-      state = builder.create<CacheAppendOp>(op.getLoc(), state, tokens, pastLengths, lengths, graph.caches[cached->second].layout);
+      state = append(graph.caches[cached->second], state, mapping.lookup(op.getOperand(1)));
+      if (refused)
+        return;
       mapping.map(op.getResult(0), state);
+    } else if (graph.views.contains(&op)) {
+      // Of a past tensor nothing is left; a joined one is its cache in any view.
+      if (Value state = mapping.lookupOrNull(op.getOperand(0)))
+        mapping.map(op.getResult(0), state);
     } else if (auto attention = dyn_cast<AttentionOp>(op); attention && isa<CacheType>(mapping.lookup(attention.getKey()).getType())) {
       cloneAttention(attention);
     } else if (!cloneRefined(builder, &op, mapping)) {
@@ -161,7 +193,10 @@ void EntryBuilder::cloneBody() {
 /// Ends the function: logits of one token a row, then the caches.
 void EntryBuilder::finish() {
   Operation *exit = main.getBody().front().getTerminator();
-  SmallVector<Value> results = {mapping.lookup(exit->getOperand(graph.logits))};
+  Value found = mapping.lookup(exit->getOperand(graph.logits));
+  if (graph.sequenceFirst)
+    found = swapBatchAndSeq(builder, found);
+  SmallVector<Value> results = {found};
   llvm::append_range(results, states);
   auto returned = builder.create<func::ReturnOp>(exit->getLoc(), results);
   bool decode = kind == Kind::decode;
@@ -169,7 +204,7 @@ void EntryBuilder::finish() {
   function.setFunctionType(builder.getFunctionType(function.getArgumentTypes(), returned->getOperandTypes()));
 
   Dims logits = sizes(analysis.of(exit->getOperand(graph.logits)));
-  logits.erase(logits.begin() + 1);
+  logits.erase(logits.begin() + (graph.sequenceFirst ? 0 : 1));
   auto name = main.getResultAttrOfType<StringAttr>(graph.logits, "transom.name");
   function.setResultAttrs(0, describe(name ? name.getValue() : "logits", logits));
   unsigned firstCache = function.getNumArguments() - states.size();
@@ -233,6 +268,8 @@ class MakeKvStaticPass : public impl::MakeKvStaticPassBase<MakeKvStaticPass> {
         first.erase();
       return;
     }
+    for (const CachePair &pair : graph->caches)
+      reporter.applied(ConcatOp(pair.concat), "became a cache of " + llvm::Twine(graph->capacity) + " tokens a row");
     main.erase();
     dropUnusedBounds(module);
   }

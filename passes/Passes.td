@@ -52,6 +52,20 @@ def EliminateTransposesPass : Transom_Pass<"eliminate-transposes", "::mlir::Modu
   }];
 }
 
+def AssignLayoutsPass : Transom_Pass<"assign-layouts", "::mlir::func::FuncOp"> {
+  let summary = "make batch and seq one dimension of rows where nothing tells them apart";
+  let description = [{
+    Requires: names of sizes. Guarantees: ops that compute each row of [batch, seq, ...] by itself do so on [batch*seq, ...]:
+    lookups, products with weights, norms, elementwise ops, rotary (thd), and what works along later dimensions. So one kernel
+    serves prompts, single tokens and packed tokens. Views join and split rows; nothing is copied, but positions that are
+    looked up once for all rows are looked up for each. Conditions, each a rejection where it fails:
+    L1: each operand of an elementwise op has all rows, or is the same for all. L2: the sizes behind the rows are static.
+    L3: rotary reads bshd with positions [batch, seq]. L4: the axis lies behind the rows. L5: a product's right operand is the
+    same for all rows.
+    Leaves alone: attention, caches, and other ops that tell rows from tokens.
+  }];
+}
+
 def MergeProjectionsPass : Transom_Pass<"merge-projections", "::mlir::ModuleOp"> {
   let summary = "one matrix product for those that read the same rows";
   let description = [{

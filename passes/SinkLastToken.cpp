@@ -9,6 +9,7 @@
 #include "llvm/ADT/MapVector.h"
 
 using namespace mlir;
+using llvm::ArrayRef;
 using llvm::SmallVector;
 
 namespace transom {
@@ -20,13 +21,20 @@ public:
   Sinker(func::FuncOp function, Value lengths, SinkReach reach) : dims(function), lengths(lengths), reach(reach) {}
 
   void run(OpOperand &use) {
-    use.set(select(use.get()));
+    use.set(select(use.get(), /*swapped=*/false)->getResult(0));
     while (!done && sinkOne())
       ;
   }
 
 private:
-  Value select(Value value);
+  /// What stands for the chosen tokens of a value [batch, seq, ...], or [seq, batch, ...] if `swapped`.
+  struct Selection {
+    Operation *op = nullptr;
+    bool swapped = false;
+    Operation *operator->() const { return op; }
+  };
+  Selection select(Value value, bool swapped);
+  void replace(Value value, Selection selection, Value by);
   bool sinkOne();
   /// Operands of `op` to select tokens from, if it computes each token's row from that token's rows alone.
   std::optional<SmallVector<unsigned>> rowOperands(Operation *op) const;
@@ -36,25 +44,37 @@ private:
   Value lengths;
   SinkReach reach;
   bool done = false;
-  llvm::MapVector<Value, Operation *> selections;
+  llvm::MapVector<Value, Selection> selections;
 };
 
-Value Sinker::select(Value value) {
-  if (Operation *known = selections.lookup(value))
-    return known->getResult(0);
+Sinker::Selection Sinker::select(Value value, bool swapped) {
+  if (Selection known = selections.lookup(value); known.op)
+    return known;
   OpBuilder builder(value.getContext());
   builder.setInsertionPointAfterValue(value);
   Operation *selection;
   if (lengths) {
-    selection = builder.create<LastTokenOp>(value.getLoc(), value, lengths);
+    Value rows = swapped ? swapBatchAndSeq(builder, value) : value;
+    selection = builder.create<LastTokenOp>(value.getLoc(), rows, lengths);
   } else {
-    SmallVector<int64_t> shape = {0};
-    for (int64_t size : cast<RankedTensorType>(value.getType()).getShape().drop_front(2))
-      shape.push_back(ShapedType::isDynamic(size) ? -1 : size);
+    SmallVector<int64_t> sizes(cast<RankedTensorType>(value.getType()).getShape());
+    sizes.erase(sizes.begin() + (swapped ? 0 : 1));
+    SmallVector<int64_t> shape;
+    for (int64_t size : sizes)
+      shape.push_back(!ShapedType::isDynamic(size) ? size : shape.empty() && !swapped ? 0 : -1);
     selection = builder.create<ReshapeOp>(value.getLoc(), value, builder.getDenseI64ArrayAttr(shape));
   }
-  selections[value] = selection;
-  return selection->getResult(0);
+  return selections[value] = {selection, swapped};
+}
+
+/// Ends the selection from `value`, for which `by` stands now.
+void Sinker::replace(Value value, Selection selection, Value by) {
+  Operation *rows = selection->getOperand(0).getDefiningOp();
+  selection->getResult(0).replaceAllUsesWith(by);
+  selections.erase(value);
+  selection->erase();
+  if (selection.swapped && lengths)
+    rows->erase();
 }
 
 std::optional<SmallVector<unsigned>> Sinker::pointwiseOperands(Operation *op) const {
@@ -81,10 +101,20 @@ std::optional<SmallVector<unsigned>> Sinker::rowOperands(Operation *op) const {
   return isPointwise(op) ? pointwiseOperands(op) : std::nullopt;
 }
 
-/// A selection of one token out of a [batch, 1, ...] tensor writes its shape with at most one dynamic size.
-static bool isSelectable(Value value) {
+/// A selection of one token out of a [batch, 1, ...] or [1, batch, ...] tensor writes its shape with at most one size to infer.
+static bool isSelectable(Value value, bool swapped) {
   auto shape = cast<RankedTensorType>(value.getType()).getShape();
-  return llvm::count_if(shape.drop_front(2), ShapedType::isDynamic) <= 1;
+  return llvm::count_if(shape.drop_front(2), ShapedType::isDynamic) + (swapped && ShapedType::isDynamic(shape[1])) <= 1;
+}
+
+static bool swapsFirstTwo(TransposeOp op) {
+  ArrayRef<int64_t> permutation = op.getPermutation();
+  if (permutation.size() < 2 || permutation[0] != 1 || permutation[1] != 0)
+    return false;
+  for (size_t axis = 2; axis < permutation.size(); ++axis)
+    if (permutation[axis] != int64_t(axis))
+      return false;
+  return true;
 }
 
 bool Sinker::sinkOne() {
@@ -92,19 +122,24 @@ bool Sinker::sinkOne() {
     Operation *op = value.getDefiningOp();
     if (!op || !value.hasOneUse())
       continue;
+    if (auto transpose = dyn_cast<TransposeOp>(op); transpose && swapsFirstTwo(transpose) && isSelectable(transpose.getInput(), !selection.swapped)) {
+      Selection below = select(transpose.getInput(), !selection.swapped);
+      replace(value, selection, below->getResult(0));
+      op->erase();
+      return true;
+    }
     std::optional<SmallVector<unsigned>> rows = rowOperands(op);
-    if (!rows || !llvm::all_of(*rows, [&](unsigned index) { return isSelectable(op->getOperand(index)); }))
+    bool swapped = selection.swapped;
+    if (!rows || !llvm::all_of(*rows, [&](unsigned index) { return isSelectable(op->getOperand(index), swapped); }))
       continue;
     IRMapping mapping;
     for (unsigned index : *rows)
-      mapping.map(op->getOperand(index), select(op->getOperand(index)));
+      mapping.map(op->getOperand(index), select(op->getOperand(index), swapped)->getResult(0));
     OpBuilder builder(op);
     Operation *narrow = cloneRefined(builder, op, mapping);
     assert(narrow && "a row-wise op accepts one row");
     done = isa<MatmulOp>(op) && reach == SinkReach::oneMatmul;
-    selection->getResult(0).replaceAllUsesWith(narrow->getResult(0));
-    selections.erase(value);
-    selection->erase();
+    replace(value, selection, narrow->getResult(0));
     op->erase();
     return true;
   }
@@ -112,6 +147,12 @@ bool Sinker::sinkOne() {
 }
 
 } // namespace
+
+Value swapBatchAndSeq(OpBuilder &builder, Value value) {
+  auto permutation = llvm::to_vector(llvm::seq<int64_t>(0, cast<RankedTensorType>(value.getType()).getRank()));
+  std::swap(permutation[0], permutation[1]);
+  return builder.create<TransposeOp>(value.getLoc(), value, builder.getDenseI64ArrayAttr(permutation));
+}
 
 void selectToken(func::FuncOp function, OpOperand &use, Value lengths, SinkReach reach) {
   Sinker(function, lengths, reach).run(use);

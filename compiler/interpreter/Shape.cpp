@@ -5,7 +5,9 @@ namespace transom::interpreter {
 
 namespace {
 
-void reshape(ReshapeOp, Frame &frame) { frame.out[0] = frame.in[0].as(frame.out[0].dtype(), frame.out[0].shape()); }
+template <typename Op> void reshape(Op, Frame &frame) {
+  frame.out[0] = frame.in[0].as(frame.out[0].dtype(), frame.out[0].shape());
+}
 
 void transpose(TransposeOp op, Frame &frame) {
   // Steps of the input in the order of the result's dimensions.
@@ -80,10 +82,10 @@ void iota(IotaOp, Frame &frame) {
 } // namespace
 
 llvm::ArrayRef<Entry> shapeOps() {
-  static const Entry table[] = {entry<ReshapeOp, reshape>(),     entry<TransposeOp, transpose>(),
-                                entry<SliceOp, slice>(),         entry<ConcatOp, concat>(),
-                                entry<PadOp, pad>(),             entry<BroadcastOp, broadcast>(),
-                                entry<IotaOp, iota>()};
+  static const Entry table[] = {entry<ReshapeOp, reshape<ReshapeOp>>(), entry<SplitRowsOp, reshape<SplitRowsOp>>(),
+                                entry<TransposeOp, transpose>(), entry<SliceOp, slice>(),
+                                entry<ConcatOp, concat>(),       entry<PadOp, pad>(),
+                                entry<BroadcastOp, broadcast>(), entry<IotaOp, iota>()};
   return table;
 }
 

@@ -52,6 +52,15 @@ func.func @pad() -> (tensor<2x4xf32>, tensor<3x2xi32>) {
   return %y, %z : tensor<2x4xf32>, tensor<3x2xi32>
 }
 
+// CHECK-LABEL: @split_rows
+// CHECK-NEXT{LITERAL}: tensor<2x3x1xf32>: [[[1], [2], [3]], [[4], [5], [6]]]
+func.func @split_rows() -> tensor<2x3x1xf32> {
+  %x = transom.constant dense<[[1.0], [2.0], [3.0], [4.0], [5.0], [6.0]]> : tensor<6x1xf32>
+  %like = transom.constant dense<0> : tensor<2x3xi32>
+  %y = transom.split_rows %x like %like : (tensor<6x1xf32>, tensor<2x3xi32>) -> tensor<2x3x1xf32>
+  return %y : tensor<2x3x1xf32>
+}
+
 // CHECK-LABEL: @broadcast
 // CHECK-NEXT{LITERAL}: tensor<2x3xf32>: [[1, 1, 1], [2, 2, 2]]
 func.func @broadcast() -> tensor<2x3xf32> {

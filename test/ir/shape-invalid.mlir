@@ -211,3 +211,21 @@ func.func @iota_c1(%l: tensor<3x4xf32>) {
   %0 = transom.iota like %l axis 2 : (tensor<3x4xf32>) -> tensor<4xi32>
   return
 }
+
+// -----
+
+func.func @split_rows_c1(%x: tensor<6xf32>, %l: tensor<6xf32>) {
+  // expected-error@+2 {{'transom.split_rows' op C1: expected input of rank 1 or more and like of rank 2 or more}}
+  // expected-error@+1 {{'transom.split_rows' op failed to infer returned types}}
+  %0 = transom.split_rows %x like %l : (tensor<6xf32>, tensor<6xf32>) -> tensor<2x3xf32>
+  return
+}
+
+// -----
+
+func.func @split_rows_c2(%x: tensor<6x4xf32>, %l: tensor<2x2xi32>) {
+  // expected-error@+2 {{'transom.split_rows' op C2: expected 4 rows, found 6}}
+  // expected-error@+1 {{'transom.split_rows' op failed to infer returned types}}
+  %0 = transom.split_rows %x like %l : (tensor<6x4xf32>, tensor<2x2xi32>) -> tensor<2x2x4xf32>
+  return
+}

@@ -52,9 +52,11 @@ func.func @pad(%x: tensor<?x4xf32>) {
 }
 
 // CHECK-LABEL: @like
-func.func @like(%x: tensor<?x?x4xf32>, %b: tensor<1x4xf16>) {
+func.func @like(%x: tensor<?x?x4xf32>, %b: tensor<1x4xf16>, %r: tensor<?x4xf32>) {
   // CHECK: transom.broadcast %{{[0-9a-z]+}} like %{{[0-9a-z]+}} : (tensor<1x4xf16>, tensor<?x?x4xf32>) -> tensor<?x?x4xf16>
   %0 = transom.broadcast %b like %x : (tensor<1x4xf16>, tensor<?x?x4xf32>) -> tensor<?x?x4xf16>
+  // CHECK: transom.split_rows %{{[0-9a-z]+}} like %{{[0-9a-z]+}} : (tensor<?x4xf32>, tensor<?x?x4xf32>) -> tensor<?x?x4xf32>
+  %2 = transom.split_rows %r like %x : (tensor<?x4xf32>, tensor<?x?x4xf32>) -> tensor<?x?x4xf32>
   // CHECK: transom.iota like %{{[0-9a-z]+}} axis 1 : (tensor<?x?x4xf32>) -> tensor<?xi32>
   %1 = transom.iota like %x axis 1 : (tensor<?x?x4xf32>) -> tensor<?xi32>
   return

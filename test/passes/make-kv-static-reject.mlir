@@ -62,7 +62,7 @@ module attributes {transom.bounds = {batch = [1, 4], past = [0, 15], seq = [1, 1
 // CHECK: @main
 func.func @main(%q: !q {transom.dims = #q}, %k: !kv {transom.dims = #new}, %p: !kv {transom.dims = #past},
                 %m: !mask {transom.dims = ["batch", "past+seq"]}) -> (!y, !kv) {
-  // expected-remark@+1 {{K3: expected argument 2 of rank 4 joined with one tensor along dimension 1 or 2}}
+  // expected-remark@+1 {{K3: expected argument 2 joined with one tensor, found 2}}
   %c = transom.concat %p, %k, %k axis 2 : (!kv, !kv, !kv) -> !kv
   %a = transom.attention bhsd %q, %c, %c {causal, scale = 1.0 : f64} : (!q, !kv, !kv) -> !q
   %y = transom.transpose %a [0, 2, 1, 3] : (!q) -> !y
@@ -190,7 +190,7 @@ func.func @main(%q: !q {transom.dims = #q}, %k: !kv {transom.dims = #new}, %p: !
 
 // -----
 
-// K5: attention reads it in another layout.
+// K3: attention reads the joined dimension as heads.
 !q = tensor<?x2x?x4xf32>
 !kv = tensor<?x?x1x4xf32>
 !y = tensor<?x?x2x4xf32>
@@ -203,9 +203,55 @@ module attributes {transom.bounds = {batch = [1, 4], past = [0, 15], seq = [1, 1
 // CHECK: @main
 func.func @main(%q: !q {transom.dims = #q}, %k: !kv {transom.dims = #new}, %p: !kv {transom.dims = #past},
                 %m: !mask {transom.dims = ["batch", "past+seq"]}) -> (!y, !kv) {
+  // expected-remark@+1 {{transom.concat: K3: expected to be joined along the tokens that attention reads, found dimension 1 of}}
   %c = transom.concat %p, %k axis 1 : (!kv, !kv) -> !kv
-  // expected-remark@+1 {{transom.attention: K5: expected layout bshd as the cache has, found bhsd}}
   %a = transom.attention bhsd %q, %c, %c {causal, scale = 1.0 : f64} : (!q, !kv, !kv) -> !q
+  %y = transom.transpose %a [0, 2, 1, 3] : (!q) -> !y
+  return %y, %c : !y, !kv
+}
+}
+
+// -----
+
+// K3: the result comes in another order than the argument, so it cannot be fed back.
+!q = tensor<?x2x?x4xf32>
+!kv = tensor<?x1x?x4xf32>
+!y = tensor<?x?x2x4xf32>
+!mask = tensor<?x?xi32>
+// CHECK: module
+module attributes {transom.bounds = {batch = [1, 4], past = [0, 15], seq = [1, 16]}} {
+// CHECK: @main
+func.func @main(%q: !q {transom.dims = ["batch", "2", "seq", "4"]}, %k: !kv {transom.dims = ["batch", "1", "seq", "4"]},
+                %p: !kv {transom.dims = ["batch", "1", "past", "4"]},
+                %m: !mask {transom.dims = ["batch", "past+seq"]}) -> (!y, tensor<?x?x1x4xf32>) {
+  // expected-remark@+1 {{K3: expected argument 2 and the result in one order}}
+  %c = transom.concat %p, %k axis 2 : (!kv, !kv) -> !kv
+  %a = transom.attention bhsd %q, %c, %c mask %m {causal, scale = 1.0 : f64} : (!q, !kv, !kv, !mask) -> !q
+  %y = transom.transpose %a [0, 2, 1, 3] : (!q) -> !y
+  %r = transom.transpose %c [2, 0, 1, 3] : (!kv) -> tensor<?x?x1x4xf32>
+  return %y, %r : !y, tensor<?x?x1x4xf32>
+}
+}
+
+// -----
+
+// K3: heads repeated as whole runs, [group, kv_heads], belong to other query heads than attention gives them.
+!q = tensor<?x4x?x4xf32>
+!kv = tensor<?x2x?x4xf32>
+!y = tensor<?x?x4x4xf32>
+!mask = tensor<?x?xi32>
+// CHECK: module
+module attributes {transom.bounds = {batch = [1, 4], past = [0, 15], seq = [1, 16]}} {
+// CHECK: @main
+func.func @main(%q: !q {transom.dims = ["batch", "4", "seq", "4"]}, %k: !kv {transom.dims = ["batch", "2", "seq", "4"]},
+                %p: !kv {transom.dims = ["batch", "2", "past", "4"]},
+                %m: !mask {transom.dims = ["batch", "past+seq"]}) -> (!y, !kv) {
+  %c = transom.concat %p, %k axis 2 : (!kv, !kv) -> !kv
+  %u = transom.reshape %c [0, 1, 2, -1, 4] : (!kv) -> tensor<?x1x2x?x4xf32>
+  %w = transom.concat %u, %u axis 1 : (tensor<?x1x2x?x4xf32>, tensor<?x1x2x?x4xf32>) -> tensor<?x2x2x?x4xf32>
+  // expected-remark@+1 {{transom.reshape: K3: expected a view that keeps batch, heads, tokens and head_dim apart or joins them in order}}
+  %h = transom.reshape %w [0, 4, -1, 4] : (tensor<?x2x2x?x4xf32>) -> !q
+  %a = transom.attention bhsd %q, %h, %h mask %m {causal, scale = 1.0 : f64} : (!q, !q, !q, !mask) -> !q
   %y = transom.transpose %a [0, 2, 1, 3] : (!q) -> !y
   return %y, %c : !y, !kv
 }

@@ -60,6 +60,17 @@ public:
     std::string y = op(fmt::format("transpose {} [0, 2, 1, 3]", x), headed(heads, size), split);
     return op(fmt::format("reshape {} [0, 0, {}]", y, heads * size), split, rows(heads * size));
   }
+  /// The same where the trunk is [seq, batch, ...].
+  std::string splitSequenceFirst(const std::string &x, int64_t heads, int64_t size) {
+    std::string split = fmt::format("tensor<?x?x{}x{}xf32>", heads, size);
+    std::string y = op(fmt::format("reshape {} [0, 0, {}, {}]", x, heads, size), rows(heads * size), split);
+    return op(fmt::format("transpose {} [1, 2, 0, 3]", y), split, headed(heads, size));
+  }
+  std::string mergeSequenceFirst(const std::string &x, int64_t heads, int64_t size) {
+    std::string split = fmt::format("tensor<?x?x{}x{}xf32>", heads, size);
+    std::string y = op(fmt::format("transpose {} [2, 0, 1, 3]", x), headed(heads, size), split);
+    return op(fmt::format("reshape {} [0, 0, {}]", y, heads * size), split, rows(heads * size));
+  }
   static std::string rows(int64_t width) { return fmt::format("tensor<?x?x{}xf32>", width); }
   static std::string headed(int64_t heads, int64_t size) { return fmt::format("tensor<?x{}x?x{}xf32>", heads, size); }
 
@@ -81,6 +92,8 @@ private:
 
 struct LlamaSizes {
   int64_t layers = 2, heads = 4, kvHeads = 2, headDim = 6, feedForward = 20, vocab = 17, context = 16;
+  /// Trunk [seq, batch, hidden] and caches [past, batch, kv_heads, head_dim], each head repeated for its group, as ChatGLM has it.
+  bool sequenceFirst = false;
   int64_t hidden() const { return heads * headDim; }
 };
 
@@ -90,7 +103,8 @@ inline std::string naiveLlama(const LlamaSizes &s, unsigned seed = 1) {
   auto rows = GraphText::rows;
   std::string ids = "tensor<?x?xi32>", past = GraphText::headed(s.kvHeads, s.headDim), queries = GraphText::headed(s.heads, s.headDim);
   std::string table = g.constant({s.vocab, s.hidden()});
-  std::string x = g.op(fmt::format("embedding {}, %ids", table), GraphText::tensor({s.vocab, s.hidden()}) + ", " + ids, rows(s.hidden()));
+  std::string tokens = s.sequenceFirst ? g.op("transpose %ids [1, 0]", ids, ids) : "%ids";
+  std::string x = g.op(fmt::format("embedding {}, {}", table, tokens), GraphText::tensor({s.vocab, s.hidden()}) + ", " + ids, rows(s.hidden()));
   std::vector<std::string> presents;
   std::string arguments, results;
   auto norm = [&](const std::string &value) {
@@ -100,30 +114,52 @@ inline std::string naiveLlama(const LlamaSizes &s, unsigned seed = 1) {
   auto rotary = [&](const std::string &value, const std::string &type) {
     return g.op(fmt::format("rotary bhsd {}, %positions dims {} base 100.0", value, s.headDim), type + ", " + ids, type);
   };
+  std::string apart = fmt::format("tensor<?x?x{}x{}xf32>", s.kvHeads, s.headDim), keep = s.sequenceFirst ? apart : past;
+  auto split = [&](const std::string &value, int64_t heads) {
+    return s.sequenceFirst ? g.splitSequenceFirst(value, heads, s.headDim) : g.splitHeads(value, heads, s.headDim);
+  };
+  // What attention reads of a cache that stands sequence-first: every head repeated for its group, then heads before tokens.
+  auto read = [&](const std::string &present) {
+    if (!s.sequenceFirst)
+      return present;
+    int64_t group = s.heads / s.kvHeads;
+    std::string single = fmt::format("tensor<?x?x{}x1x{}xf32>", s.kvHeads, s.headDim), many = fmt::format("tensor<?x?x{}x{}x{}xf32>", s.kvHeads, group, s.headDim);
+    std::string one = g.op(fmt::format("reshape {} [0, 0, 0, 1, {}]", present, s.headDim), keep, single);
+    std::vector<std::string> copies(group, one), types(group, single);
+    std::string all = g.op(fmt::format("concat {} axis 3", fmt::join(copies, ", ")), fmt::format("{}", fmt::join(types, ", ")), many);
+    std::string joined = fmt::format("tensor<?x?x{}x{}xf32>", s.heads, s.headDim);
+    return g.op(fmt::format("transpose {} [1, 2, 0, 3]", g.op(fmt::format("reshape {} [0, 0, {}, {}]", all, s.heads, s.headDim), many, joined)), joined, queries);
+  };
   for (int64_t layer = 0; layer < s.layers; ++layer) {
     auto extend = [&](const char *what, const std::string &tokens) {
       std::string argument = fmt::format("%past_{}_{}", layer, what);
       for (auto [text, when, size] : {std::tuple(&arguments, "past", "past"), {&results, "present", "past+seq"}})
-        *text += fmt::format(",\n    {}{} {{transom.name = \"{}.{}.{}\", transom.dims = [\"batch\", \"{}\", \"{}\", \"{}\"]}}",
-                             text == &arguments ? argument + ": " : "", past, when, layer, what, s.kvHeads, size, s.headDim);
-      presents.push_back(g.op(fmt::format("concat {}, {} axis 2", argument, tokens), past + ", " + past, past));
-      return presents.back();
+        *text += fmt::format(",\n    {}{} {{transom.name = \"{}.{}.{}\", transom.dims = [{}]}}",
+                             text == &arguments ? argument + ": " : "", keep, when, layer, what,
+                             s.sequenceFirst ? fmt::format("\"{}\", \"batch\", \"{}\", \"{}\"", size, s.kvHeads, s.headDim)
+                                             : fmt::format("\"batch\", \"{}\", \"{}\", \"{}\"", s.kvHeads, size, s.headDim));
+      std::string added = s.sequenceFirst ? g.op(fmt::format("transpose {} [2, 0, 1, 3]", tokens), past, keep) : tokens;
+      presents.push_back(g.op(fmt::format("concat {}, {} axis {}", argument, added, s.sequenceFirst ? 0 : 2), keep + ", " + keep, keep));
+      return read(presents.back());
     };
     std::string n = norm(x);
-    std::string query = rotary(g.splitHeads(g.linear(n, s.hidden(), s.hidden()), s.heads, s.headDim), queries);
-    std::string key = extend("key", rotary(g.splitHeads(g.linear(n, s.hidden(), s.kvHeads * s.headDim), s.kvHeads, s.headDim), past));
-    std::string value = extend("value", g.splitHeads(g.linear(n, s.hidden(), s.kvHeads * s.headDim), s.kvHeads, s.headDim));
+    std::string query = rotary(split(g.linear(n, s.hidden(), s.hidden()), s.heads), queries);
+    std::string key = extend("key", rotary(split(g.linear(n, s.hidden(), s.kvHeads * s.headDim), s.kvHeads), past));
+    std::string value = extend("value", split(g.linear(n, s.hidden(), s.kvHeads * s.headDim), s.kvHeads));
     std::string mixed = g.op(fmt::format("attention bhsd {}, {}, {} mask %mask {{causal, scale = 0.4 : f64}}", query, key, value),
-                             fmt::format("{}, {}, {}, {}", queries, past, past, ids), queries);
-    x = g.binary("add", x, g.linear(g.mergeHeads(mixed, s.heads, s.headDim), s.hidden(), s.hidden()), rows(s.hidden()), rows(s.hidden()));
+                             s.sequenceFirst ? fmt::format("{0}, {0}, {0}, {1}", queries, ids) : fmt::format("{}, {}, {}, {}", queries, past, past, ids), queries);
+    std::string merged = s.sequenceFirst ? g.mergeSequenceFirst(mixed, s.heads, s.headDim) : g.mergeHeads(mixed, s.heads, s.headDim);
+    x = g.binary("add", x, g.linear(merged, s.hidden(), s.hidden()), rows(s.hidden()), rows(s.hidden()));
     n = norm(x);
     std::string gate = g.unary("silu", g.linear(n, s.hidden(), s.feedForward), rows(s.feedForward));
     std::string product = g.binary("mul", gate, g.linear(n, s.hidden(), s.feedForward), rows(s.feedForward), rows(s.feedForward));
     x = g.binary("add", x, g.linear(product, s.feedForward, s.hidden()), rows(s.hidden()), rows(s.hidden()));
   }
   std::string logits = g.linear(norm(x), s.hidden(), s.vocab), types = rows(s.vocab);
+  if (s.sequenceFirst)
+    logits = g.op(fmt::format("transpose {} [1, 0, 2]", logits), rows(s.vocab), rows(s.vocab));
   for (std::string &present : presents)
-    logits += ", " + present, types += ", " + past;
+    logits += ", " + present, types += ", " + keep;
   return fmt::format(R"(module attributes {{transom.bounds = {{batch = [1, 4], past = [0, {}], seq = [1, {}]}},
   transom.metadata = {{context_length = "{}"}}}} {{
 func.func @main(%ids: {} {{transom.name = "input_ids", transom.dims = ["batch", "seq"]}},
