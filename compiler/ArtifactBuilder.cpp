@@ -142,22 +142,41 @@ private:
     launch.work = expr(op.getWork());
     launch.grain = uint32_t(op.getGrain());
     launch.scratch = op.getScratch();
-    auto kernel = SymbolTable::lookupNearestSymbolFrom<plan::KernelOp>(op, op.getKernelAttr());
-    for (auto [buffer, type] : llvm::zip(op.getOperands(), kernel.bufferTypes())) {
+    for (Value buffer : op.getOperands())
       launch.buffers.push_back(indices.lookup(buffer));
-      for (auto [size, known] : llvm::zip(plan::sizesOf(buffer), dimsOf(type)))
-        if (!known.constant())
-          launch.sizes.push_back(expr(size));
-    }
+    addSizes(op, op.getKernelAttr(), op.getOperands(), launch.sizes);
     return launch;
   }
 
   artifact::Gemm lower(plan::GemmOp op) {
-    artifact::Gemm gemm{indices.lookup(op.getLhs()), indices.lookup(op.getRhs()), indices.lookup(op.getOut()),
-                        expr(op.getM()), expr(op.getN()), expr(op.getK())};
+    artifact::Gemm gemm;
+    gemm.lhs = indices.lookup(op.getLhs());
+    gemm.rhs = indices.lookup(op.getRhs());
+    gemm.out = indices.lookup(op.getOut());
+    gemm.m = expr(op.getM());
+    gemm.n = expr(op.getN());
+    gemm.k = expr(op.getK());
     if (op.getUnpack())
       gemm.unpack = int32_t(kernels.lookup(*op.getUnpack()));
+    if (!op.getEpilogue())
+      return gemm;
+    gemm.epilogue = int32_t(kernels.lookup(*op.getEpilogue()));
+    gemm.scratch = op.getScratch();
+    for (Value extra : op.getExtras())
+      gemm.extras.push_back(indices.lookup(extra));
+    for (Value result : op.getResults())
+      gemm.results.push_back(indices.lookup(result));
+    addSizes(op, op.getEpilogueAttr(), op.epilogueBuffers(), gemm.sizes);
     return gemm;
+  }
+
+  /// The sizes that the kernel's types leave open, in the order of its buffers.
+  void addSizes(Operation *step, FlatSymbolRefAttr name, ValueRange buffers, std::vector<Expr> &sizes) {
+    auto kernel = SymbolTable::lookupNearestSymbolFrom<plan::KernelOp>(step, name);
+    for (auto [buffer, type] : llvm::zip(buffers, kernel.bufferTypes()))
+      for (auto [size, known] : llvm::zip(plan::sizesOf(buffer), dimsOf(type)))
+        if (!known.constant())
+          sizes.push_back(expr(size));
   }
 
   Status addMetadata() {

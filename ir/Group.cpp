@@ -212,9 +212,12 @@ LogicalResult fail(std::string *why, const llvm::Twine &reason) {
 /// Adds what `op` says about rows to what is known.
 LogicalResult addUse(GroupForm &form, Operation *op, std::string *why) {
   auto [index, leading] = defaultRows(op);
+  // The first that is known: others, such as positions, follow it.
   for (auto [place, operand] : llvm::enumerate(op->getOperands()))
-    if (unsigned known = form.leading.lookup(operand))
+    if (unsigned known = form.leading.lookup(operand)) {
       std::tie(index, leading) = std::pair(unsigned(place), known);
+      break;
+    }
   std::string reason;
   FailureOr<RowUse> use = rowUseOf(op, index, leading, [](Value value) { return dimsOf(value.getType()); }, UnknownSizes::agree, reason);
   if (failed(use))

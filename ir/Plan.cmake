@@ -10,7 +10,7 @@ transom_tablegen(PlanDialect.h.inc -gen-dialect-decls -dialect=plan)
 transom_tablegen(PlanDialect.cpp.inc -gen-dialect-defs -dialect=plan)
 add_public_tablegen_target(transom_plan_tablegen)
 
-add_library(transom_plan STATIC Plan.cpp PlanProgram.cpp)
+add_library(transom_plan STATIC Plan.cpp PlanProgram.cpp GroupKernel.cpp)
 add_dependencies(transom_plan transom_plan_tablegen)
 target_link_libraries(transom_plan PUBLIC transom_ir)
 target_precompile_headers(transom_plan REUSE_FROM transom_ir)

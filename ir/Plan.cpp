@@ -2,6 +2,7 @@
 #include "ir/Plan.h"
 
 #include "ir/DimAnalysis.h"
+#include "ir/GroupKernel.h"
 
 #include "mlir/IR/DialectImplementation.h"
 #include "mlir/IR/OpImplementation.h"
@@ -229,6 +230,9 @@ LogicalResult KernelOp::verifyRegions() {
   for (Type type : bufferTypes())
     if (!isa<RankedTensorType, CacheType>(type))
       return emitOpError("C4: expected tensors and caches, found ") << type;
+  std::string reason;
+  if (auto group = dyn_cast<GroupOp>(op); group && failed(GroupKernel::of(group, reason)))
+    return emitOpError("C6: no kernel computes the group: ") << reason;
   if (!getUnpack())
     return success();
   auto from = isa<DequantizeOp, CastOp>(op) ? dyn_cast<RankedTensorType>(op->getOperand(0).getType()) : RankedTensorType();
@@ -243,9 +247,11 @@ SmallVector<Type> KernelOp::bufferTypes() {
   return types;
 }
 
-bool KernelOp::canOverwrite(unsigned index) {
+bool KernelOp::canOverwrite(unsigned index, unsigned result) {
   if (isa<CacheAppendOp>(getOp()))
     return index == 0;
+  if (auto group = dyn_cast<GroupOp>(getOp()))
+    return groupCanOverwrite(group, index, result);
   auto fused = dyn_cast<FusedOp>(getOp());
   if (!fused || fused.getReduce())
     return false;

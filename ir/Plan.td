@@ -67,15 +67,16 @@ def WeightOp : Plan_Op<"weight", [IsolatedFromAbove, HasParent<"::mlir::ModuleOp
 def KernelOp : Plan_Op<"kernel", [IsolatedFromAbove, SingleBlock, Symbol, HasParent<"::mlir::ModuleOp">]> {
   let summary = "code that a launch runs over its work items";
   let description = [{
-    The body is one transom op on the kernel's arguments. Each buffer a launch passes stands for one argument or result;
-    every `?` of their types, arguments first, is a number the kernel receives (see runtime/format/KernelAbi.h).
+    The body is one transom op, which may be a group, on the kernel's arguments. Each buffer a launch passes stands for one
+    argument or result; every `?` of their types, arguments first, is a number the kernel receives (see
+    runtime/format/KernelAbi.h).
 
     An `unpack` kernel is called by matrix products: it decodes rows of its argument to f32 and writes the first row it is
     asked for to the start of its result, whichever row that is.
 
     C1: the body is one transom op and a `plan.yield`. C2: the op takes the kernel's arguments in order, and the yield
     its results. C3: body and signature agree. C4: arguments and results are tensors or caches. C5: an unpack kernel is
-    one `transom.dequantize` or `transom.cast` of a static matrix to f32.
+    one `transom.dequantize` or `transom.cast` of a static matrix to f32. C6: a group is one that ir/GroupKernel.h takes.
 
     ```mlir
     plan.kernel @rms_norm_576(%x: tensor<?x?x576xf32>, %w: tensor<576xf32>) -> tensor<?x?x576xf32> {
@@ -93,9 +94,9 @@ def KernelOp : Plan_Op<"kernel", [IsolatedFromAbove, SingleBlock, Symbol, HasPar
     ::mlir::Operation *getOp() { return &getBody().front().front(); }
     /// Types of arguments, then of results: what a launch's buffers stand for.
     ::llvm::SmallVector<::mlir::Type> bufferTypes();
-    /// Whether result 0 may be written over argument `index` if both have the same shape: each element, or each cache
+    /// Whether a result may be written over argument `index` if both have the same shape: each element, or each cache
     /// slot, is read before it is written and by the same work item only.
-    bool canOverwrite(unsigned index);
+    bool canOverwrite(unsigned index, unsigned result);
   }];
 }
 
@@ -114,7 +115,7 @@ def ProgramOp : Plan_Op<"program", [IsolatedFromAbove, SingleBlock, NoTerminator
 
     C1: the body is buffers, views, launches, matrix products and sizes. C2: no two buffers of a kind have one name. C3: arena
     buffers end at `arena_bytes` or before. C4: two arena buffers that are in use at the same step do not overlap, except
-    that a step may write its result over an argument that no later step uses, at the same offset, where the kernel
+    that a launch may write its result over an argument that no later step uses, at the same offset, where the kernel
     allows it. C5: a step reads nothing before a step has written it. C6: every name in a size is a whole dimension of an
     input, or is set once by a `plan.size` before the steps that use it; before it only the results of the step that
     writes the number may have it as a size, for what there is room for. C7: a weight buffer has the type of the module's weight of that name. C8: a state has one type and shape in all
@@ -192,24 +193,36 @@ def LaunchOp : Plan_Op<"launch", [AttrSizedOperandSegments, HasParent<"ProgramOp
   }];
 }
 
-def GemmOp : Plan_Op<"gemm", [HasParent<"ProgramOp">, DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+def GemmOp : Plan_Op<"gemm", [AttrSizedOperandSegments, HasParent<"ProgramOp">,
+    DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "out[m, n] = lhs[m, k] * rhs[n, k]^T by the matrix library, in fp32";
   let description = [{
-    Where rhs is not f32, `unpack` decodes its rows.
+    Where rhs is not f32, `unpack` decodes its rows. An `epilogue` kernel computes `results` from the product and `extras`,
+    row by row, as soon as rows of the product are there: its work items are the m rows, and a thread has `scratch` bytes.
+    `out` then is memory for the product that nothing else reads.
 
     C1: m, n and k are sizes. C2: lhs has m*k elements, out m*n, and rhs is [n, k]. C3: lhs and out are f32. C4: there
     is an unpack kernel exactly where rhs is not f32; it exists, is an unpack kernel, and takes rhs. C5: out is not a
-    weight or an input and shares no memory with lhs or rhs.
+    weight or an input and shares no memory with lhs or rhs. C6: an epilogue exists, is a group without a product, takes
+    out and extras and gives results, of which there are none without one. C7: results are no weights or inputs and share
+    no memory with any other operand, but with a cache that the epilogue updates. C8: scratch is not negative, and 0
+    without an epilogue.
 
     ```mlir
     plan.gemm ins(%x, %w) outs(%y) m "batch*seq" n "1536" k "576" unpack @unpack_q4_1_1536x576
+    plan.gemm ins(%x, %w) outs(%p) m "batch*seq" n "576" k "576" epilogue @add_rms_norm_576 (%r, %s) to (%h, %n) scratch 4096
     ```
   }];
-  let arguments = (ins Plan_Buffer:$lhs, Plan_Buffer:$rhs, Plan_Buffer:$out, StrAttr:$m, StrAttr:$n, StrAttr:$k,
-      OptionalAttr<FlatSymbolRefAttr>:$unpack, OptionalAttr<StrAttr>:$source);
+  let arguments = (ins Plan_Buffer:$lhs, Plan_Buffer:$rhs, Plan_Buffer:$out, Variadic<Plan_Buffer>:$extras,
+      Variadic<Plan_Buffer>:$results, StrAttr:$m, StrAttr:$n, StrAttr:$k, OptionalAttr<FlatSymbolRefAttr>:$unpack,
+      OptionalAttr<FlatSymbolRefAttr>:$epilogue, DefaultValuedAttr<I64Attr, "0">:$scratch, OptionalAttr<StrAttr>:$source);
   let assemblyFormat = [{
-    `ins` `(` $lhs `,` $rhs `)` `outs` `(` $out `)` `m` $m `n` $n `k` $k (`unpack` $unpack^)? (`source` $source^)?
-    attr-dict
+    `ins` `(` $lhs `,` $rhs `)` `outs` `(` $out `)` `m` $m `n` $n `k` $k (`unpack` $unpack^)?
+    (`epilogue` $epilogue^ `(` $extras `)` `to` `(` $results `)`)? (`scratch` $scratch^)? (`source` $source^)? attr-dict
+  }];
+  let extraClassDeclaration = [{
+    /// The epilogue's buffers: the product, extras, results.
+    ::llvm::SmallVector<::mlir::Value> epilogueBuffers();
   }];
 }
 

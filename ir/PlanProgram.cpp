@@ -2,6 +2,7 @@
 #include "ir/Plan.h"
 
 #include "ir/DimAnalysis.h"
+#include "ir/GroupKernel.h"
 
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/StringSet.h"
@@ -34,18 +35,24 @@ static bool overlap(BufferOp a, BufferOp b) {
 
 bool mayOverwrite(LaunchOp launch, KernelOp kernel, Value input, Value output) {
   BufferOp storage = storageOf(input);
+  auto results = launch.getOutputs();
+  unsigned result = unsigned(llvm::find(results, output) - results.begin());
+  // A result that is written twice, under one name or two, has no one place.
+  if (llvm::count_if(results, [&](Value other) { return storageOf(other) == storageOf(output); }) != 1)
+    return false;
   for (auto [index, operand] : llvm::enumerate(launch.getInputs())) {
     if (storageOf(operand) != storage)
       continue;
     Dims from = sizesOf(operand), to = sizesOf(output);
-    if (index >= kernel.getFunctionType().getNumInputs() || !kernel.canOverwrite(index) || !llvm::equal(from, to))
+    bool known = index < kernel.getFunctionType().getNumInputs() && result < kernel.getFunctionType().getNumResults();
+    if (!known || !kernel.canOverwrite(index, result) || !llvm::equal(from, to))
       return false;
   }
-  return launch.getOutputs().size() == 1;
+  return true;
 }
 
 /// Succeeds if `buffer` can stand for a kernel's argument or result of type `type`.
-static LogicalResult verifyFits(LaunchOp launch, unsigned index, Value buffer, Type type) {
+static LogicalResult verifyFits(Operation *step, StringRef constraint, unsigned index, Value buffer, Type type) {
   Type found = tensorOf(buffer);
   Dims expected = dimsOf(type), sizes = sizesOf(buffer);
   bool fits = elementOf(found) == elementOf(type) && isa<CacheType>(found) == isa<CacheType>(type) && expected.size() == sizes.size();
@@ -53,8 +60,7 @@ static LogicalResult verifyFits(LaunchOp launch, unsigned index, Value buffer, T
     fits = !expected[i].constant() || expected[i] == sizes[i];
   if (fits)
     return success();
-  return launch.emitOpError("C3: buffer ") << index << ": the kernel expects " << type << ", found " << found << " of "
-                                           << str(sizes);
+  return step->emitOpError() << constraint << ": buffer " << index << ": the kernel expects " << type << ", found " << found << " of " << str(sizes);
 }
 
 LogicalResult LaunchOp::verifySymbolUses(SymbolTableCollection &symbols) {
@@ -69,7 +75,7 @@ LogicalResult LaunchOp::verifySymbolUses(SymbolTableCollection &symbols) {
                                << signature.getNumResults() << " buffers, found " << getInputs().size() << " and "
                                << getOutputs().size();
   for (auto [index, buffer, type] : llvm::enumerate(getOperands(), kernel.bufferTypes()))
-    if (failed(verifyFits(*this, index, buffer, type)))
+    if (failed(verifyFits(*this, "C3", index, buffer, type)))
       return failure();
   if (llvm::any_of(getOutputs(), isReadOnly))
     return emitOpError("C4: weights and inputs are not written");
@@ -79,6 +85,44 @@ LogicalResult LaunchOp::verifySymbolUses(SymbolTableCollection &symbols) {
     for (Value input : getInputs())
       if (overlap(storageOf(input), storageOf(output)) && !mayOverwrite(*this, kernel, input, output))
         return emitOpError("C6: ") << getKernelAttr() << " cannot write over its input";
+  return success();
+}
+
+SmallVector<Value> GemmOp::epilogueBuffers() {
+  SmallVector<Value> buffers = {getOut()};
+  llvm::append_range(buffers, getExtras());
+  llvm::append_range(buffers, getResults());
+  return buffers;
+}
+
+/// C6 to C8 of products.
+static LogicalResult verifyEpilogue(GemmOp op, SymbolTableCollection &symbols) {
+  if (int64_t(op.getScratch()) < 0 || (op.getScratch() != 0 && !op.getEpilogue()))
+    return op.emitOpError("C8: expected scratch of 0 or more, and 0 without an epilogue");
+  if (!op.getEpilogue())
+    return op.getExtras().empty() && op.getResults().empty() ? success() : op.emitOpError("C6: results need an epilogue");
+  auto kernel = symbols.lookupNearestSymbolFrom<KernelOp>(op, op.getEpilogueAttr());
+  auto group = kernel ? dyn_cast<GroupOp>(kernel.getOp()) : GroupOp();
+  if (!group || !group.getBody().front().getOps<MatmulOp>().empty())
+    return op.emitOpError("C6: ") << op.getEpilogueAttr() << " is no kernel of a group without a product";
+  SmallVector<Value> buffers = op.epilogueBuffers();
+  if (buffers.size() != kernel.bufferTypes().size() || op.getResults().size() != kernel.getFunctionType().getNumResults())
+    return op.emitOpError("C6: ") << op.getEpilogueAttr() << " takes " << kernel.bufferTypes().size() << " buffers, found "
+                                  << buffers.size();
+  for (auto [index, buffer, type] : llvm::enumerate(buffers, kernel.bufferTypes()))
+    if (failed(verifyFits(op, "C6", index, buffer, type)))
+      return failure();
+  for (auto [index, result] : llvm::enumerate(op.getResults())) {
+    // Operands are lhs, rhs, and then what the kernel takes.
+    size_t itself = 3 + op.getExtras().size() + index;
+    std::optional<unsigned> cache = updatedCache(group, unsigned(index));
+    size_t updated = cache ? 2 + *cache : itself;
+    for (auto [at, other] : llvm::enumerate(op->getOperands()))
+      if (at != itself && at != updated && overlap(storageOf(result), storageOf(other)))
+        return op.emitOpError("C7: result ") << index << " needs memory of its own";
+    if (isReadOnly(result))
+      return op.emitOpError("C7: weights and inputs are not written");
+  }
   return success();
 }
 
@@ -102,7 +146,7 @@ LogicalResult GemmOp::verifySymbolUses(SymbolTableCollection &symbols) {
   }
   if (isReadOnly(getOut()) || overlap(storageOf(getOut()), storageOf(getLhs())) || overlap(storageOf(getOut()), storageOf(getRhs())))
     return emitOpError("C5: out needs memory of its own");
-  return success();
+  return verifyEpilogue(*this, symbols);
 }
 
 LogicalResult SizeOp::verify() {
@@ -118,13 +162,16 @@ LogicalResult SizeOp::verify() {
 bool isStep(Operation *op) { return isa<LaunchOp, GemmOp, SizeOp>(op); }
 
 /// What a step reads and writes.
-static std::pair<ValueRange, ValueRange> accesses(Operation *step) {
+static std::pair<SmallVector<Value>, SmallVector<Value>> accesses(Operation *step) {
   if (auto launch = dyn_cast<LaunchOp>(step))
     return {launch.getInputs(), launch.getOutputs()};
   if (isa<SizeOp>(step))
     return {step->getOperands(), {}};
   auto gemm = cast<GemmOp>(step);
-  return {gemm->getOperands().take_front(2), gemm->getOperands().drop_front(2)};
+  SmallVector<Value> reads = {gemm.getLhs(), gemm.getRhs()}, writes = {gemm.getOut()};
+  llvm::append_range(reads, gemm.getExtras());
+  llvm::append_range(writes, gemm.getResults());
+  return {reads, writes};
 }
 
 //===-- Memory ------------------------------------------------------------------------------------------------------===//
@@ -185,11 +232,12 @@ static LogicalResult verifyOverlaps(ProgramOp program, SymbolTableCollection &sy
       if (a.last < b.first || b.last < b.first)
         continue;
       auto launch = a.last == b.first && a.first < b.first ? dyn_cast<LaunchOp>(steps[b.first]) : LaunchOp();
-      bool inPlace = launch && *a.buffer.getOffset() == *b.buffer.getOffset() && launch.getOutputs().size() == 1 &&
-                     storageOf(launch.getOutputs()[0]) == b.buffer;
-      if (inPlace) {
+      bool inPlace = false;
+      if (launch && *a.buffer.getOffset() == *b.buffer.getOffset()) {
         auto kernel = symbols.lookupNearestSymbolFrom<KernelOp>(launch, launch.getKernelAttr());
-        inPlace = kernel && mayOverwrite(launch, kernel, a.buffer, launch.getOutputs()[0]);
+        auto results = launch.getOutputs();
+        auto written = llvm::find_if(results, [&](Value output) { return storageOf(output) == b.buffer; });
+        inPlace = kernel && written != results.end() && mayOverwrite(launch, kernel, a.buffer, *written);
       }
       if (!inPlace)
         return b.buffer.emitOpError("overlaps a buffer that is in use at the same step (C4 of 'plan.program')")

@@ -1,13 +1,14 @@
 // lower-to-plan: graphs to device programs. Chooses no offsets beyond the trivial ones; plan-memory does that.
 //
-// 1. Groups that no kernel computes fall apart. Single elementwise ops become fused ops; a result that is an input, a
-//    weight or another result is copied.
+// 1. Groups that no kernel computes fall apart. Single elementwise ops become fused ops; a result that is an input, a weight
+//    or another result is copied.
 // 2. Inputs, states and results get their buffers, then, op by op: weights become weight buffers, ops that move nothing
-//    become views, matrix products with many rows and a weight go to the matrix library, the rest are launches.
+//    become views, matrix products with many rows and a weight go to the matrix library, with what follows them in their
+//    group, the rest are launches.
 // 3. Each buffer of the arena gets bytes of its own.
-#include "ir/Group.h"
 #include "passes/FusedRegion.h"
 #include "passes/Passes.h"
+#include "passes/PlanGroups.h"
 #include "passes/PlanKernels.h"
 
 #include "mlir/IR/IRMapping.h"
@@ -136,6 +137,15 @@ Value memoryOf(Value value, const DimAnalysis &dims) {
   return value;
 }
 
+/// The cache that `value` is the update of, if it is one.
+Value cacheBefore(Value value) {
+  if (auto append = value.getDefiningOp<CacheAppendOp>())
+    return append.getCache();
+  auto group = value.getDefiningOp<GroupOp>();
+  std::optional<unsigned> cache = group ? plan::updatedCache(group, cast<OpResult>(value).getResultNumber()) : std::nullopt;
+  return cache ? group.getInputs()[*cache] : Value();
+}
+
 /// The name in the op's location, or else the op's own.
 std::string sourceOf(Operation *op, StringRef stem) {
   std::string source;
@@ -156,9 +166,9 @@ public:
         kernels(kernels), weights(weights), builder(function.getContext()) {}
 
   FailureOr<plan::ProgramOp> run() {
-    inlineGroups();
     if (failed(checkOps()))
       return failure();
+    epilogues = prepareGroups(function);
     wrapScalarOps();
     if (failed(copyResults()))
       return failure();
@@ -184,12 +194,6 @@ private:
       if (!isa<TransomDialect>(op.getDialect()) && !isa<func::ReturnOp>(op))
         return op.emitError("'") << op.getName() << "' cannot be lowered: only transom ops can";
     return success();
-  }
-
-  void inlineGroups() {
-    for (GroupOp group : llvm::to_vector(block.getOps<GroupOp>()))
-      if (!hasKernel(group))
-        inlineGroup(group);
   }
 
   void wrapScalarOps() {
@@ -240,8 +244,8 @@ private:
   /// A cache result is the last update of a cache argument.
   LogicalResult checkCacheResult(OpOperand &operand) {
     Value cache = operand.get();
-    while (auto append = cache.getDefiningOp<CacheAppendOp>())
-      cache = append.getCache();
+    while (Value before = cacheBefore(cache))
+      cache = before;
     if (isa<BlockArgument>(cache))
       return success();
     return operand.getOwner()->emitError("result ") << operand.getOperandNumber() << " is no update of a cache argument";
@@ -341,17 +345,17 @@ private:
       return lowerWeight(op);
     if (isView(op, *dims))
       return addView(op->getResult(0), buffers.lookup(op->getOperand(0)));
-    if (auto append = dyn_cast<CacheAppendOp>(op)) {
-      if (failed(checkInPlace(append)))
+    for (Value result : op->getResults()) {
+      Value cache = cacheBefore(result);
+      if (failed(cache ? updateInPlace(result, cache) : addResult(result)))
         return failure();
-      buffers[append.getResult()] = buffers.lookup(append.getCache());
-      return addLaunch(op);
     }
-    for (Value result : op->getResults())
-      if (failed(addResult(result)))
-        return failure();
-    auto matmul = dyn_cast<MatmulOp>(op);
-    if (failed(matmul && suitsLibrary(matmul) ? addGemm(matmul) : addLaunch(op)))
+    if (auto matmul = dyn_cast<MatmulOp>(op); matmul && suitsLibrary(matmul))
+      return epilogues.contains(op) ? success() : addGemm(matmul, {}); // with an epilogue: where that stands
+    for (Value operand : op->getOperands())
+      if (auto matmul = operand.getDefiningOp<MatmulOp>(); matmul && epilogues.lookup(matmul) == op && suitsLibrary(matmul))
+        return addGemm(matmul, cast<GroupOp>(op));
+    if (failed(addLaunch(op)))
       return failure();
     if (auto tokens = dyn_cast<ValidTokensOp>(op))
       builder.create<plan::SizeOp>(op->getLoc(), tokens.getSize(), buffers.lookup(tokens.getCumulative()));
@@ -374,17 +378,18 @@ private:
   }
 
   /// The update happens in place, so nothing after it may see what was there before.
-  LogicalResult checkInPlace(CacheAppendOp append) {
-    for (Operation *user : append.getCache().getUsers())
-      if (user != append && !user->isBeforeInBlock(append))
-        return user->emitOpError("uses a cache after its update").attachNote(append.getLoc()) << "the update is here";
+  LogicalResult updateInPlace(Value result, Value cache) {
+    Operation *update = result.getDefiningOp();
+    for (Operation *user : cache.getUsers())
+      if (user != update && !user->isBeforeInBlock(update))
+        return user->emitOpError("uses a cache after its update").attachNote(update->getLoc()) << "the update is here";
+    buffers[result] = buffers.lookup(cache);
     return success();
   }
 
   bool suitsLibrary(MatmulOp op) {
     auto rhs = dyn_cast<RankedTensorType>(op.getRhs().getType());
-    Type element = rhs.getElementType();
-    if (!plan::isGemv(op) || !isa<BlockType, Float32Type, Float16Type, BFloat16Type>(element))
+    if (!plan::isGemv(op) || !isLibraryWeight(rhs))
       return false;
     if (plan::storageOf(buffers.lookup(op.getRhs())).getKind() != plan::BufferKind::weight)
       return false;
@@ -393,15 +398,28 @@ private:
 
   DimExpr rowsOf(MatmulOp op) { return product(llvm::ArrayRef(dims->of(op.getLhs())).drop_back()); }
 
-  LogicalResult addGemm(MatmulOp op) {
+  /// A product, with a group of what follows or null.
+  LogicalResult addGemm(MatmulOp op, GroupOp epilogue) {
     auto rhs = cast<RankedTensorType>(op.getRhs().getType());
-    FlatSymbolRefAttr unpack;
+    FlatSymbolRefAttr unpack, kernel;
     if (!rhs.getElementType().isF32())
       unpack = FlatSymbolRefAttr::get(kernels.unpacking(rhs, op.getLoc()).getSymNameAttr());
     auto text = [&](const DimExpr &size) { return builder.getStringAttr(size.str()); };
-    builder.create<plan::GemmOp>(op.getLoc(), buffers.lookup(op.getLhs()), buffers.lookup(op.getRhs()), buffers.lookup(op),
-                                 text(rowsOf(op)), text(DimExpr(rhs.getDimSize(0))), text(DimExpr(rhs.getDimSize(1))), unpack,
-                                 builder.getStringAttr(sourceOf(op, "")));
+    SmallVector<Value> extras, results;
+    int64_t scratch = 0;
+    std::string source = sourceOf(op, "");
+    if (epilogue) {
+      kernel = FlatSymbolRefAttr::get(kernels.of(epilogue, kernelName(epilogue)).getSymNameAttr());
+      for (Value input : epilogue.getInputs().drop_front())
+        extras.push_back(buffers.lookup(input));
+      for (Value result : epilogue.getResults())
+        results.push_back(buffers.lookup(result));
+      scratch = scratchOf(epilogue, 0);
+      source = sourceOf(epilogue, source);
+    }
+    builder.create<plan::GemmOp>(op.getLoc(), buffers.lookup(op.getLhs()), buffers.lookup(op.getRhs()), buffers.lookup(op), extras,
+                                 results, text(rowsOf(op)), text(DimExpr(rhs.getDimSize(0))), text(DimExpr(rhs.getDimSize(1))),
+                                 unpack, kernel, scratch, builder.getStringAttr(source));
     return success();
   }
 
@@ -410,9 +428,16 @@ private:
     KernelWork work = workOf(op, *dims);
     if (work.items.isUnknown())
       return op->emitOpError("has work of an unknown size");
+    int64_t scratch = 0;
+    if (auto group = dyn_cast<GroupOp>(op)) {
+      std::optional<int64_t> most = maximumOf(module, transom::rowsOf(group, *dims));
+      if (!most)
+        return op->emitOpError("has rows without a bound in transom.bounds");
+      scratch = scratchOf(group, *most);
+    }
     auto stands = [&](ValueRange values) { return llvm::map_to_vector(values, [&](Value value) { return buffers.lookup(value); }); };
     builder.create<plan::LaunchOp>(op->getLoc(), kernel.getSymName(), stands(op->getOperands()), stands(op->getResults()),
-                                   work.items.str(), work.grain, /*scratch=*/0, builder.getStringAttr(sourceOf(op, stems.lookup(op))));
+                                   work.items.str(), work.grain, scratch, builder.getStringAttr(sourceOf(op, stems.lookup(op))));
     return success();
   }
 
@@ -423,6 +448,7 @@ private:
   WeightTable &weights;
   OpBuilder builder;
   llvm::DenseMap<Operation *, StringRef> stems; ///< names for fused ops of one op
+  llvm::DenseMap<Operation *, GroupOp> epilogues; ///< of matrix products, in the same step
   std::optional<DimAnalysis> dims;
   plan::ProgramOp program;
   llvm::DenseMap<Value, Value> buffers, outputs;

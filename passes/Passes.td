@@ -139,6 +139,8 @@ def LowerToPlanPass : Transom_Pass<"lower-to-plan", "::mlir::ModuleOp"> {
     Requires: functions of transom ops alone, whose arguments and results carry `transom.name`, whose dynamic sizes follow
     from `transom.dims` of the arguments, and a bound for each name. No cache value is used after its update.
     Guarantees: only plan ops are left; every program can run. Equal ops share a kernel. Ops that move nothing are views.
+    A group is one step if ir/GroupKernel.h has a form of it: a launch, or with a product of more than 16 rows the matrix
+    library's, whose epilogue is what follows the product; what comes before such a product is a launch. Other groups are inlined.
     Leaves alone: the order of the ops; the module's attributes.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect", "::transom::plan::PlanDialect"];

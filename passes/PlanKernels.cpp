@@ -1,6 +1,8 @@
 // See PlanKernels.h.
 #include "passes/PlanKernels.h"
 
+#include "ir/GroupKernel.h"
+
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -27,10 +29,58 @@ static std::string sizesName(Type type) {
   return text;
 }
 
+/// What a fused region does, by the op that stands out.
+static std::string fusedName(FusedOp op) {
+  std::string name = "fused";
+  bool divides = false;
+  for (Operation &scalar : op.getBody().front().without_terminator()) {
+    llvm::StringRef kind = scalar.getName().stripDialect();
+    divides |= kind == "divf";
+    if (kind == "erf" || kind == "tanh")
+      return "gelu";
+    if (kind == "exp")
+      name = "silu";
+    if (name == "fused" && (kind == "addf" || kind == "mulf"))
+      name = kind.drop_back().str();
+  }
+  return name == "silu" && !divides ? "exp" : name;
+}
+
+/// "gemv_rms_norm_silu_mul": the ops in their order, each once.
+static std::string groupStem(GroupOp group) {
+  std::string name;
+  llvm::StringSet<> said;
+  auto say = [&](const std::string &word) {
+    if (said.insert(word).second)
+      name += (name.empty() ? "" : "_") + word;
+  };
+  if (!group.getBody().front().getOps<MatmulOp>().empty())
+    say("gemv");
+  for (Operation &op : group.getBody().front().without_terminator())
+    if (auto fused = dyn_cast<FusedOp>(op))
+      say(fusedName(fused));
+    else if (!isa<ReshapeOp, SliceOp, MatmulOp>(op))
+      say(op.getName().stripDialect().str());
+  return name;
+}
+
+/// What a group's kernel works on: its weight, or its first result that is no cache.
+static Type shownType(GroupOp group) {
+  for (auto matmul : group.getBody().front().getOps<MatmulOp>())
+    return matmul.getRhs().getType();
+  for (Type type : group.getResultTypes())
+    if (!isa<CacheType>(type))
+      return type;
+  return group.getResultTypes().front();
+}
+
 std::string kernelName(Operation *op, llvm::StringRef stem) {
   std::string name = (stem.empty() ? op->getName().stripDialect() : stem).str();
   Type shown = op->getResult(0).getType();
-  if (auto matmul = dyn_cast<MatmulOp>(op); matmul && plan::isGemv(matmul))
+  if (auto group = dyn_cast<GroupOp>(op)) {
+    name = groupStem(group);
+    shown = shownType(group);
+  } else if (auto matmul = dyn_cast<MatmulOp>(op); matmul && plan::isGemv(matmul))
     shown = matmul.getRhs().getType();
   else if (auto embedding = dyn_cast<EmbeddingOp>(op))
     shown = embedding.getTable().getType();
@@ -43,11 +93,22 @@ std::string kernelName(Operation *op, llvm::StringRef stem) {
   return name + sizesName(shown);
 }
 
-bool hasKernel(GroupOp) { return false; }
-
 //===-- Work --------------------------------------------------------------------------------------------------------===//
 
 static DimExpr rowsOf(const Dims &dims) { return dims.empty() ? DimExpr(1) : product(llvm::ArrayRef(dims).drop_back()); }
+
+/// The group's form; groups without one are inlined before anybody asks.
+static plan::GroupKernel kernelOf(GroupOp group) {
+  std::string reason;
+  FailureOr<plan::GroupKernel> kernel = plan::GroupKernel::of(group, reason);
+  assert(succeeded(kernel) && "a group without a kernel");
+  return *kernel;
+}
+
+DimExpr rowsOf(GroupOp group, const DimAnalysis &dims) {
+  return kernelOf(group).rowsOf([&](unsigned index) { return dims.of(group.getInputs()[index]); });
+}
+int64_t scratchOf(GroupOp group, int64_t rows) { return kernelOf(group).scratch(rows); }
 
 KernelWork workOf(Operation *op, const DimAnalysis &dims) {
   const Dims &result = dims.of(op->getResult(0));
@@ -69,6 +130,10 @@ KernelWork workOf(Operation *op, const DimAnalysis &dims) {
           return KernelWork{rowsOf(result)};
         int64_t n = cast<RankedTensorType>(matmul.getRhs().getType()).getDimSize(0);
         return KernelWork{DimExpr((n + plan::gemvRows - 1) / plan::gemvRows)};
+      })
+      .Case([&](GroupOp group) {
+        plan::GroupKernel kernel = kernelOf(group);
+        return KernelWork{kernel.items(rowsOf(group, dims)), kernel.grain()};
       })
       .Case<IotaOp, CumulativeLengthsOp, ValidTokensOp>([](auto) { return KernelWork{DimExpr(1)}; })
       .Case<ArgmaxOp, TopKOp>([&](auto op) { return rowsOfOperand(op.getInput()); })

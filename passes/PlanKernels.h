@@ -12,15 +12,16 @@ namespace transom {
 /// A readable name for the kernel of `op`: `stem` (the op's name if empty), what it works on, and its sizes.
 std::string kernelName(mlir::Operation *op, llvm::StringRef stem = "");
 
-/// Whether a kernel computes `group` as it is; lower-to-plan puts the ops of others in their place.
-bool hasKernel(GroupOp group);
-
 /// Work items of a launch of `op`, as ir/Plan.td's kernels count them; unknown where sizes are.
 struct KernelWork {
   DimExpr items;
   int64_t grain = 1;
 };
 KernelWork workOf(mlir::Operation *op, const DimAnalysis &dims);
+
+/// Rows of a group that has a kernel, and what a thread needs to compute it where it has at most `rows`.
+DimExpr rowsOf(GroupOp group, const DimAnalysis &dims);
+int64_t scratchOf(GroupOp group, int64_t rows);
 
 /// Makes kernels at the end of a module, each distinct body once.
 class KernelTable {

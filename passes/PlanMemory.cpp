@@ -49,20 +49,25 @@ public:
 private:
   void join(plan::LaunchOp launch, int64_t step) {
     auto kernel = symbols.lookupNearestSymbolFrom<plan::KernelOp>(launch, launch.getKernelAttr());
-    if (!kernel || launch.getOutputs().size() != 1)
-      return;
-    Value output = launch.getOutputs()[0];
+    llvm::SmallDenseSet<size_t> taken; // one argument takes one result
+    for (Value output : launch.getOutputs())
+      if (kernel)
+        join(launch, kernel, output, step, taken);
+  }
+
+  void join(plan::LaunchOp launch, plan::KernelOp kernel, Value output, int64_t step, llvm::SmallDenseSet<size_t> &taken) {
     auto to = groupOf.find(plan::storageOf(output));
     if (to == groupOf.end() || groups[to->second].first != step)
       return;
     Group &result = groups[to->second];
     for (Value input : launch.getInputs()) {
       auto from = groupOf.find(plan::storageOf(input));
-      if (from == groupOf.end() || from->second == to->second || groups[from->second].last != step)
+      if (from == groupOf.end() || from->second == to->second || groups[from->second].last != step || taken.contains(from->second))
         continue;
       Group &argument = groups[from->second];
       if (argument.first == step || argument.bytes != result.bytes || !plan::mayOverwrite(launch, kernel, input, output))
         continue;
+      taken.insert(from->second);
       for (plan::BufferOp member : result.members) {
         argument.members.push_back(member);
         groupOf[member] = from->second;

@@ -38,14 +38,19 @@ Result<std::shared_ptr<const Model>> Model::load(const std::string &path) {
   return std::shared_ptr<const Model>(std::move(model));
 }
 
+static GemmBounds boundsOf(const artifact::Contents &contents, const artifact::Gemm &gemm) {
+  auto bound = [&](const artifact::Expr &size) { return upperBound(size, contents.symbols).value(); };
+  return {bound(gemm.n), bound(gemm.k), gemm.unpack >= 0, gemm.epilogue >= 0, gemm.scratch};
+}
+
 static uint64_t scratchPerThreadOf(const artifact::Contents &contents) {
   uint64_t bytes = 0;
   for (const artifact::Program &program : contents.programs)
     for (const artifact::Step &step : program.steps) {
       if (auto *launch = std::get_if<artifact::Launch>(&step.kind))
         bytes = std::max(bytes, launch->scratch);
-      else if (auto *gemm = std::get_if<artifact::Gemm>(&step.kind); gemm && gemm->unpack >= 0)
-        bytes = std::max(bytes, gemmScratch(upperBound(gemm->k, contents.symbols).value()));
+      else if (auto *gemm = std::get_if<artifact::Gemm>(&step.kind))
+        bytes = std::max(bytes, gemmScratch(boundsOf(contents, *gemm)));
     }
   return CheckedSize(bytes).alignedTo(sectionAlignment).value();
 }

@@ -86,15 +86,24 @@ void ProgramPlan::addGemm(const artifact::Gemm &gemm) {
   Step step;
   step.isGemm = true;
   step.pointers = static_cast<uint32_t>(pointers_.size());
-  step.pointerCount = 3;
   for (uint32_t buffer : {gemm.lhs, gemm.rhs, gemm.out})
     pointers_.push_back(addressOf(program_.buffers[buffer]));
+  for (const auto *buffers : {&gemm.extras, &gemm.results})
+    for (uint32_t buffer : *buffers)
+      pointers_.push_back(addressOf(program_.buffers[buffer]));
+  step.pointerCount = static_cast<uint32_t>(pointers_.size()) - step.pointers;
   std::vector<artifact::Expr> sizes;
   if (gemm.unpack >= 0) {
     step.kernel = model_.code().kernels()[static_cast<size_t>(gemm.unpack)];
     for (const artifact::Expr &dim : program_.buffers[gemm.rhs].shape)
       if (!dim.isConstant())
         sizes.push_back(dim);
+  }
+  if (gemm.epilogue >= 0) {
+    step.epilogue = model_.code().kernels()[static_cast<size_t>(gemm.epilogue)];
+    step.epilogueScratch = gemm.scratch;
+    step.unpackSizes = static_cast<uint32_t>(sizes.size());
+    sizes.insert(sizes.end(), gemm.sizes.begin(), gemm.sizes.end());
   }
   addSizes(step, sizes);
   step.work = intern(gemm.m);
@@ -239,7 +248,9 @@ bool ProgramPlan::multiply(const Step &step, ThreadPool &pool) {
   void **buffers = pointers_.data() + step.pointers;
   GemmTask task{.library = model_.gemmLibrary(), .m = values_[step.work], .n = values_[step.n], .k = values_[step.k],
                 .lhs = buffers[0], .rhs = buffers[1], .out = buffers[2],
-                .unpack = step.kernel, .unpackSizes = sizes_.data() + step.sizes};
+                .unpack = step.kernel, .unpackSizes = sizes_.data() + step.sizes,
+                .epilogue = step.epilogue, .buffers = std::span(buffers + 2, step.pointerCount - 2),
+                .epilogueSizes = sizes_.data() + step.sizes + step.unpackSizes, .epilogueScratch = step.epilogueScratch};
   return runGemm(task, pool, storage_.scratch, storage_.scratchPerThread);
 }
 

@@ -32,9 +32,12 @@ public:
 private:
   struct Step {
     TransomCpuKernel kernel = nullptr;     ///< a launch's; or a product's unpack kernel, or null
+    TransomCpuKernel epilogue = nullptr;   ///< a product's, or null
+    uint64_t epilogueScratch = 0;
     bool isGemm = false;
     uint32_t pointers = 0, pointerCount = 0; ///< in pointers_
-    uint32_t sizes = 0, sizeCount = 0;       ///< in sizes_
+    uint32_t sizes = 0, sizeCount = 0;       ///< in sizes_; a product's unpack kernel has the first unpackSizes of them
+    uint32_t unpackSizes = 0;
     uint32_t work = 0, n = 0, k = 0;         ///< expressions; work is a product's m
     uint32_t grain = 1;
     uint32_t chunks = 1; ///< bound

@@ -15,14 +15,18 @@ KernelEntry::KernelEntry(plan::KernelOp kernel, llvm::Module &module, const CpuT
     argument.setName(name);
   begin = function_->getArg(2);
   end = function_->getArg(3);
+  scratch = function_->getArg(4);
   b.SetInsertPoint(llvm::BasicBlock::Create(module.getContext(), "entry", function_));
 
   int64_t dynamic = 0;
-  for (auto [index, bufferType] : llvm::enumerate(kernel.bufferTypes())) {
+  llvm::SmallVector<mlir::Value> values(kernel.getBody().getArguments());
+  llvm::append_range(values, kernel.getOp()->getResults());
+  for (auto [index, value] : llvm::enumerate(values)) {
     llvm::Value *slot = b.CreateConstInBoundsGEP1_64(pointer, function_->getArg(0), index);
-    pointers_.push_back(b.CreateLoad(pointer, slot, "buffer" + std::to_string(index)));
-    auto &sizes = sizes_.emplace_back();
-    for (const DimExpr &dim : dimsOf(bufferType)) {
+    Place &place = places_[value];
+    place.pointer = b.CreateLoad(pointer, slot, "buffer" + std::to_string(index));
+    auto &sizes = place.sizes;
+    for (const DimExpr &dim : dimsOf(value.getType())) {
       if (auto constant = dim.constant()) {
         sizes.push_back(integer(*constant));
         continue;
@@ -38,18 +42,18 @@ llvm::Function *KernelEntry::finish() {
   return function_;
 }
 
-unsigned KernelEntry::indexOf(mlir::Value value) {
-  if (auto argument = mlir::dyn_cast<mlir::BlockArgument>(value))
-    return argument.getArgNumber();
-  return kernel_.getBody().getNumArguments() + mlir::cast<mlir::OpResult>(value).getResultNumber();
+const KernelEntry::Place &KernelEntry::place(mlir::Value value) const {
+  auto found = places_.find(value);
+  assert(found != places_.end() && "a value that no buffer stands for");
+  return found->second;
 }
 
 llvm::Value *KernelEntry::pointer(mlir::Value value) {
-  return value ? pointers_[indexOf(value)] : llvm::ConstantPointerNull::get(b.getPtrTy());
+  return value ? place(value).pointer : llvm::ConstantPointerNull::get(b.getPtrTy());
 }
 
 llvm::Value *KernelEntry::size(mlir::Value value, int axis) {
-  auto &sizes = sizes_[indexOf(value)];
+  auto &sizes = place(value).sizes;
   return sizes[axis < 0 ? axis + int(sizes.size()) : axis];
 }
 
@@ -69,7 +73,7 @@ llvm::Value *KernelEntry::sizes(mlir::Value value, int from, int to) {
 }
 
 llvm::SmallVector<llvm::Value *> KernelEntry::strides(mlir::Value value) {
-  int rank = int(sizes_[indexOf(value)].size());
+  int rank = int(place(value).sizes.size());
   llvm::SmallVector<llvm::Value *> strides(rank, integer(1));
   for (int axis = rank - 2; axis >= 0; --axis)
     strides[axis] = multiply(strides[axis + 1], size(value, axis + 1));
@@ -104,6 +108,39 @@ llvm::Value *KernelEntry::call(llvm::StringRef skeleton, Values arguments) {
   assert(callee->arg_size() == arguments.size() && "a skeleton's argument list changed");
   callee->addFnAttr(llvm::Attribute::AlwaysInline);
   return b.CreateCall(callee, arguments);
+}
+
+void KernelEntry::loop(llvm::Value *from, llvm::Value *to, llvm::Value *step, llvm::function_ref<void(llvm::Value *)> body) {
+  llvm::Function *function = b.GetInsertBlock()->getParent();
+  llvm::BasicBlock *before = b.GetInsertBlock(), *inside = llvm::BasicBlock::Create(b.getContext(), "loop", function),
+                   *after = llvm::BasicBlock::Create(b.getContext(), "done", function);
+  b.CreateCondBr(b.CreateICmpSLT(from, to), inside, after);
+  b.SetInsertPoint(inside);
+  llvm::PHINode *at = b.CreatePHI(from->getType(), 2);
+  at->addIncoming(from, before);
+  body(at);
+  llvm::Value *next = b.CreateAdd(at, step, "", /*HasNUW=*/true, /*HasNSW=*/true);
+  at->addIncoming(next, b.GetInsertBlock());
+  b.CreateCondBr(b.CreateICmpSLT(next, to), inside, after);
+  b.SetInsertPoint(after);
+}
+
+llvm::Function *KernelEntry::shared(llvm::StringRef name, llvm::ArrayRef<llvm::Type *> types, llvm::function_ref<void(Values)> emit) {
+  if (llvm::Function *known = module_.getFunction(name))
+    return known;
+  auto *type = llvm::FunctionType::get(b.getVoidTy(), types, false);
+  auto *function = llvm::Function::Create(type, llvm::Function::InternalLinkage, name, module_);
+  function->addFnAttr(llvm::Attribute::NoUnwind);
+  function->addFnAttr(llvm::Attribute::NoInline);
+  target.apply(*function);
+  llvm::IRBuilder<>::InsertPointGuard guard(b);
+  b.SetInsertPoint(llvm::BasicBlock::Create(b.getContext(), "entry", function));
+  llvm::SmallVector<llvm::Value *> arguments;
+  for (llvm::Argument &argument : function->args())
+    arguments.push_back(&argument);
+  emit(arguments);
+  b.CreateRetVoid();
+  return function;
 }
 
 } // namespace transom

@@ -25,9 +25,21 @@ public:
   const CpuTarget &target;
   /// The work items to compute.
   llvm::Value *begin, *end;
+  /// Where the work is not whole rows of a pointwise op's result: its elements [first, last).
+  llvm::Value *firstElement = nullptr, *lastElement = nullptr;
+  /// The thread's scratch.
+  llvm::Value *scratch;
 
-  /// Address of an operand's or a result's buffer: `value` is an argument of the kernel or a result of its op; null
-  /// gives a null pointer.
+  /// A value's address and sizes.
+  struct Place {
+    llvm::Value *pointer = nullptr;
+    llvm::SmallVector<llvm::Value *> sizes;
+  };
+  /// Says where a value of a group's body lies. Arguments of the kernel and results of its op are known.
+  void bind(mlir::Value value, Place place) { places_[value] = std::move(place); }
+  const Place &place(mlir::Value value) const;
+
+  /// Address of a value; null gives a null pointer.
   llvm::Value *pointer(mlir::Value value);
   /// Size `axis` of such a value (negative: from the last), a constant where its type says so; product of [from, to).
   llvm::Value *size(mlir::Value value, int axis);
@@ -51,15 +63,16 @@ public:
 
   /// Calls the skeleton, which is then inlined. Argument types must be the skeleton's.
   llvm::Value *call(llvm::StringRef skeleton, Values arguments);
+  /// for (at = from; at < to; at += step) body(at)
+  void loop(llvm::Value *from, llvm::Value *to, llvm::Value *step, llvm::function_ref<void(llvm::Value *)> body);
+  /// A function that kernels of the module share, never inlined; `emit` fills it where it is new.
+  llvm::Function *shared(llvm::StringRef name, llvm::ArrayRef<llvm::Type *> types, llvm::function_ref<void(Values)> emit);
 
 private:
-  unsigned indexOf(mlir::Value value);
-
   plan::KernelOp kernel_;
   llvm::Module &module_;
   llvm::Function *function_;
-  llvm::SmallVector<llvm::Value *> pointers_;
-  llvm::SmallVector<llvm::SmallVector<llvm::Value *>> sizes_;
+  llvm::DenseMap<mlir::Value, Place> places_;
 };
 
 } // namespace transom

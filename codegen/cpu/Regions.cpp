@@ -1,7 +1,7 @@
 // Loops of elementwise kernels.
 //
 // 1. The kernel's work items are rows (the result's last size static, or a row reduction) or elements. Both become a
-//    range of element indices [first, last).
+//    range of element indices [first, last), which for an op of a group is given.
 // 2. The range is cut into runs that stay within a row; where all inputs have the result's very shape, one run covers it.
 // 3. Per run, each input's start follows from the row's index by its strides, 0 in dimensions it broadcasts.
 // 4. A run goes by in vectors, its end under a mask. A row reduction accumulates a vector and folds it at the row's end.
@@ -125,7 +125,10 @@ LogicalResult RegionLoops::emit() {
 void RegionLoops::emitRuns() {
   bool byRows = reduce_ || rank_ == 0 || llvm::isa<llvm::ConstantInt>(width_);
   llvm::Value *first = entry_.begin, *last = entry_.end;
-  if (byRows) {
+  if (entry_.firstElement) {
+    first = entry_.firstElement;
+    last = entry_.lastElement;
+  } else if (byRows) {
     first = entry_.multiply(first, width_);
     last = entry_.multiply(last, width_);
   }

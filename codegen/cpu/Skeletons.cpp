@@ -22,8 +22,7 @@ LogicalResult expectFloats(Operation *op, ValueRange values) {
   return success();
 }
 
-/// "f32", "q4_1", ...: how skeletons name storage types; empty for those they do not read.
-static std::string storageName(Type element) {
+std::string storageName(Type element) {
   if (auto block = dyn_cast<BlockType>(element))
     return stringifyBlockFormat(block.getFormat()).str();
   return element.isF32() ? "f32" : element.isF16() ? "f16" : element.isBF16() ? "bf16" : "";
@@ -47,16 +46,15 @@ static SmallVector<llvm::Value *> matrixStrides(KernelEntry &entry, mlir::Value 
   return strides;
 }
 
-/// The most rows that operand 0 has in any launch of the kernel; nothing where a launch does not say, or there is none.
-static std::optional<int64_t> mostRows(plan::KernelOp kernel) {
+std::optional<int64_t> mostRows(plan::KernelOp kernel, unsigned buffer, int64_t columns) {
   auto module = kernel->getParentOfType<ModuleOp>();
   int64_t most = 0;
   for (auto program : module.getOps<plan::ProgramOp>())
     for (auto launch : program.getOps<plan::LaunchOp>()) {
       if (launch.getKernel() != kernel.getSymName())
         continue;
-      Dims sizes = plan::sizesOf(launch.getInputs()[0]);
-      std::optional<int64_t> rows = maximumOf(module, product(llvm::ArrayRef(sizes).drop_back()));
+      Dims sizes = plan::sizesOf(launch->getOperand(buffer));
+      std::optional<int64_t> rows = maximumOf(module, product(sizes).dividedBy(DimExpr(columns)));
       if (!rows)
         return std::nullopt;
       most = std::max(most, *rows);
@@ -75,7 +73,7 @@ static LogicalResult emitMatmul(KernelEntry &entry, MatmulOp op) {
     if (storage.empty())
       return op.emitOpError("on the CPU does not read ") << rhsType;
     llvm::Value *m = entry.sizes(lhs, 0, rankOf(lhs) - 1);
-    if (!llvm::isa<llvm::ConstantInt>(m) && mostRows(entry.kernel()) == 1) {
+    if (!llvm::isa<llvm::ConstantInt>(m) && mostRows(entry.kernel(), 0, rhsType.getDimSize(1)) == 1) {
       // One row or none: the variants for more need not be made.
       entry.begin = entry.b.CreateSelect(entry.b.CreateICmpSLT(m, entry.integer(1)), entry.end, entry.begin);
       m = entry.integer(1);
@@ -345,9 +343,13 @@ static llvm::ArrayRef<SkeletonRow> computeRows() {
 }
 
 LogicalResult emitKernel(KernelEntry &entry, plan::KernelOp kernel) {
-  Operation *op = kernel.getOp();
   if (kernel.getUnpack())
-    return emitUnpack(entry, op, /*fromFirstItem=*/true);
+    return emitUnpack(entry, kernel.getOp(), /*fromFirstItem=*/true);
+  auto group = dyn_cast<GroupOp>(kernel.getOp());
+  return group ? emitGroup(entry, group) : emitOp(entry, kernel.getOp());
+}
+
+LogicalResult emitOp(KernelEntry &entry, Operation *op) {
   if (isa<FusedOp>(op) || isa<ScalarOp>(op))
     return emitElementwise(entry, op);
   for (llvm::ArrayRef<SkeletonRow> rows : {computeRows(), copyRows()})

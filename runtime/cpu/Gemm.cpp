@@ -1,6 +1,9 @@
 // See Gemm.h. A product is cut into panels of rhs rows; each is unpacked into a thread's scratch, which stays in its
-// L2 cache, and multiplied from there. An f32 rhs with many lhs rows is cut along lhs instead.
+// L2 cache, and multiplied from there; an epilogue follows when all are done. An f32 rhs with many lhs rows is cut along
+// lhs instead: then the epilogue takes each block of rows from the scratch of the thread that computed it.
 #include "runtime/cpu/Gemm.h"
+
+#include "runtime/support/Checked.h"
 
 #include <algorithm>
 #include <atomic>
@@ -18,6 +21,8 @@ constexpr int64_t panelBytes = 768 << 10;
 constexpr int64_t maxPanelRows = 192, panelStep = 48;
 /// From this many rows of lhs per thread, an f32 product is cut along them.
 constexpr int64_t lhsRowsWorthCutting = 256;
+/// The same with an epilogue, whose rows then come from the cache; and the bytes of a block of such rows.
+constexpr int64_t epilogueRowsWorthCutting = 64, blockBytes = 512 << 10, minBlockRows = 32, maxBlockRows = 256;
 
 int64_t divideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -90,54 +95,107 @@ bool GemmLibrary::multiply(int64_t m, int64_t n, int64_t k, const float *lhs, co
   return sgemm_('N', 'T', m, n, k, 1.0f, lhs, k, rhs, k, 0.0f, out, outStride) == 0;
 }
 
-uint64_t gemmScratch(uint64_t k) {
-  return std::max<uint64_t>(panelBytes, k * panelStep * sizeof(float));
+static int64_t blockRows(int64_t n) {
+  return std::clamp<int64_t>(blockBytes / (std::max<int64_t>(n, 1) * int64_t(sizeof(float))) / 16 * 16, minBlockRows, maxBlockRows);
 }
+
+/// Bytes before the epilogue's own scratch: an unpacked panel, or a block of the product.
+static uint64_t ownScratch(uint64_t n, uint64_t k, bool unpacks, bool hasEpilogue) {
+  uint64_t panel = unpacks ? std::max<uint64_t>(panelBytes, k * panelStep * sizeof(float)) : 0;
+  uint64_t block = hasEpilogue && !unpacks ? n * uint64_t(blockRows(int64_t(n))) * sizeof(float) : 0;
+  return CheckedSize(std::max(panel, block)).alignedTo(bufferAlignment).value();
+}
+
+uint64_t gemmScratch(const GemmBounds &bounds) {
+  return ownScratch(bounds.n, bounds.k, bounds.unpacks, bounds.hasEpilogue) + bounds.epilogueScratch;
+}
+
+namespace {
+
+/// A product at work.
+struct Gemm {
+  const GemmTask &task;
+  std::byte *scratch;
+  uint64_t scratchStride;
+  bool alongLhs = false;
+  int64_t rows = 0; ///< of lhs or rhs, per chunk
+  std::atomic<bool> failed = false;
+
+  const float *lhs(int64_t row) const { return static_cast<const float *>(task.lhs) + row * task.k; }
+  const float *rhs(int64_t row) const { return static_cast<const float *>(task.rhs) + row * task.k; }
+  float *out() const { return static_cast<float *>(task.out); }
+  std::byte *own(uint32_t thread) const { return scratch + thread * scratchStride; }
+
+  void multiply(int64_t m, int64_t n, const float *from, const float *weights, float *to, int64_t stride) {
+    if (!task.library->multiply(m, n, task.k, from, weights, to, stride))
+      failed = true;
+  }
+
+  /// The epilogue on rows [begin, end), of which `product` holds the first at its start.
+  void finish(const float *product, int64_t begin, int64_t end, uint32_t thread) {
+    void *buffers[maxEpilogueBuffers];
+    std::copy(task.buffers.begin(), task.buffers.end(), buffers);
+    // The kernel counts from row 0, wherever that would be.
+    buffers[0] = reinterpret_cast<void *>(reinterpret_cast<uintptr_t>(product) - uintptr_t(begin * task.n) * sizeof(float));
+    std::byte *behind = own(thread) + ownScratch(uint64_t(task.n), uint64_t(task.k), task.unpack != nullptr, true);
+    task.epilogue(buffers, task.epilogueSizes, begin, end, behind);
+  }
+
+  void lhsBlock(int64_t begin, uint32_t thread) {
+    int64_t end = std::min(begin + rows, task.m);
+    float *to = task.epilogue ? reinterpret_cast<float *>(own(thread)) : out() + begin * task.n;
+    multiply(end - begin, task.n, lhs(begin), rhs(0), to, task.n);
+    if (task.epilogue)
+      finish(to, begin, end, thread);
+  }
+
+  void rhsPanel(int64_t begin, uint32_t thread) {
+    int64_t count = std::min(rows, task.n - begin);
+    const float *panel = rhs(begin);
+    if (task.unpack) {
+      void *buffers[] = {task.rhs, own(thread)};
+      task.unpack(buffers, task.unpackSizes, begin, begin + count, nullptr);
+      panel = reinterpret_cast<const float *>(own(thread));
+    }
+    multiply(task.m, count, lhs(0), panel, out() + begin, task.n);
+  }
+
+  /// Rows of lhs or rhs in a chunk: as many chunks for each thread, of nearly one size.
+  void cut(int64_t threads) {
+    alongLhs = !task.unpack && task.m >= (task.epilogue ? epilogueRowsWorthCutting : lhsRowsWorthCutting) * threads;
+    int64_t total = alongLhs ? task.m : task.n;
+    int64_t fitting = panelBytes / (std::max<int64_t>(task.k, 1) * int64_t(sizeof(float))) / panelStep * panelStep;
+    int64_t limit = std::clamp(fitting, panelStep, maxPanelRows);
+    if (alongLhs)
+      limit = task.epilogue ? blockRows(task.n) : lhsRowsWorthCutting * 2;
+    int64_t chunks = divideUp(divideUp(total, limit), threads) * threads;
+    rows = std::min(limit, divideUp(divideUp(total, chunks), 16) * 16);
+  }
+};
+
+} // namespace
 
 bool runGemm(const GemmTask &task, ThreadPool &pool, std::byte *scratch, uint64_t scratchStride) {
   if (task.m == 0 || task.n == 0)
     return true;
-  struct Context {
-    const GemmTask &task;
-    std::byte *scratch;
-    uint64_t scratchStride;
-    bool alongLhs;
-    int64_t rows; ///< of lhs or rhs, per chunk
-    std::atomic<bool> failed = false;
-  };
-  int64_t threads = pool.threads();
-  bool alongLhs = !task.unpack && task.m >= lhsRowsWorthCutting * threads;
-  int64_t total = alongLhs ? task.m : task.n;
-  int64_t fitting = panelBytes / (std::max<int64_t>(task.k, 1) * int64_t(sizeof(float))) / panelStep * panelStep;
-  int64_t limit = alongLhs ? lhsRowsWorthCutting * 2 : std::clamp(fitting, panelStep, maxPanelRows);
-  // As many chunks for each thread, of nearly one size.
-  int64_t chunks = divideUp(divideUp(total, limit), threads) * threads;
-  Context context{task, scratch, scratchStride, alongLhs, std::min(limit, divideUp(divideUp(total, chunks), 16) * 16)};
-
+  Gemm gemm{task, scratch, scratchStride};
+  gemm.cut(pool.threads());
   auto chunk = [](void *opaque, uint32_t index, uint32_t thread) {
-    auto &context = *static_cast<Context *>(opaque);
-    const GemmTask &task = context.task;
-    int64_t begin = index * context.rows;
-    auto *lhs = static_cast<const float *>(task.lhs), *rhs = static_cast<const float *>(task.rhs);
-    auto *out = static_cast<float *>(task.out);
-    int64_t count = std::min(context.rows, (context.alongLhs ? task.m : task.n) - begin);
-    if (context.alongLhs) {
-      if (!task.library->multiply(count, task.n, task.k, lhs + begin * task.k, rhs, out + begin * task.n, task.n))
-        context.failed = true;
-      return;
-    }
-    const float *panel = rhs + begin * task.k;
-    if (task.unpack) {
-      std::byte *own = context.scratch + thread * context.scratchStride;
-      void *buffers[] = {task.rhs, own};
-      task.unpack(buffers, task.unpackSizes, begin, begin + count, nullptr);
-      panel = reinterpret_cast<const float *>(own);
-    }
-    if (!task.library->multiply(task.m, count, task.k, lhs, panel, out + begin, task.n))
-      context.failed = true;
+    Gemm &gemm = *static_cast<Gemm *>(opaque);
+    int64_t begin = index * gemm.rows;
+    gemm.alongLhs ? gemm.lhsBlock(begin, thread) : gemm.rhsPanel(begin, thread);
   };
-  pool.run(static_cast<uint32_t>(divideUp(total, context.rows)), chunk, &context);
-  return !context.failed;
+  pool.run(static_cast<uint32_t>(divideUp(gemm.alongLhs ? task.m : task.n, gemm.rows)), chunk, &gemm);
+  if (!task.epilogue || gemm.alongLhs || gemm.failed)
+    return !gemm.failed;
+  gemm.rows = divideUp(task.m, int64_t(pool.threads()) * 4);
+  auto rows = [](void *opaque, uint32_t index, uint32_t thread) {
+    Gemm &gemm = *static_cast<Gemm *>(opaque);
+    int64_t begin = index * gemm.rows;
+    gemm.finish(gemm.out() + begin * gemm.task.n, begin, std::min(begin + gemm.rows, gemm.task.m), thread);
+  };
+  pool.run(static_cast<uint32_t>(divideUp(task.m, gemm.rows)), rows, &gemm);
+  return true;
 }
 
 } // namespace transom

@@ -7,6 +7,7 @@
 #include "runtime/support/Status.h"
 
 #include <cstddef>
+#include <span>
 #include <string>
 
 namespace transom {
@@ -41,10 +42,21 @@ struct GemmTask {
   /// Writes rows of rhs as f32 (see artifact.fbs); null where rhs is f32 already.
   TransomCpuKernel unpack = nullptr;
   const int64_t *unpackSizes = nullptr;
+  /// Runs over rows of the product once they are there (see artifact.fbs); null where nothing follows.
+  TransomCpuKernel epilogue = nullptr;
+  std::span<void *const> buffers = {}; ///< the epilogue's; the first is `out`
+  const int64_t *epilogueSizes = nullptr;
+  uint64_t epilogueScratch = 0;
 };
 
-/// Scratch bytes per thread for products with at most `k` columns whose rhs needs unpacking.
-uint64_t gemmScratch(uint64_t k);
+/// The most that a product can be, for its scratch.
+struct GemmBounds {
+  uint64_t n = 0, k = 0;
+  bool unpacks = false, hasEpilogue = false;
+  uint64_t epilogueScratch = 0;
+};
+/// Scratch bytes per thread.
+uint64_t gemmScratch(const GemmBounds &bounds);
 
 /// Runs the product on the pool; `scratch` holds `scratchStride` bytes for each thread. False if the library failed.
 bool runGemm(const GemmTask &task, ThreadPool &pool, std::byte *scratch, uint64_t scratchStride);

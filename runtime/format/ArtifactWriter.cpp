@@ -52,7 +52,10 @@ private:
   }
   Offset<fb::Gemm> pack(const Gemm &gemm) {
     auto m = pack(gemm.m), n = pack(gemm.n), k = pack(gemm.k);
-    return fb::CreateGemm(builder_, gemm.lhs, gemm.rhs, gemm.out, m, n, k, gemm.unpack);
+    auto extras = builder_.CreateVector(gemm.extras), results = builder_.CreateVector(gemm.results);
+    auto sizes = packAll(gemm.sizes);
+    return fb::CreateGemm(builder_, gemm.lhs, gemm.rhs, gemm.out, m, n, k, gemm.unpack, gemm.epilogue, extras, results, sizes,
+                          gemm.scratch);
   }
   Offset<fb::Size> pack(const Size &size) { return fb::CreateSize(builder_, size.symbol, size.buffer); }
   Offset<fb::Step> pack(const Step &step) {

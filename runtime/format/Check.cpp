@@ -224,11 +224,31 @@ private:
       return invalid("lhs and out: expected f32");
     if (out.kind == BufferKind::weight || out.kind == BufferKind::input)
       return invalid("out: a {} is not written", name(out.kind));
+    TRANSOM_RETURN_IF_ERROR(checkEpilogue(gemm));
     if (gemm.unpack >= 0)
       return checkKernel(static_cast<uint64_t>(gemm.unpack), "unpack");
     if (gemm.unpack != -1 || program_.buffers[gemm.rhs].dtype != DType::f32)
       return invalid("unpack: expected a kernel for rhs of {}, found {}", name(program_.buffers[gemm.rhs].dtype),
                      gemm.unpack);
+    return {};
+  }
+
+  Status checkEpilogue(const Gemm &gemm) const {
+    if (gemm.epilogue < 0) {
+      bool none = gemm.epilogue == -1 && gemm.extras.empty() && gemm.results.empty() && gemm.sizes.empty() && gemm.scratch == 0;
+      return none ? Status() : invalid("epilogue: {}, with buffers, sizes or scratch", gemm.epilogue);
+    }
+    TRANSOM_RETURN_IF_ERROR(checkKernel(static_cast<uint64_t>(gemm.epilogue), "epilogue"));
+    for (uint32_t index : gemm.extras)
+      TRANSOM_RETURN_IF_ERROR(checkBufferIndex(index, "extras"));
+    for (uint32_t index : gemm.results)
+      TRANSOM_RETURN_IF_ERROR(checkBufferIndex(index, "results"));
+    for (const Expr &size : gemm.sizes)
+      TRANSOM_RETURN_IF_ERROR(checkExpr(size, "sizes"));
+    if (1 + gemm.extras.size() + gemm.results.size() > maxEpilogueBuffers)
+      return invalid("epilogue: {} buffers, more than {}", 1 + gemm.extras.size() + gemm.results.size(), maxEpilogueBuffers);
+    if (gemm.scratch > maxScratch)
+      return invalid("scratch: {} bytes, more than {}", gemm.scratch, maxScratch);
     return {};
   }
 

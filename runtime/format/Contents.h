@@ -76,6 +76,10 @@ struct Gemm {
   uint32_t lhs = 0, rhs = 0, out = 0;
   Expr m, n, k;
   int32_t unpack = -1;
+  int32_t epilogue = -1; ///< a kernel over the product's rows; -1: none, then all below is empty
+  std::vector<uint32_t> extras, results;
+  std::vector<Expr> sizes;
+  uint64_t scratch = 0; ///< bytes per thread
 };
 
 /// From here on the symbol is the last number of the buffer; until then it counts at its bound.

@@ -18,6 +18,9 @@ typedef void (*TransomCpuKernel)(void *const *buffers, const int64_t *sizes, int
 namespace transom {
 /// Alignment in bytes of every buffer a kernel sees, and of every arena offset.
 inline constexpr uint64_t bufferAlignment = 64;
+/// Buffers that the epilogue of a matrix product may have. Its first is the product: aligned as floats are, and valid only
+/// in the rows of the call.
+inline constexpr uint64_t maxEpilogueBuffers = 32;
 /// Alignment in bytes of the artifact's sections and of each weight's start within the file is this and bufferAlignment.
 inline constexpr uint64_t sectionAlignment = 4096;
 } // namespace transom

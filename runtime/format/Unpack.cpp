@@ -65,6 +65,11 @@ public:
     copy(from->n(), to.n);
     copy(from->k(), to.k);
     to.unpack = from->unpack();
+    to.epilogue = from->epilogue();
+    copy(from->extras(), to.extras);
+    copy(from->results(), to.results);
+    copy(from->sizes(), to.sizes);
+    to.scratch = from->scratch();
   }
   void copy(const fb::Size *from, Size &to) { to = {from->symbol(), from->buffer()}; }
   void copy(const fb::Step *from, Step &to) {

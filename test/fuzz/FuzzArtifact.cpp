@@ -82,6 +82,8 @@ bool fuzzFrom(test::ArtifactBuilder builder) {
 } // namespace
 
 int main() {
-  bool ok = fuzzFrom(test::scaleThenMultiply());
-  return fuzzFrom(test::packedTokens()) && ok ? 0 : 1;
+  bool ok = true;
+  for (auto seed : {test::scaleThenMultiply(), test::packedTokens(), test::multiplyThenScale()})
+    ok = fuzzFrom(seed) && ok;
+  return ok ? 0 : 1;
 }

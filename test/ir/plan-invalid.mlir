@@ -62,6 +62,18 @@ plan.kernel @k(%x: tensor<2xf16>) -> tensor<2xf32> unpack {
 }
 
 // -----
+// plan.kernel C6
+// expected-error @+1 {{C6: no kernel computes the group: 'transom.softmax' does not work on rows}}
+plan.kernel @k(%x: tensor<?x8xf32>) -> tensor<?x8xf32> {
+  %0 = transom.group (%x) {
+  ^bb0(%a: tensor<?x8xf32>):
+    %1 = transom.softmax %a axis 1 : (tensor<?x8xf32>) -> tensor<?x8xf32>
+    transom.yield %1 : tensor<?x8xf32>
+  } : (tensor<?x8xf32>) -> tensor<?x8xf32>
+  plan.yield %0 : tensor<?x8xf32>
+}
+
+// -----
 // plan.buffer C1
 module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
   plan.program @p {
@@ -426,6 +438,135 @@ module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
     %o = plan.buffer input "o" shape ["n", "4"] bytes 64 : tensor<?x4xf32>
     // expected-error @+1 {{C5: out needs memory of its own}}
     plan.gemm ins(%x, %f) outs(%o) m "n" n "4" k "8"
+  }
+}
+
+// -----
+// plan.gemm C6: no group
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.kernel @plain(%p: tensor<?x4xf32>, %r: tensor<?x4xf32>) -> tensor<?x4xf32> {
+    %0 = transom.add %p, %r : (tensor<?x4xf32>, tensor<?x4xf32>) -> tensor<?x4xf32>
+    plan.yield %0 : tensor<?x4xf32>
+  }
+  plan.program @p arena 64 {
+    %x = plan.buffer input "x" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    %f = plan.buffer input "f" shape ["4", "8"] bytes 128 : tensor<4x8xf32>
+    %r = plan.buffer input "r" shape ["n", "4"] bytes 64 : tensor<?x4xf32>
+    %a = plan.buffer arena shape ["n", "4"] bytes 64 offset 0 : tensor<?x4xf32>
+    %o = plan.buffer output "o" shape ["n", "4"] bytes 64 : tensor<?x4xf32>
+    // expected-error @+1 {{C6: @plain is no kernel of a group without a product}}
+    plan.gemm ins(%x, %f) outs(%a) m "n" n "4" k "8" epilogue @plain (%r) to (%o)
+  }
+}
+
+// -----
+// plan.gemm C6: buffers
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.kernel @scale(%p: tensor<?x4xf32>, %r: tensor<?x4xf32>) -> tensor<?x4xf32> {
+    %0 = transom.group (%p, %r) {
+    ^bb0(%a: tensor<?x4xf32>, %b: tensor<?x4xf32>):
+      %1 = transom.add %a, %b : (tensor<?x4xf32>, tensor<?x4xf32>) -> tensor<?x4xf32>
+      transom.yield %1 : tensor<?x4xf32>
+    } : (tensor<?x4xf32>, tensor<?x4xf32>) -> tensor<?x4xf32>
+    plan.yield %0 : tensor<?x4xf32>
+  }
+  plan.program @p arena 64 {
+    %x = plan.buffer input "x" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    %f = plan.buffer input "f" shape ["4", "8"] bytes 128 : tensor<4x8xf32>
+    %r = plan.buffer input "r" shape ["n", "4"] bytes 64 : tensor<?x4xf32>
+    %a = plan.buffer arena shape ["n", "4"] bytes 64 offset 0 : tensor<?x4xf32>
+    %o = plan.buffer output "o" shape ["n", "4"] bytes 64 : tensor<?x4xf32>
+    // expected-error @+1 {{C6: @scale takes 3 buffers, found 2}}
+    plan.gemm ins(%x, %f) outs(%a) m "n" n "4" k "8" epilogue @scale () to (%o)
+  }
+}
+
+// -----
+// plan.gemm C6: types
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.kernel @scale(%p: tensor<?x4xf32>, %r: tensor<?x4xf32>) -> tensor<?x4xf32> {
+    %0 = transom.group (%p, %r) {
+    ^bb0(%a: tensor<?x4xf32>, %b: tensor<?x4xf32>):
+      %1 = transom.add %a, %b : (tensor<?x4xf32>, tensor<?x4xf32>) -> tensor<?x4xf32>
+      transom.yield %1 : tensor<?x4xf32>
+    } : (tensor<?x4xf32>, tensor<?x4xf32>) -> tensor<?x4xf32>
+    plan.yield %0 : tensor<?x4xf32>
+  }
+  plan.program @p arena 64 {
+    %x = plan.buffer input "x" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    %f = plan.buffer input "f" shape ["4", "8"] bytes 128 : tensor<4x8xf32>
+    %r = plan.buffer input "r" shape ["n", "4"] bytes 64 : tensor<?x4xf32>
+    %a = plan.buffer arena shape ["n", "4"] bytes 64 offset 0 : tensor<?x4xf32>
+    %o = plan.buffer output "o" shape ["n", "4"] bytes 64 : tensor<?x4xf32>
+    // expected-error @+1 {{C6: buffer 1: the kernel expects 'tensor<?x4xf32>', found 'tensor<?x8xf32>'}}
+    plan.gemm ins(%x, %f) outs(%a) m "n" n "4" k "8" epilogue @scale (%x) to (%o)
+  }
+}
+
+// -----
+// plan.gemm C7: shared
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.kernel @scale(%p: tensor<?x4xf32>, %r: tensor<?x4xf32>) -> tensor<?x4xf32> {
+    %0 = transom.group (%p, %r) {
+    ^bb0(%a: tensor<?x4xf32>, %b: tensor<?x4xf32>):
+      %1 = transom.add %a, %b : (tensor<?x4xf32>, tensor<?x4xf32>) -> tensor<?x4xf32>
+      transom.yield %1 : tensor<?x4xf32>
+    } : (tensor<?x4xf32>, tensor<?x4xf32>) -> tensor<?x4xf32>
+    plan.yield %0 : tensor<?x4xf32>
+  }
+  plan.program @p arena 64 {
+    %x = plan.buffer input "x" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    %f = plan.buffer input "f" shape ["4", "8"] bytes 128 : tensor<4x8xf32>
+    %r = plan.buffer input "r" shape ["n", "4"] bytes 64 : tensor<?x4xf32>
+    %a = plan.buffer arena shape ["n", "4"] bytes 64 offset 0 : tensor<?x4xf32>
+    %o = plan.buffer output "o" shape ["n", "4"] bytes 64 : tensor<?x4xf32>
+    // expected-error @+1 {{C7: result 0 needs memory of its own}}
+    plan.gemm ins(%x, %f) outs(%a) m "n" n "4" k "8" epilogue @scale (%r) to (%a)
+  }
+}
+
+// -----
+// plan.gemm C7: read-only
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.kernel @scale(%p: tensor<?x4xf32>, %r: tensor<?x4xf32>) -> tensor<?x4xf32> {
+    %0 = transom.group (%p, %r) {
+    ^bb0(%a: tensor<?x4xf32>, %b: tensor<?x4xf32>):
+      %1 = transom.add %a, %b : (tensor<?x4xf32>, tensor<?x4xf32>) -> tensor<?x4xf32>
+      transom.yield %1 : tensor<?x4xf32>
+    } : (tensor<?x4xf32>, tensor<?x4xf32>) -> tensor<?x4xf32>
+    plan.yield %0 : tensor<?x4xf32>
+  }
+  plan.program @p arena 64 {
+    %x = plan.buffer input "x" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    %f = plan.buffer input "f" shape ["4", "8"] bytes 128 : tensor<4x8xf32>
+    %r = plan.buffer input "r" shape ["n", "4"] bytes 64 : tensor<?x4xf32>
+    %a = plan.buffer arena shape ["n", "4"] bytes 64 offset 0 : tensor<?x4xf32>
+    %o = plan.buffer output "o" shape ["n", "4"] bytes 64 : tensor<?x4xf32>
+    %q = plan.buffer input "q" shape ["n", "4"] bytes 64 : tensor<?x4xf32>
+    // expected-error @+1 {{C7: weights and inputs are not written}}
+    plan.gemm ins(%x, %f) outs(%a) m "n" n "4" k "8" epilogue @scale (%q) to (%r)
+  }
+}
+
+// -----
+// plan.gemm C8
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.kernel @scale(%p: tensor<?x4xf32>, %r: tensor<?x4xf32>) -> tensor<?x4xf32> {
+    %0 = transom.group (%p, %r) {
+    ^bb0(%a: tensor<?x4xf32>, %b: tensor<?x4xf32>):
+      %1 = transom.add %a, %b : (tensor<?x4xf32>, tensor<?x4xf32>) -> tensor<?x4xf32>
+      transom.yield %1 : tensor<?x4xf32>
+    } : (tensor<?x4xf32>, tensor<?x4xf32>) -> tensor<?x4xf32>
+    plan.yield %0 : tensor<?x4xf32>
+  }
+  plan.program @p arena 64 {
+    %x = plan.buffer input "x" shape ["n", "8"] bytes 128 : tensor<?x8xf32>
+    %f = plan.buffer input "f" shape ["4", "8"] bytes 128 : tensor<4x8xf32>
+    %r = plan.buffer input "r" shape ["n", "4"] bytes 64 : tensor<?x4xf32>
+    %a = plan.buffer arena shape ["n", "4"] bytes 64 offset 0 : tensor<?x4xf32>
+    %o = plan.buffer output "o" shape ["n", "4"] bytes 64 : tensor<?x4xf32>
+    // expected-error @+1 {{C8: expected scratch of 0 or more, and 0 without an epilogue}}
+    plan.gemm ins(%x, %f) outs(%a) m "n" n "4" k "8" scratch 64
   }
 }
 

@@ -44,6 +44,25 @@ module attributes {transom.bounds = {batch = [1, 2], seq = [1, 16], tokens = [0,
     // CHECK: plan.gemm ins(%[[V]], %blk.0.ffn_up.weight) outs(%y) m "batch*seq" n "64" k "32" unpack @unpack_q4_1_64x32
     plan.gemm ins(%1, %w) outs(%y) m "batch*seq" n "64" k "32" unpack @unpack_q4_1_64x32
   }
+  // CHECK: plan.kernel @add_64(
+  plan.kernel @add_64(%p: tensor<?x64xf32>, %r: tensor<?x64xf32>) -> tensor<?x64xf32> {
+    // CHECK: transom.group (
+    %0 = transom.group (%p, %r) {
+    ^bb0(%a: tensor<?x64xf32>, %b: tensor<?x64xf32>):
+      %1 = transom.add %a, %b : (tensor<?x64xf32>, tensor<?x64xf32>) -> tensor<?x64xf32>
+      transom.yield %1 : tensor<?x64xf32>
+    } : (tensor<?x64xf32>, tensor<?x64xf32>) -> tensor<?x64xf32>
+    plan.yield %0 : tensor<?x64xf32>
+  }
+  plan.program @residual arena 512 staging 1280 weights 1280 {
+    %x = plan.buffer input "x" shape ["batch", "32"] bytes 256 : tensor<?x32xf32>
+    %r = plan.buffer input "r" shape ["batch", "64"] bytes 512 : tensor<?x64xf32>
+    %y = plan.buffer output "y" shape ["batch", "64"] bytes 512 : tensor<?x64xf32>
+    %w = plan.buffer weight "blk.0.ffn_up.weight" shape ["64", "32"] bytes 1280 : tensor<64x32x!transom.block<q4_1>>
+    %p = plan.buffer arena shape ["batch", "64"] bytes 512 offset 0 : tensor<?x64xf32>
+    // CHECK: plan.gemm ins(%x, %blk.0.ffn_up.weight) outs(%[[P:.*]]) m "batch" n "64" k "32" unpack @unpack_q4_1_64x32 epilogue @add_64(%r) to(%y) scratch 128 source "blk.0.ffn_up"
+    plan.gemm ins(%x, %w) outs(%p) m "batch" n "64" k "32" unpack @unpack_q4_1_64x32 epilogue @add_64 (%r) to (%y) scratch 128 source "blk.0.ffn_up"
+  }
   // CHECK: plan.program @top {
   plan.program @top {
     %x = plan.buffer input "x" shape ["batch", "8"] bytes 64 : tensor<?x8xf32>

@@ -100,7 +100,7 @@ TEST(Artifact, NewerVersion) {
   writeBytes(folder.file("a"), bytes);
   Status status = Artifact::open(folder.file("a")).status();
   EXPECT_EQ(status.code(), StatusCode::unsupported);
-  EXPECT_NE(status.message().find("version: the file has 2"), std::string::npos) << status.message();
+  EXPECT_NE(status.message().find("version: the file has 3"), std::string::npos) << status.message();
 }
 
 // Files that are no artifacts.
@@ -145,6 +145,20 @@ TEST(Artifact, Inconsistent) {
   EXPECT_REFUSED("do not hold", [](Contents &c) { std::get<Gemm>(c.programs[0].steps[1].kind).n = Expr::constant(5); });
   EXPECT_REFUSED("unpack", [](Contents &c) { std::get<Gemm>(c.programs[0].steps[1].kind).unpack = -1; });
   EXPECT_REFUSED("step 1 (multiply): out", [](Contents &c) { std::get<Gemm>(c.programs[0].steps[1].kind).out = 0; });
+  EXPECT_REFUSED("epilogue: -1, with buffers", [](Contents &c) { std::get<Gemm>(c.programs[0].steps[1].kind).extras = {0}; });
+  EXPECT_REFUSED("epilogue: 6 of the 6", [](Contents &c) { std::get<Gemm>(c.programs[0].steps[1].kind).epilogue = 6; });
+  EXPECT_REFUSED("results: 9 of 4", [](Contents &c) {
+    auto &gemm = std::get<Gemm>(c.programs[0].steps[1].kind);
+    gemm.epilogue = 0, gemm.results = {9};
+  });
+  EXPECT_REFUSED("epilogue: 34 buffers", [](Contents &c) {
+    auto &gemm = std::get<Gemm>(c.programs[0].steps[1].kind);
+    gemm.epilogue = 0, gemm.extras.assign(33, 0);
+  });
+  EXPECT_REFUSED("scratch", [](Contents &c) {
+    auto &gemm = std::get<Gemm>(c.programs[0].steps[1].kind);
+    gemm.epilogue = 0, gemm.scratch = UINT64_MAX;
+  });
   EXPECT_REFUSED("work", [](Contents &c) { std::get<Launch>(c.programs[0].steps[0].kind).work = {{{INT64_MAX, {0}}}}; });
   EXPECT_REFUSED("symbol \"seq\" has no value yet: it is no dimension of an input", [](Contents &c) {
     c.symbols.push_back({"seq", 1, 4});

@@ -137,4 +137,24 @@ inline ArtifactBuilder packedTokens(int64_t maxTokens = 64) {
   return b;
 }
 
+/// Program main: y[batch, 4] = 2 * (x[batch, 4] * w^T) with w stored as i8 [4, 4] = 0..15: a product with an epilogue.
+inline ArtifactBuilder multiplyThenScale(int64_t maxBatch = 8) {
+  using namespace artifact;
+  ArtifactBuilder b;
+  Expr batch = b.symbol("batch", 1, maxBatch), four = Expr::constant(4);
+  std::vector<int8_t> w(16);
+  for (size_t i = 0; i < w.size(); ++i)
+    w[i] = static_cast<int8_t>(i);
+  uint32_t weight = b.weight("w", DType::i8, {4, 4}, w);
+  Program &p = b.program("main");
+  uint32_t x = b.value(p, BufferKind::input, "x", DType::f32, {batch, four});
+  uint32_t product = b.buffer(p, BufferKind::arena, 0, DType::f32, {batch, four});
+  uint32_t wBuffer = b.buffer(p, BufferKind::weight, weight, DType::i8, {four, four});
+  uint32_t y = b.value(p, BufferKind::output, "y", DType::f32, {batch, four});
+  p.steps.push_back({Gemm{.lhs = x, .rhs = wBuffer, .out = product, .m = batch, .n = four, .k = four, .unpack = unpackI8,
+                          .epilogue = scaleRows, .extras = {}, .results = {y}, .sizes = {batch, batch}, .scratch = 64},
+                     "multiply"});
+  return b;
+}
+
 } // namespace transom::test

@@ -83,6 +83,23 @@ TEST_F(SessionTest, Runs) {
   }
 }
 
+// What follows a product runs on all its rows.
+TEST_F(SessionTest, RunsEpilogues) {
+  for (uint32_t threads : {1u, 3u}) {
+    std::unique_ptr<Session> session = open(multiplyThenScale(3000), {.threads = threads});
+    for (int64_t batch : {1, 5, 3000}) {
+      std::vector<float> x = ramp(batch);
+      int64_t shape[] = {batch, 4};
+      TensorView input{"x", DType::f32, shape, x.data()};
+      auto outputs = session->run(0, {&input, 1});
+      ASSERT_EQ(outputs.status().message(), "");
+      for (int64_t row = 0; row < batch; ++row)
+        for (int64_t column = 0; column < 4; ++column)
+          ASSERT_FLOAT_EQ(static_cast<const float *>(outputs->front().data)[row * 4 + column], expectedZ(x, row, column));
+    }
+  }
+}
+
 // A run allocates nothing, the first one included.
 TEST_F(SessionTest, AllocatesNothing) {
   std::unique_ptr<Session> session = open(scaleThenMultiply());

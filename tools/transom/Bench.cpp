@@ -44,6 +44,16 @@ uint64_t weightBytesRead(const artifact::Contents &contents, const artifact::Pro
   return bytes;
 }
 
+std::string stepName(const artifact::Step &step, const std::vector<std::string> &kernels) {
+  if (auto *launch = std::get_if<artifact::Launch>(&step.kind))
+    return kernels[launch->kernel];
+  auto *gemm = std::get_if<artifact::Gemm>(&step.kind);
+  if (!gemm)
+    return "size";
+  int32_t epilogue = gemm->epilogue;
+  return epilogue < 0 ? "library product" : "library product, then " + kernels[static_cast<size_t>(epilogue)];
+}
+
 Json profileJson(const Session &session, const Model &model) {
   Json steps = Json::array();
   for (size_t p = 0; p < model.contents().programs.size(); ++p) {
@@ -51,9 +61,7 @@ Json profileJson(const Session &session, const Model &model) {
     std::span<const uint64_t> times = session.stepNanoseconds(p);
     std::map<std::string, std::pair<uint64_t, uint64_t>> byKernel;
     for (size_t i = 0; i < times.size(); ++i) {
-      auto *launch = std::get_if<artifact::Launch>(&program.steps[i].kind);
-      bool product = std::holds_alternative<artifact::Gemm>(program.steps[i].kind);
-      auto &[count, sum] = byKernel[launch ? model.contents().code.front().kernels[launch->kernel] : product ? "library product" : "size"];
+      auto &[count, sum] = byKernel[stepName(program.steps[i], model.contents().code.front().kernels)];
       ++count;
       sum += times[i];
     }
