@@ -128,6 +128,9 @@ private:
         program.steps.push_back({lower(launch), launch.getSource().value_or("").str()});
       else if (auto gemm = dyn_cast<plan::GemmOp>(step))
         program.steps.push_back({lower(gemm), gemm.getSource().value_or("").str()});
+      else if (auto size = dyn_cast<plan::SizeOp>(step))
+        program.steps.push_back({artifact::Size{symbols.at(size.getName().str()), indices.lookup(size.getSource())},
+                                 size.getName().str()});
       else
         addBuffer(program, step.getResult(0));
     }

@@ -47,6 +47,12 @@ const Entry entries[] = {
      [](OpPassManager &manager, bool report) {
        manager.addPass(createEliminateTransposesPass(reporting<EliminateTransposesPassOptions>(report)));
      }},
+    // Before the fusions: it reads the plain ops, and what they fuse is then computed for valid tokens only. Behind
+    // make-kv-static: a growing past has padding inside, caches have none.
+    {"remove-padding", true,
+     [](OpPassManager &manager, bool report) {
+       manager.addPass(createRemovePaddingPass(reporting<RemovePaddingPassOptions>(report)));
+     }},
     // Last of the graph: every rewrite of elementwise ops has happened.
     {"fuse-elementwise", true,
      [](OpPassManager &manager, bool report) {

@@ -345,7 +345,11 @@ private:
       if (failed(addResult(result)))
         return failure();
     auto matmul = dyn_cast<MatmulOp>(op);
-    return matmul && suitsLibrary(matmul) ? addGemm(matmul) : addLaunch(op);
+    if (failed(matmul && suitsLibrary(matmul) ? addGemm(matmul) : addLaunch(op)))
+      return failure();
+    if (auto tokens = dyn_cast<ValidTokensOp>(op))
+      builder.create<plan::SizeOp>(op->getLoc(), tokens.getSize(), buffers.lookup(tokens.getCumulative()));
+    return success();
   }
 
   LogicalResult lowerWeight(Operation *op) {

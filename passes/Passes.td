@@ -52,6 +52,22 @@ def EliminateTransposesPass : Transom_Pass<"eliminate-transposes", "::mlir::Modu
   }];
 }
 
+def RemovePaddingPass : Transom_Pass<"remove-padding", "::mlir::ModuleOp"> {
+  let summary = "pack the valid tokens of padded rows, and compute nothing for the others";
+  let description = [{
+    Requires: heads in layout bshd, as eliminate-transposes leaves them, and `transom.bounds` on the module.
+    Guarantees: for each pair of sizes [batch, seq] whose tokens attention reads under one mask, or appends to caches by
+    lengths, either nothing changed, or all that follows from attention and is computed token by token has the shape
+    [tokens, ...], `tokens` being a new size that is found when it runs. Integers are packed once, in front of embeddings.
+    Pooling over rows, their first and their last token read packed tokens; results of the padded form are unpacked, with
+    zeros for the padding. Results agree at valid tokens; what stands at others in a padded result is undefined before and
+    after. The first token of a row is its first valid one. Zeros that the mask puts in place of the padding are taken as
+    such: what would be multiplied by them is not computed.
+    Conditions, each a rejection where it fails: P1 to P8 of passes/PaddedTokens.h.
+    Leaves alone: functions without attention; rows of which a condition does not hold.
+  }];
+}
+
 def FuseElementwisePass : Transom_Pass<"fuse-elementwise", "::mlir::func::FuncOp"> {
   let summary = "fuse elementwise ops that read each other into transom.fused regions";
   let description = [{

@@ -3,6 +3,7 @@
 #include "runtime/include/transom/transom.h"
 
 #include "runtime/Embedder.h"
+#include "runtime/generate/PaddedPrompts.h"
 #include "runtime/generate/TextGenerator.h"
 
 #include <cstdlib>
@@ -103,7 +104,12 @@ Status run(transom_session &session, const char *program, std::span<const transo
                    static_cast<int>(input.dtype));
     session.inputs.push_back({input.name, static_cast<DType>(input.dtype), {input.shape, input.rank}, input.data});
   }
-  TRANSOM_ASSIGN(auto outputs, session.session->run(index, session.inputs));
+  const artifact::Program &wanted = session.model->contents().programs[index];
+  std::optional<CompactedInputs> compacted;
+  if (needCompaction(wanted, session.inputs)) {
+    TRANSOM_ASSIGN(compacted, CompactedInputs::of(wanted, session.inputs));
+  }
+  TRANSOM_ASSIGN(auto outputs, session.session->run(index, compacted ? compacted->views() : session.inputs));
   session.outputs.clear();
   session.outputNames.clear();
   session.outputNames.reserve(outputs.size());

@@ -42,10 +42,9 @@ static uint64_t scratchPerThreadOf(const artifact::Contents &contents) {
   uint64_t bytes = 0;
   for (const artifact::Program &program : contents.programs)
     for (const artifact::Step &step : program.steps) {
-      auto *gemm = std::get_if<artifact::Gemm>(&step.kind);
-      if (!gemm)
-        bytes = std::max(bytes, std::get<artifact::Launch>(step.kind).scratch);
-      else if (gemm->unpack >= 0)
+      if (auto *launch = std::get_if<artifact::Launch>(&step.kind))
+        bytes = std::max(bytes, launch->scratch);
+      else if (auto *gemm = std::get_if<artifact::Gemm>(&step.kind); gemm && gemm->unpack >= 0)
         bytes = std::max(bytes, gemmScratch(upperBound(gemm->k, contents.symbols).value()));
     }
   return CheckedSize(bytes).alignedTo(sectionAlignment).value();

@@ -25,9 +25,13 @@ ProgramPlan::ProgramPlan(const Model &model, const artifact::Program &program, S
   for (const artifact::Step &step : program.steps) {
     if (auto *gemm = std::get_if<artifact::Gemm>(&step.kind))
       addGemm(*gemm);
+    else if (auto *size = std::get_if<artifact::Size>(&step.kind))
+      addSize(*size);
     else
       addLaunch(std::get<artifact::Launch>(step.kind));
   }
+  for (SetSize &set : setSizes_)
+    findDependents(set);
   symbols_.reserve(model.contents().symbols.size());
   values_.resize(exprs_.size());
   sizes_.resize(sizeExprs_.size());
@@ -99,6 +103,39 @@ void ProgramPlan::addGemm(const artifact::Gemm &gemm) {
   steps_.push_back(step);
 }
 
+void ProgramPlan::addSize(const artifact::Size &size) {
+  Step step;
+  step.pointers = static_cast<uint32_t>(pointers_.size());
+  step.pointerCount = 1;
+  pointers_.push_back(addressOf(program_.buffers[size.buffer]));
+  step.work = bufferDims_[size.buffer][0];
+  step.sets = static_cast<int32_t>(setSizes_.size());
+  setSizes_.push_back({size.symbol, static_cast<uint32_t>(steps_.size()), {}, {}, {}});
+  steps_.push_back(step);
+}
+
+void ProgramPlan::findDependents(SetSize &set) const {
+  std::vector<bool> depends(exprs_.size());
+  for (uint32_t i = 0; i < exprs_.size(); ++i)
+    for (const artifact::Term &term : exprs_[i].terms)
+      if (!depends[i] && std::find(term.symbols.begin(), term.symbols.end(), set.symbol) != term.symbols.end()) {
+        depends[i] = true;
+        set.exprs.push_back(i);
+      }
+  for (uint32_t i = 0; i < sizeExprs_.size(); ++i)
+    if (depends[sizeExprs_[i]])
+      set.sizes.push_back(i);
+  for (uint32_t i = set.step + 1; i < steps_.size(); ++i) {
+    auto *launch = std::get_if<artifact::Launch>(&program_.steps[i].kind);
+    bool affected = launch && depends[steps_[i].work];
+    for (size_t b = 0; launch && !affected && b < launch->buffers.size(); ++b)
+      for (uint32_t dim : bufferDims_[launch->buffers[b]])
+        affected |= depends[dim];
+    if (affected)
+      set.launches.push_back(i);
+  }
+}
+
 uint64_t ProgramPlan::boundBytes(uint32_t buffer) const {
   BlockLayout layout = layoutOf(program_.buffers[buffer].dtype);
   uint64_t elements = 1;
@@ -122,11 +159,25 @@ void ProgramPlan::split(Step &step, const artifact::Launch &launch) const {
 }
 
 Status ProgramPlan::bind(std::span<const int64_t> symbols) {
-  if (bound_ && std::equal(symbols.begin(), symbols.end(), symbols_.begin(), symbols_.end()))
+  auto isSet = [&](size_t symbol) {
+    return std::any_of(setSizes_.begin(), setSizes_.end(), [&](const SetSize &set) { return set.symbol == symbol; });
+  };
+  bool same = bound_ && symbols.size() == symbols_.size();
+  for (size_t i = 0; same && i < symbols.size(); ++i)
+    same = symbols[i] == symbols_[i] || isSet(i);
+  // Until they are set, sizes have room for the most.
+  auto bounds = [&](const SetSize &set) { return model_.contents().symbols[set.symbol].max; };
+  if (same) {
+    for (const SetSize &set : setSizes_)
+      assign(set, bounds(set));
     return {};
+  }
   bound_ = false;
+  symbols_.assign(symbols.begin(), symbols.end());
+  for (const SetSize &set : setSizes_)
+    symbols_[set.symbol] = bounds(set);
   for (size_t i = 0; i < exprs_.size(); ++i) {
-    values_[i] = evaluate(exprs_[i], symbols);
+    values_[i] = evaluate(exprs_[i], symbols_);
     if (values_[i] < 0)
       return error(StatusCode::invalidArgument, "the size {} is {} for these inputs",
                    toString(exprs_[i], model_.contents().symbols), values_[i]);
@@ -136,8 +187,34 @@ Status ProgramPlan::bind(std::span<const int64_t> symbols) {
   for (size_t i = 0; i < steps_.size(); ++i)
     if (auto *launch = std::get_if<artifact::Launch>(&program_.steps[i].kind))
       split(steps_[i], *launch);
-  symbols_.assign(symbols.begin(), symbols.end());
   bound_ = true;
+  return {};
+}
+
+void ProgramPlan::assign(const SetSize &set, int64_t value) {
+  symbols_[set.symbol] = value;
+  for (uint32_t expr : set.exprs)
+    values_[expr] = evaluate(exprs_[expr], symbols_);
+  for (uint32_t size : set.sizes)
+    sizes_[size] = values_[sizeExprs_[size]];
+}
+
+Status ProgramPlan::readSize(const Step &step, size_t index) {
+  const SetSize &set = setSizes_[static_cast<size_t>(step.sets)];
+  const artifact::Symbol &symbol = model_.contents().symbols[set.symbol];
+  int64_t count = values_[step.work], value = -1;
+  if (count > 0)
+    value = static_cast<const int32_t *>(pointers_[step.pointers])[count - 1];
+  if (value < symbol.min || value > symbol.max)
+    return error(StatusCode::internal, "step {} ({}): {} must be {} to {}, found {}", index, program_.steps[index].source,
+                 symbol.name, symbol.min, symbol.max, value);
+  assign(set, value);
+  for (uint32_t expr : set.exprs)
+    if (values_[expr] < 0)
+      return error(StatusCode::internal, "the size {} is {} for these inputs",
+                   toString(exprs_[expr], model_.contents().symbols), values_[expr]);
+  for (uint32_t launch : set.launches)
+    split(steps_[launch], std::get<artifact::Launch>(program_.steps[launch].kind));
   return {};
 }
 
@@ -170,6 +247,10 @@ Status ProgramPlan::execute(ThreadPool &pool) {
   using Clock = std::chrono::steady_clock;
   for (size_t i = 0; i < steps_.size(); ++i) {
     Clock::time_point start = nanoseconds_.empty() ? Clock::time_point() : Clock::now();
+    if (steps_[i].sets >= 0) {
+      TRANSOM_RETURN_IF_ERROR(readSize(steps_[i], i));
+      continue;
+    }
     bool done = steps_[i].isGemm ? multiply(steps_[i], pool) : launch(steps_[i], pool);
     if (!nanoseconds_.empty())
       nanoseconds_[i] += static_cast<uint64_t>((Clock::now() - start) / std::chrono::nanoseconds(1));

@@ -155,7 +155,7 @@ Result<std::span<const TensorView>> Session::run(size_t program, std::span<const
   for (size_t i = 0; i < runner.outputs.size(); ++i) {
     std::vector<int64_t> &shape = runner.outputShapes[i];
     for (size_t axis = 0; axis < shape.size(); ++axis)
-      shape[axis] = evaluate(runner.program.outputs[i].shape[axis], symbols_);
+      shape[axis] = evaluate(runner.program.outputs[i].shape[axis], runner.plan.symbols());
     runner.outputs[i].shape = shape;
   }
   return std::span<const TensorView>(runner.outputs);

@@ -54,8 +54,11 @@ private:
     auto m = pack(gemm.m), n = pack(gemm.n), k = pack(gemm.k);
     return fb::CreateGemm(builder_, gemm.lhs, gemm.rhs, gemm.out, m, n, k, gemm.unpack);
   }
+  Offset<fb::Size> pack(const Size &size) { return fb::CreateSize(builder_, size.symbol, size.buffer); }
   Offset<fb::Step> pack(const Step &step) {
     auto source = pack(step.source);
+    if (auto *size = std::get_if<Size>(&step.kind))
+      return fb::CreateStep(builder_, fb::StepKind::Size, pack(*size).Union(), source);
     if (auto *gemm = std::get_if<Gemm>(&step.kind))
       return fb::CreateStep(builder_, fb::StepKind::Gemm, pack(*gemm).Union(), source);
     return fb::CreateStep(builder_, fb::StepKind::Launch, pack(std::get<Launch>(step.kind)).Union(), source);

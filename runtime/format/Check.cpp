@@ -35,11 +35,11 @@ template <typename Range> Status checkNames(const Range &range, std::string_view
   return {};
 }
 
-/// Checks of the parts of one program. Remembers which symbols its sizes use.
+/// Checks of the parts of one program. Remembers which symbols its sizes use, and which of them have a value.
 class ProgramChecker {
 public:
   ProgramChecker(const Contents &contents, const Program &program)
-      : contents_(contents), program_(program), used_(contents.symbols.size()) {}
+      : contents_(contents), program_(program), used_(contents.symbols.size()), known_(contents.symbols.size()) {}
   Status run() const {
     TRANSOM_RETURN_IF_ERROR(checkNames(program_.inputs, "input"));
     TRANSOM_RETURN_IF_ERROR(checkNames(program_.outputs, "output"));
@@ -49,11 +49,13 @@ public:
       TRANSOM_RETURN_IF_ERROR(checkValue(value, BufferKind::output, program_.outputs).within("output " + value.name));
     for (size_t i = 0; i < program_.buffers.size(); ++i)
       TRANSOM_RETURN_IF_ERROR(checkBuffer(program_.buffers[i]).within(fmt::format("buffer {}", i)));
+    for (const Value &value : program_.inputs)
+      for (const Expr &dim : value.shape)
+        if (dim.asSymbol() >= 0)
+          known_[static_cast<size_t>(dim.asSymbol())] = true;
     for (size_t i = 0; i < program_.steps.size(); ++i) {
       TRANSOM_RETURN_IF_ERROR(checkText(program_.steps[i].source, fmt::format("step {}: source", i)));
-      const auto &kind = program_.steps[i].kind;
-      auto *launch = std::get_if<Launch>(&kind);
-      Status status = launch ? checkLaunch(*launch) : checkGemm(std::get<Gemm>(kind));
+      Status status = std::visit([&](const auto &step) { return checkStep(step); }, program_.steps[i].kind);
       TRANSOM_RETURN_IF_ERROR(status.within(fmt::format("step {} ({})", i, program_.steps[i].source)));
     }
     return checkBinding();
@@ -157,7 +159,33 @@ private:
     return {};
   }
 
-  Status checkLaunch(const Launch &launch) const {
+  /// That the work of a step does not depend on a symbol that a later step sets.
+  Status checkWork(const Expr &expr, std::string_view field, uint64_t limit = INT64_MAX) const {
+    TRANSOM_RETURN_IF_ERROR(checkExpr(expr, field, limit));
+    for (const Term &term : expr.terms)
+      for (uint16_t symbol : term.symbols)
+        if (!known_[symbol])
+          return invalid("{}: symbol \"{}\" has no value yet: it is no dimension of an input, and no step before this one sets it",
+                         field, contents_.symbols[symbol].name);
+    return {};
+  }
+
+  Status checkStep(const Size &size) const {
+    if (size.symbol >= known_.size())
+      return invalid("symbol: {} of {}", size.symbol, known_.size());
+    if (known_[size.symbol])
+      return invalid("symbol: \"{}\" has a value", contents_.symbols[size.symbol].name);
+    TRANSOM_RETURN_IF_ERROR(checkBufferIndex(size.buffer, "buffer"));
+    const Buffer &buffer = program_.buffers[size.buffer];
+    if (buffer.dtype != DType::i32 || buffer.shape.size() != 1)
+      return invalid("buffer: expected i32 of rank 1, found {} of {}", toString(buffer.shape, contents_.symbols),
+                     name(buffer.dtype));
+    TRANSOM_RETURN_IF_ERROR(checkWork(buffer.shape[0], "buffer"));
+    known_[size.symbol] = true;
+    return {};
+  }
+
+  Status checkStep(const Launch &launch) const {
     TRANSOM_RETURN_IF_ERROR(checkKernel(launch.kernel, "kernel"));
     if (launch.buffers.empty())
       return invalid("buffers: none");
@@ -165,7 +193,7 @@ private:
       TRANSOM_RETURN_IF_ERROR(checkBufferIndex(index, "buffers"));
     for (const Expr &size : launch.sizes)
       TRANSOM_RETURN_IF_ERROR(checkExpr(size, "sizes"));
-    TRANSOM_RETURN_IF_ERROR(checkExpr(launch.work, "work"));
+    TRANSOM_RETURN_IF_ERROR(checkWork(launch.work, "work"));
     if (launch.grain == 0)
       return invalid("grain: expected at least 1, found 0");
     if (launch.scratch > maxScratch)
@@ -183,11 +211,11 @@ private:
     return {};
   }
 
-  Status checkGemm(const Gemm &gemm) const {
+  Status checkStep(const Gemm &gemm) const {
     // The GEMM library counts in 32 bits.
-    TRANSOM_RETURN_IF_ERROR(checkExpr(gemm.m, "m", INT32_MAX));
-    TRANSOM_RETURN_IF_ERROR(checkExpr(gemm.n, "n", INT32_MAX));
-    TRANSOM_RETURN_IF_ERROR(checkExpr(gemm.k, "k", INT32_MAX));
+    TRANSOM_RETURN_IF_ERROR(checkWork(gemm.m, "m", INT32_MAX));
+    TRANSOM_RETURN_IF_ERROR(checkWork(gemm.n, "n", INT32_MAX));
+    TRANSOM_RETURN_IF_ERROR(checkWork(gemm.k, "k", INT32_MAX));
     TRANSOM_RETURN_IF_ERROR(checkMatrix(gemm.lhs, "lhs", gemm.m, gemm.k));
     TRANSOM_RETURN_IF_ERROR(checkMatrix(gemm.rhs, "rhs", gemm.n, gemm.k));
     TRANSOM_RETURN_IF_ERROR(checkMatrix(gemm.out, "out", gemm.m, gemm.n));
@@ -204,22 +232,18 @@ private:
     return {};
   }
 
-  /// A run takes the symbols from its inputs' shapes: each one used must be a whole dimension of some input.
+  /// A run takes the symbols from its inputs' shapes and its steps: each one used must be a whole dimension of some input,
+  /// or set.
   Status checkBinding() const {
-    std::vector<bool> bound(used_.size());
-    for (const Value &value : program_.inputs)
-      for (const Expr &dim : value.shape)
-        if (dim.asSymbol() >= 0)
-          bound[static_cast<size_t>(dim.asSymbol())] = true;
     for (size_t i = 0; i < used_.size(); ++i)
-      if (used_[i] && !bound[i])
+      if (used_[i] && !known_[i])
         return invalid("symbol \"{}\" is used but is no dimension of an input", contents_.symbols[i].name);
     return {};
   }
 
   const Contents &contents_;
   const Program &program_;
-  mutable std::vector<bool> used_;
+  mutable std::vector<bool> used_, known_;
 };
 
 Status checkSymbols(const Contents &contents) {

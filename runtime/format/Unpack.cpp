@@ -66,12 +66,15 @@ public:
     copy(from->k(), to.k);
     to.unpack = from->unpack();
   }
+  void copy(const fb::Size *from, Size &to) { to = {from->symbol(), from->buffer()}; }
   void copy(const fb::Step *from, Step &to) {
     copy(from->source(), to.source);
     if (const fb::Gemm *gemm = from->kind_as_Gemm())
       copy(gemm, to.kind.emplace<Gemm>());
     else if (const fb::Launch *launch = from->kind_as_Launch())
       copy(launch, to.kind.emplace<Launch>());
+    else if (const fb::Size *size = from->kind_as_Size())
+      copy(size, to.kind.emplace<Size>());
     else
       unknownStep_ = true;
   }

@@ -17,7 +17,7 @@ from harness import MINILM, SMOLLM2, Suite, outcome
 # Of tiny models, as of a single kernel. Rounding errors of fp32 add up: 2e-6 over two layers, 1e-5 over SmolLM2's thirty.
 BOUND = 1e-5
 DEEP_BOUND = 3e-5
-SWITCHABLE = ["eliminate-transposes", "fold-constants", "fuse-elementwise", "make-kv-static", "plan-memory"]
+SWITCHABLE = ["eliminate-transposes", "fold-constants", "fuse-elementwise", "make-kv-static", "plan-memory", "remove-padding"]
 
 
 def with_models(parser):
@@ -112,21 +112,32 @@ def check_naive(t, what, artifact, inputs, reference, valid):
         t.compare(f"{what}: {name}", out, want)
 
 
+def padded_rows(rng, lengths, seq):
+    """(name, mask [batch, seq]) of each way to pad rows of these lengths."""
+    yield "padded right", np.arange(seq)[None, :] < np.array(lengths)[:, None]
+    yield "padded left", np.arange(seq)[None, :] >= seq - np.array(lengths)[:, None]
+    holes = np.zeros((len(lengths), seq), bool)
+    for row, length in zip(holes, lengths):
+        row[rng.permutation(seq)[:length]] = True
+    yield "with holes", holes
+
+
 def check_prefill(t, what, artifact, inputs, reference, lengths):
-    """An artifact with its own caches: the logits of each row's last token."""
-    got = t.run(
-        what,
-        artifact,
-        {
-            "input_ids": inputs["input_ids"],
-            "lengths": np.array(lengths, "<i4"),
-            "past_lengths": np.zeros(len(lengths), "<i4"),
-        },
-        "--program",
-        "prefill",
-    )
+    """An artifact with its own caches: the logits of each row's last token, however the prompts are padded."""
+    batch, seq = inputs["input_ids"].shape
+    want = reference["logits"][np.arange(batch), np.array(lengths) - 1]
+    counted = {"lengths": np.array(lengths, "<i4"), "past_lengths": np.zeros(batch, "<i4")}
+    got = t.run(what, artifact, {"input_ids": inputs["input_ids"], **counted}, "--program", "prefill")
     if got is not None:
-        t.compare(f"{what}: logits", got["logits"], reference["logits"][np.arange(len(lengths)), np.array(lengths) - 1])
+        t.compare(f"{what}: logits", got["logits"], want)
+    for name, mask in padded_rows(np.random.default_rng(8), lengths, seq):
+        ids = np.full((batch, seq), 3, "<i4")
+        for row, length in enumerate(lengths):
+            ids[row, mask[row]] = inputs["input_ids"][row, :length]
+        padded = {"input_ids": ids, "attention_mask": mask.astype("<i4")}
+        got = t.run(f"{what}, {name}", artifact, padded, "--program", "prefill")
+        if got is not None:
+            t.compare(f"{what}, {name}: logits", got["logits"], want)
 
 
 def check_greedy(t, what, model, artifact, prompts, count, config):
@@ -192,28 +203,37 @@ def check_decoder(t, name, model, vocab, config, lengths, variants):
         artifact.unlink()
 
 
-def check_encoder(t, name, model, vocab, lengths, variants):
+def check_encoder(t, name, model, vocab, lengths, variants, cls=False):
+    """Rows padded right, left and with holes, one of them empty. Pooling by `cls` reads a token that has to be there."""
     rng = np.random.default_rng(6)
-    batch, seq = len(lengths), max(lengths)
-    valid = np.arange(seq)[None, :] < np.array(lengths)[:, None]
-    inputs = {
-        "input_ids": rng.integers(5, vocab, (batch, seq)).astype("<i4"),
-        "attention_mask": valid.astype("<i4"),
-        "token_type_ids": rng.integers(0, 2, (batch, seq)).astype("<i4"),
-    }
-    reference = t.run(f"{name} on the interpreter", model, inputs, "--device=interpreter")
-    if reference is None:
-        return
+    seq = max(lengths)
+    masks = list(padded_rows(rng, lengths, seq))[: 1 if cls else None]
+    if not cls:
+        masks.append(("with an empty row", masks[0][1] & (np.arange(len(lengths)) != 1)[:, None]))
+    cases = []
+    for padding, valid in masks:
+        inputs = {
+            "input_ids": rng.integers(5, vocab, valid.shape).astype("<i4"),
+            "attention_mask": valid.astype("<i4"),
+            "token_type_ids": rng.integers(0, 2, valid.shape).astype("<i4"),
+        }
+        reference = t.run(f"{name} on the interpreter", model, inputs, "--device=interpreter")
+        if reference is not None:
+            cases.append((padding, valid, inputs, reference))
     for variant, flags in variants:
         what = f"{name}, {variant}"
         artifact = t.compiled(what, model, (*flags, "--max-batch=4", "--max-seq=32"))
-        got = t.run(what, artifact, inputs) if artifact else None
-        if got is None:
-            continue
-        t.compare(f"{what}: last_hidden_state", got["last_hidden_state"][valid], reference["last_hidden_state"][valid])
-        if "sentence_embedding" in reference:
-            t.compare(f"{what}: sentence_embedding", got["sentence_embedding"], reference["sentence_embedding"])
-        artifact.unlink()
+        for padding, valid, inputs, reference in cases if artifact else []:
+            got = t.run(f"{what}, {padding}", artifact, inputs)
+            if got is None:
+                continue
+            hidden = "last_hidden_state"
+            t.compare(f"{what}, {padding}: {hidden}", got[hidden][valid], reference[hidden][valid])
+            if "sentence_embedding" in reference:
+                embedding = "sentence_embedding"
+                t.compare(f"{what}, {padding}: {embedding}", got[embedding], reference[embedding])
+        if artifact:
+            artifact.unlink()
 
 
 STATIC = """
@@ -285,7 +305,7 @@ def tiny(t):
         )
     for pooling in ("cls_token", "max_tokens", "mean_sqrt_len_tokens"):
         folder = tiny_models.bert_folder(t.folder / f"bert-{pooling}", tiny_models.Bert(pooling=pooling), dtype="F16")
-        check_encoder(t, f"bert, pooling {pooling}", folder, words, [9, 1, 20], short[:1])
+        check_encoder(t, f"bert, pooling {pooling}", folder, words, [9, 1, 20], short[:1], cls=pooling == "cls_token")
 
 
 def main():

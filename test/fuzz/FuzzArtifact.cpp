@@ -44,12 +44,11 @@ bool report(const char *what, bool allRefused) {
   return ok;
 }
 
-} // namespace
-
-int main() {
+/// Whether all that had to be refused was.
+bool fuzzFrom(test::ArtifactBuilder builder) {
   test::TemporaryFolder folder;
-  if (!artifact::write(folder.file("a"), test::scaleThenMultiply().input).ok())
-    return std::fprintf(stderr, "cannot write the seed\n"), 1;
+  if (!artifact::write(folder.file("a"), builder.input).ok())
+    return std::fprintf(stderr, "cannot write the seed\n"), false;
   fuzz::Bytes seed = test::readBytes(folder.file("a"));
   artifact::Preamble preamble;
   std::memcpy(&preamble, seed.data(), sizeof preamble);
@@ -77,5 +76,12 @@ int main() {
     read(file);
   }
   ok &= report("one bit flipped", /*allRefused=*/true);
-  return ok ? 0 : 1;
+  return ok;
+}
+
+} // namespace
+
+int main() {
+  bool ok = fuzzFrom(test::scaleThenMultiply());
+  return fuzzFrom(test::packedTokens()) && ok ? 0 : 1;
 }

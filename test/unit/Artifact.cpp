@@ -43,6 +43,34 @@ TEST(Artifact, RoundTrip) {
   EXPECT_EQ(read.weights[0].section.offset % 64, 0u);
 }
 
+// Steps that set sizes are read as they were written, and each rule for them is checked.
+TEST(Artifact, SizesThatStepsFind) {
+  TemporaryFolder folder;
+  ASSERT_EQ(write(folder.file("a"), packedTokens().input).message(), "");
+  Result<Artifact> artifact = Artifact::open(folder.file("a"));
+  ASSERT_EQ(artifact.status().message(), "");
+  auto *size = std::get_if<Size>(&artifact->contents().programs[0].steps[1].kind);
+  ASSERT_TRUE(size);
+  EXPECT_EQ(size->symbol, 2);
+  EXPECT_EQ(size->buffer, 2u);
+
+  auto refused = [](auto edit) {
+    ArtifactBuilder b = packedTokens();
+    edit(b.contents.programs[0].steps);
+    return check(b.contents).message();
+  };
+  EXPECT_EQ(refused([](auto &steps) { std::get<Size>(steps[1].kind).symbol = 3; }), "program main: step 1 (tokens): symbol: 3 of 3");
+  EXPECT_EQ(refused([](auto &steps) { std::get<Size>(steps[1].kind).symbol = 0; }),
+            "program main: step 1 (tokens): symbol: \"batch\" has a value");
+  EXPECT_EQ(refused([](auto &steps) { std::get<Size>(steps[1].kind).buffer = 9; }), "program main: step 1 (tokens): buffer: 9 of 4");
+  EXPECT_EQ(refused([](auto &steps) { std::get<Size>(steps[1].kind).buffer = 0; }),
+            "program main: step 1 (tokens): buffer: expected i32 of rank 1, found [batch, seq] of i32");
+  EXPECT_EQ(refused([](auto &steps) { std::swap(steps[1], steps[2]); }),
+            "program main: step 1 (copy): work: symbol \"tokens\" has no value yet: it is no dimension of an input, and no step "
+            "before this one sets it");
+  EXPECT_EQ(refused([](auto &steps) { steps.push_back(steps[1]); }), "program main: step 3 (tokens): symbol: \"tokens\" has a value");
+}
+
 // The same input gives the same bytes.
 TEST(Artifact, Deterministic) {
   TemporaryFolder folder;
@@ -110,7 +138,7 @@ TEST(Artifact, Inconsistent) {
   EXPECT_REFUSED("kind: 7", [](Contents &c) { c.programs[0].buffers[1].kind = static_cast<BufferKind>(7); });
   EXPECT_REFUSED("weight 5 of 1", [](Contents &c) { c.programs[0].buffers[2].index = 5; });
   EXPECT_REFUSED("symbol 9 of 1", [](Contents &c) { c.programs[0].buffers[1].shape[0] = Expr::symbol(9); });
-  EXPECT_REFUSED("kernel: 6 of the 6", [](Contents &c) { std::get<Launch>(c.programs[0].steps[0].kind).kernel = 6; });
+  EXPECT_REFUSED("kernel: 8 of the 8", [](Contents &c) { std::get<Launch>(c.programs[0].steps[0].kind).kernel = kernelCount; });
   EXPECT_REFUSED("buffers: 4 of 4", [](Contents &c) { std::get<Launch>(c.programs[0].steps[0].kind).buffers[0] = 4; });
   EXPECT_REFUSED("grain", [](Contents &c) { std::get<Launch>(c.programs[0].steps[0].kind).grain = 0; });
   EXPECT_REFUSED("scratch", [](Contents &c) { std::get<Launch>(c.programs[0].steps[0].kind).scratch = UINT64_MAX; });
@@ -118,7 +146,7 @@ TEST(Artifact, Inconsistent) {
   EXPECT_REFUSED("unpack", [](Contents &c) { std::get<Gemm>(c.programs[0].steps[1].kind).unpack = -1; });
   EXPECT_REFUSED("step 1 (multiply): out", [](Contents &c) { std::get<Gemm>(c.programs[0].steps[1].kind).out = 0; });
   EXPECT_REFUSED("work", [](Contents &c) { std::get<Launch>(c.programs[0].steps[0].kind).work = {{{INT64_MAX, {0}}}}; });
-  EXPECT_REFUSED("symbol \"seq\" is used but is no dimension of an input", [](Contents &c) {
+  EXPECT_REFUSED("symbol \"seq\" has no value yet: it is no dimension of an input", [](Contents &c) {
     c.symbols.push_back({"seq", 1, 4});
     std::get<Launch>(c.programs[0].steps[0].kind).work = Expr::symbol(1);
   });

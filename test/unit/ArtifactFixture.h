@@ -35,7 +35,7 @@ inline void writeBytes(const std::string &path, std::span<const std::byte> bytes
 }
 
 /// The kernels of the fixture, in the order of the code section's table.
-enum Kernel : uint32_t { scaleRows, unpackI8, sumTokens, oneHotLogits, naiveStep, meanEmbed, kernelCount };
+enum Kernel : uint32_t { scaleRows, unpackI8, sumTokens, oneHotLogits, naiveStep, meanEmbed, validTokens, copyTokens, kernelCount };
 
 /// Builds WriteInput step by step.
 struct ArtifactBuilder {
@@ -51,7 +51,8 @@ struct ArtifactBuilder {
     artifact::Code code;
     code.target = "cpu:x86-64-v3";
     code.features = {"sse2"};
-    code.kernels = {"scale_rows", "unpack_i8", "sum_tokens", "one_hot_logits", "naive_step", "mean_embed"};
+    code.kernels = {"scale_rows", "unpack_i8", "sum_tokens", "one_hot_logits", "naive_step", "mean_embed", "valid_tokens",
+                    "copy_tokens"};
     contents.code.push_back(code);
     input.codeBytes.push_back(readBytes(TRANSOM_FIXTURE_KERNELS));
   }
@@ -115,6 +116,24 @@ inline ArtifactBuilder scaleThenMultiply(int64_t maxBatch = 8) {
   p.steps.push_back({Gemm{y, wBuffer, z, batch, three, four, unpackI8}, "multiply"});
   b.contents.metadata = {{"context_length", "16"}, {"source", "test"}};
   b.contents.tokenizer = {};
+  return b;
+}
+
+/// Program main: the places of what mask [batch, seq] leaves, found when it runs, copied from the arena to the output
+/// places [tokens].
+inline ArtifactBuilder packedTokens(int64_t maxTokens = 64) {
+  using namespace artifact;
+  ArtifactBuilder b;
+  Expr batch = b.symbol("batch", 1, 4), seq = b.symbol("seq", 1, 16), tokens = b.symbol("tokens", 0, maxTokens);
+  Program &p = b.program("main");
+  Expr ends = ArtifactBuilder::plus(batch, Expr::constant(1)), area{{{1, {0, 1}}}};
+  uint32_t mask = b.value(p, BufferKind::input, "mask", DType::i32, {batch, seq});
+  uint32_t index = b.buffer(p, BufferKind::arena, 0, DType::i32, {tokens});
+  uint32_t cumulative = b.buffer(p, BufferKind::arena, 0, DType::i32, {ends});
+  uint32_t places = b.value(p, BufferKind::output, "places", DType::i32, {tokens});
+  p.steps.push_back({Launch{validTokens, {mask, index, cumulative}, {batch, seq, tokens, ends}, Expr::constant(1), 1, 0}, "find"});
+  p.steps.push_back({Size{2, cumulative}, "tokens"});
+  p.steps.push_back({Launch{copyTokens, {index, places}, {tokens, tokens}, tokens, 1, 0}, "copy"});
   return b;
 }
 

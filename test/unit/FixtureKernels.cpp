@@ -88,3 +88,24 @@ KERNEL(mean_embed) {
     out[row * 2 + 1] = count;
   }
 }
+
+/// mask[batch, seq] -> index[tokens], cumulative[batch + 1]; no more than there is room for.
+KERNEL(valid_tokens) {
+  auto *mask = static_cast<const int32_t *>(buffers[0]);
+  auto *index = static_cast<int32_t *>(buffers[1]), *cumulative = static_cast<int32_t *>(buffers[2]);
+  int64_t count = 0;
+  cumulative[0] = 0;
+  for (int64_t i = 0; i < sizes[0] * sizes[1]; ++i) {
+    if (mask[i] && count < sizes[2])
+      index[count++] = static_cast<int32_t>(i);
+    cumulative[i / sizes[1] + 1] = static_cast<int32_t>(mask[0] < 0 ? mask[0] : count);
+  }
+}
+
+/// y[i] = x[i].
+KERNEL(copy_tokens) {
+  auto *x = static_cast<const int32_t *>(buffers[0]);
+  auto *y = static_cast<int32_t *>(buffers[1]);
+  for (int64_t i = begin; i < end; ++i)
+    y[i] = x[i];
+}

@@ -184,4 +184,36 @@ func.func @main(%ids: {} {{transom.name = "input_ids", transom.dims = ["batch", 
                      positions, ids, ids, ids, x3, pooled, g.body, x, result, x3, pooled);
 }
 
+/// @main(source_ids, source_mask, target_ids, target_mask) -> logits: one layer of an encoder, and one of a decoder that
+/// attends to itself and to what the encoder gave.
+inline std::string naiveTranslator(unsigned seed = 3) {
+  GraphText g(seed);
+  constexpr int64_t heads = 2, headDim = 4, hidden = heads * headDim, vocab = 9;
+  std::string ids = "tensor<?x?xi32>", x3 = GraphText::rows(hidden), h4 = GraphText::headed(heads, headDim), table = g.constant({vocab, hidden});
+  auto embed = [&](const std::string &tokens) {
+    return g.op(fmt::format("embedding {}, {}", table, tokens), GraphText::tensor({vocab, hidden}) + ", " + ids, x3);
+  };
+  auto attend = [&](const std::string &x, const std::string &memory, const std::string &mask, const char *causal) {
+    std::string query = g.splitHeads(g.linear(x, hidden, hidden), heads, headDim);
+    std::string key = g.splitHeads(g.linear(memory, hidden, hidden), heads, headDim), value = g.splitHeads(g.linear(memory, hidden, hidden), heads, headDim);
+    std::string mixed = g.op(fmt::format("attention bhsd {}, {}, {} mask {} {{{}scale = 0.5 : f64}}", query, key, value, mask, causal),
+                             fmt::format("{}, {}, {}, {}", h4, h4, h4, ids), h4);
+    return g.binary("add", x, g.linear(g.mergeHeads(mixed, heads, headDim), hidden, hidden), x3, x3);
+  };
+  std::string source = embed("%source"), memory = attend(source, source, "%source_mask", ""), target = embed("%target");
+  target = attend(target, target, "%target_mask", "causal, ");
+  std::string logits = g.linear(attend(target, memory, "%source_mask", ""), hidden, vocab);
+  return fmt::format(R"(module attributes {{transom.bounds = {{batch = [1, 4], source = [1, 8], target = [1, 6]}}}} {{
+func.func @main(%source: {0} {{transom.name = "source_ids", transom.dims = ["batch", "source"]}},
+    %source_mask: {0} {{transom.name = "source_mask", transom.dims = ["batch", "source"]}},
+    %target: {0} {{transom.name = "target_ids", transom.dims = ["batch", "target"]}},
+    %target_mask: {0} {{transom.name = "target_mask", transom.dims = ["batch", "target"]}})
+    -> ({1} {{transom.name = "logits", transom.dims = ["batch", "target", "{2}"]}}) {{
+{3}  return {4} : {1}
+}}
+}}
+)",
+                     ids, GraphText::rows(vocab), vocab, g.body, logits);
+}
+
 } // namespace transom::test

@@ -152,6 +152,31 @@ void expectSameMain(const std::string &text, const std::string &passes, const Te
     expectEqual(found[i], expected[i]);
 }
 
+/// The same for an encoder's hidden states [batch, seq, ...] of valid tokens and vectors [batch, ...] of rows that have any;
+/// input 1 is the mask.
+void expectSameValid(const std::string &text, const std::string &passes, const Tensors &inputs) {
+  Graph before(text), after(text, passes);
+  Tensors expected = before.run("main", inputs), found = after.run("main", inputs);
+  ASSERT_EQ(found.size(), expected.size());
+  std::span<const int64_t> mask = inputs[1].integers();
+  int64_t batch = inputs[1].dim(0), seq = inputs[1].dim(1);
+  auto expectRows = [&](size_t result, int64_t row) {
+    auto pick = [&](const Tensor &tensor) { return Tensor::ofFloats(tensor.dtype(), {tensor.shape().back()}, rowsOf(tensor, row, 1)); };
+    expectEqual(pick(found[result]), pick(expected[result]));
+  };
+  for (size_t i = 0; i < found.size(); ++i) {
+    ASSERT_EQ(found[i].shape(), expected[i].shape());
+    for (int64_t row = 0; row < batch; ++row) {
+      bool any = std::any_of(mask.begin() + row * seq, mask.begin() + (row + 1) * seq, [](int64_t valid) { return valid != 0; });
+      if (found[i].rank() == 2 && any)
+        expectRows(i, row);
+      for (int64_t token = row * seq; found[i].rank() == 3 && token < (row + 1) * seq; ++token)
+        if (mask[token])
+          expectRows(i, token);
+    }
+  }
+}
+
 /// The encoder in fp64: a region holds gelu's constants in the element's type, the interpreter's gelu has them exactly.
 std::string doubleBert() {
   std::string text = naiveBert();
@@ -165,7 +190,7 @@ Tensors bertInputs() {
 }
 Tensors llamaInputs() { return naiveInputs({4, 9, 16, 2, 7}, Tensors(2 * sizes.layers, emptyPast(1))); }
 
-const char *const everyPass = "fold-constants,make-kv-static,eliminate-transposes,func.func(fuse-elementwise)";
+const char *const everyPass = "fold-constants,make-kv-static,eliminate-transposes,remove-padding,func.func(fuse-elementwise)";
 
 } // namespace
 
@@ -192,13 +217,51 @@ TEST(PassEquivalence, FuseElementwise) {
 }
 
 // An encoder passes through the whole pipeline unchanged in meaning.
-TEST(PassEquivalence, EveryPassOnEncoder) { expectSameMain(doubleBert(), everyPass, bertInputs()); }
+TEST(PassEquivalence, EveryPassOnEncoder) { expectSameValid(doubleBert(), everyPass, bertInputs()); }
+
+// remove-padding keeps hidden states of valid tokens and sentence vectors: rows padded right, left and inside, rows of one
+// token and of none, no padding, and nothing but padding. Any number but 0 is valid.
+TEST(PassEquivalence, RemovePaddingFromEncoder) {
+  const char *const passes = "fold-constants,eliminate-transposes,remove-padding";
+  Graph packed(naiveBert(), passes);
+  EXPECT_EQ(packed.count<ValidTokensOp>(), 1);
+  EXPECT_EQ(packed.count<UnpackOp>(), 1);
+  EXPECT_EQ(packed.count<ReduceOp>(), 1); // the norm of the sentence vector
+  EXPECT_EQ(packed.count<ReducePackedOp>(), 2);
+  for (std::vector<int64_t> mask : std::vector<std::vector<int64_t>>{
+           {1, 1, 1, 1, 1, 1, 0, 0}, {0, 0, 1, 1, 0, 1, 1, 1}, {1, 0, 0, 1, 0, 1, 0, 1}, {0, 0, 0, 1, 1, 0, 0, 0},
+           {0, 0, 0, 0, 1, 0, 1, 1}, {1, 1, 1, 1, 1, 1, 1, 1}, {0, 0, 0, 0, 0, 0, 0, 0}, {2, -1, 0, 7, 0, 0, 0, 3}}) {
+    Tensors inputs = bertInputs();
+    inputs[1] = integers({2, 4}, mask);
+    SCOPED_TRACE(fmt::format("mask {}", fmt::join(mask, " ")));
+    expectSameValid(doubleBert(), passes, inputs);
+  }
+}
+
+// Encoder and decoder rows of their own lengths, and cross-attention from the one to the other.
+TEST(PassEquivalence, RemovePaddingFromCrossAttention) {
+  std::string text = naiveTranslator();
+  Graph naive(text), packed(text, "fold-constants,eliminate-transposes,remove-padding");
+  EXPECT_EQ(packed.count<ValidTokensOp>(), 2);
+  EXPECT_EQ(packed.count<TransposeOp>(), 0);
+  EXPECT_EQ(packed.count<UnpackOp>(), 1);
+  for (std::vector<int64_t> source : {std::vector<int64_t>{1, 1, 1, 0, 1, 0, 0, 0, 1}, {1, 1, 1, 0, 0, 0, 0, 0, 1}, {0, 1, 1, 1, 0, 1, 1, 1, 1}})
+    for (std::vector<int64_t> target : {std::vector<int64_t>{1, 1, 0, 1, 1, 0}, {0, 0, 0, 1, 0, 1}, {1, 1, 1, 1, 1, 1}}) {
+      Tensors inputs = {integers({3, 3}, {4, 1, 2, 6, 6, 3, 0, 5, 1}), integers({3, 3}, source), integers({3, 2}, {1, 2, 3, 4, 5, 6}),
+                        integers({3, 2}, target)};
+      Tensor expected = naive.run("main", inputs)[0], found = packed.run("main", inputs)[0];
+      ASSERT_EQ(found.shape(), expected.shape());
+      for (int64_t token = 0; token < 6; ++token)
+        if (target[token])
+          expectEqual(Tensor::ofFloats(DType::f32, {9}, rowsOf(found, token, 1)), Tensor::ofFloats(DType::f32, {9}, rowsOf(expected, token, 1)));
+    }
+}
 
 class Caches : public testing::TestWithParam<const char *> {
 protected:
   Graph naive{naiveLlama(sizes)}, graph{naiveLlama(sizes), GetParam()};
 };
-INSTANTIATE_TEST_SUITE_P(PassEquivalence, Caches, testing::Values("make-kv-static", everyPass));
+INSTANTIATE_TEST_SUITE_P(PassEquivalence, Caches, testing::Values("make-kv-static", "make-kv-static,eliminate-transposes,remove-padding", everyPass));
 
 // A prompt in one prefill gives the naive graph's logits of its last token.
 TEST_P(Caches, Prefill) {

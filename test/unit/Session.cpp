@@ -107,6 +107,41 @@ TEST_F(SessionTest, AllocatesNothing) {
   EXPECT_EQ(allocations, 0);
 }
 
+// A size that a step finds holds from there on, in the work and in the output's shape; it may be none, change from run to
+// run with the sizes of the inputs unchanged, and allocates nothing.
+TEST_F(SessionTest, SizesThatStepsFind) {
+  std::unique_ptr<Session> session = open(packedTokens());
+  for (std::vector<int32_t> mask : {std::vector<int32_t>{1, 0, 1, 0, 1, 1}, {0, 0, 0, 0, 0, 0}, {1, 1, 1, 1, 1, 1}, {0, 0, 0, 0, 0, 1}}) {
+    int64_t shape[] = {2, 3};
+    TensorView input{"mask", DType::i32, shape, mask.data()};
+    allocations = 0;
+    counting = true;
+    auto outputs = session->run(0, {&input, 1});
+    counting = false;
+    EXPECT_EQ(allocations, 0);
+    ASSERT_EQ(outputs.status().message(), "");
+    std::vector<int32_t> expected;
+    for (int32_t i = 0; i < 6; ++i)
+      if (mask[size_t(i)])
+        expected.push_back(i);
+    const TensorView &places = outputs->front();
+    ASSERT_EQ(std::vector(places.shape.begin(), places.shape.end()), std::vector<int64_t>{std::ssize(expected)});
+    auto *found = static_cast<const int32_t *>(places.data);
+    EXPECT_EQ(std::vector(found, found + expected.size()), expected);
+  }
+}
+
+// A number outside the size's bounds ends the run, and the session stays usable.
+TEST_F(SessionTest, RefusesSizesOutOfBounds) {
+  std::unique_ptr<Session> session = open(packedTokens());
+  int64_t shape[] = {1, 2};
+  std::vector<int32_t> wrong = {-1, 1}, right = {1, 1};
+  TensorView input{"mask", DType::i32, shape, wrong.data()};
+  EXPECT_EQ(session->run(0, {&input, 1}).status().message(), "step 1 (tokens): tokens must be 0 to 64, found -1");
+  input.data = right.data();
+  EXPECT_TRUE(session->run(0, {&input, 1}).ok());
+}
+
 // Wrong inputs are refused by name, and the session stays usable.
 TEST_F(SessionTest, RefusesWrongInputs) {
   std::unique_ptr<Session> session = open(scaleThenMultiply());

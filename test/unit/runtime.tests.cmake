@@ -23,6 +23,7 @@ set_target_properties(FuzzArtifact PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_B
 add_test(NAME FuzzArtifact COMMAND FuzzArtifact)
 transom_unit_test(Sampling)
 transom_runtime_test(SessionGenerate transom_runtime_static transom_artifact_writer)
+transom_runtime_test(PaddedPrompts transom_runtime_static transom_artifact_writer)
 transom_runtime_test(CApi transom_runtime transom_artifact_writer transom_tokenizer)
 target_compile_definitions(CApi PRIVATE TRANSOM_EXAMPLE_GENERATE="$<TARGET_FILE:example_generate>"
   TRANSOM_EXAMPLE_EMBED="$<TARGET_FILE:example_embed>")

@@ -52,7 +52,8 @@ Json profileJson(const Session &session, const Model &model) {
     std::map<std::string, std::pair<uint64_t, uint64_t>> byKernel;
     for (size_t i = 0; i < times.size(); ++i) {
       auto *launch = std::get_if<artifact::Launch>(&program.steps[i].kind);
-      auto &[count, sum] = byKernel[launch ? model.contents().code.front().kernels[launch->kernel] : "library product"];
+      bool product = std::holds_alternative<artifact::Gemm>(program.steps[i].kind);
+      auto &[count, sum] = byKernel[launch ? model.contents().code.front().kernels[launch->kernel] : product ? "library product" : "size"];
       ++count;
       sum += times[i];
     }

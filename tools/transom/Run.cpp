@@ -4,6 +4,7 @@
 #include "tools/transom/Npz.h"
 
 #include "runtime/Session.h"
+#include "runtime/generate/PaddedPrompts.h"
 
 #ifdef TRANSOM_HAS_COMPILER
 #include "compiler/Compile.h"
@@ -47,7 +48,11 @@ Result<std::vector<Array>> runArtifact(const RunOptions &options, const std::vec
   std::vector<TensorView> views;
   for (const Array &input : inputs)
     views.push_back({input.name, input.dtype, input.shape, input.bytes.data()});
-  TRANSOM_ASSIGN(std::span<const TensorView> results, session->run(program, views));
+  std::optional<CompactedInputs> compacted;
+  if (const artifact::Program &wanted = model->contents().programs[program]; needCompaction(wanted, views)) {
+    TRANSOM_ASSIGN(compacted, CompactedInputs::of(wanted, views));
+  }
+  TRANSOM_ASSIGN(std::span<const TensorView> results, session->run(program, compacted ? compacted->views() : views));
   std::vector<Array> outputs;
   for (const TensorView &view : results) {
     auto *data = static_cast<const std::byte *>(view.data);

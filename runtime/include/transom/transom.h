@@ -111,7 +111,8 @@ typedef struct transom_tensor {
 } transom_tensor;
 
 /* Runs a program ("main", "prefill", ...) on all its inputs, in any order. The outputs, and all they point to, belong to
- * the session and live until its next run. */
+ * the session and live until its next run. "prefill" takes prompts padded on either side, or with holes, too: give
+ * "attention_mask" [batch, seq] in place of "lengths", and leave "past_lengths" out where rows have no past. */
 TRANSOM_API transom_status *transom_run(transom_session *session, const char *program, const transom_tensor *inputs,
                                         size_t input_count, const transom_tensor **out_outputs, size_t *out_count);
 

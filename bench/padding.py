@@ -1,0 +1,182 @@
+#!/usr/bin/env python3
+"""Measures what remove-padding saves on ragged batches of sentences: MiniLM compiled with the pass and without it.
+
+Two sweeps over batches of 32 sentences: at a fixed padded size [32, 128] the valid tokens grow; at a fixed number of valid
+tokens the longest sentence, and with it the padding, grows. Prints a table and writes both as a plot to
+bench/results/<date>-<cpu>-padding.svg. Rounds go through all cases in turn; the median counts. Needs only Python.
+"""
+
+import argparse
+import datetime
+import json
+import platform
+import re
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+MINILM = HERE.parent / "build" / "models" / "minilm"
+WORK = HERE.parent / "build" / "bench"
+ROWS, LONGEST = 32, 128
+VALID = 1024
+TIMEOUT_S = 900
+COLORS = {"with remove-padding": "#1f6f8b", "without": "#c0562f"}
+
+
+class BenchError(Exception):
+    """A failure whose message is the one line that the user sees."""
+
+
+def run(command, what):
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=TIMEOUT_S)
+    if done.returncode != 0:
+        reason = (done.stderr.strip() or "no reason given").splitlines()
+        raise BenchError(f"{what} exited with {done.returncode}: {reason[-1]}")
+    return done.stdout
+
+
+def write_batch(name, lengths):
+    """A file of sentences with these numbers of tokens, [CLS] and [SEP] included: "the" is one token."""
+    path = WORK / f"padding-{name}.txt"
+    path.write_text("".join(" ".join(["the"] * (length - 2)) + "\n" for length in lengths))
+    return path
+
+
+def by_valid_tokens():
+    """Batches padded to [ROWS, LONGEST]: one sentence as long as that, the others of one length."""
+    for length in (8, 24, 48, 72, 96, 128):
+        yield [LONGEST] + [length] * (ROWS - 1)
+
+
+def by_padding():
+    """Batches of VALID tokens in ROWS sentences, the longest of them ever longer."""
+    mean = VALID // ROWS
+    for longest in (mean, 48, 64, 96, 128, 192):
+        rest = VALID - longest
+        lengths = [longest] + [rest // (ROWS - 1)] * (ROWS - 1)
+        for i in range(rest % (ROWS - 1)):
+            lengths[1 + i] += 1
+        yield lengths
+
+
+def measure(options):
+    """(sweep, lengths, milliseconds by variant) of every case."""
+    artifacts = {}
+    for variant, flags in (("with remove-padding", []), ("without", ["--disable=remove-padding"])):
+        artifacts[variant] = WORK / f"padding-{'on' if not flags else 'off'}.transom"
+        sizes = [f"--max-batch={ROWS}", "--max-seq=256", "--quiet"]
+        run([options.transom, "compile", options.model, "-o", artifacts[variant], *sizes, *flags], "transom compile")
+    cases = [("valid", lengths) for lengths in by_valid_tokens()] + [("padding", lengths) for lengths in by_padding()]
+    times = [{variant: [] for variant in artifacts} for _ in cases]
+    for number in range(options.rounds):
+        for index, (sweep, lengths) in enumerate(cases):
+            batch = write_batch(f"{sweep}-{index}", lengths)
+            for variant, artifact in artifacts.items():
+                command = [options.transom, "bench", artifact, "--input", batch, "--batch", ROWS, "--json"]
+                command += ["--threads", options.threads, "--repeat", options.repeat]
+                rate = json.loads(run(command, "transom bench"))["sentences_per_s"]
+                times[index][variant].append(1000 * ROWS / rate)
+        print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
+    return [
+        (sweep, lengths, {variant: statistics.median(values) for variant, values in found.items()})
+        for (sweep, lengths), found in zip(cases, times)
+    ]
+
+
+def table(results):
+    lines = ["| padded size | valid tokens | padding | with, ms | without, ms | ratio |", "|---|---:|---:|---:|---:|---:|"]
+    for _, lengths, times in results:
+        valid, size = sum(lengths), len(lengths) * max(lengths)
+        on, off = times["with remove-padding"], times["without"]
+        share = 1 - valid / size
+        lines.append(f"| {len(lengths)} x {max(lengths)} | {valid} | {share:.0%} | {on:.1f} | {off:.1f} | {off / on:.2f}x |")
+    return "\n".join(lines)
+
+
+def ticks(most):
+    step = next(s * 10**p for p in range(6) for s in (1, 2, 5) if most / (s * 10**p) <= 6)
+    return [step * i for i in range(int(most // step) + 1)]
+
+
+def panel(left, title, label, points):
+    """One diagram at x = left: points are (x, milliseconds by variant)."""
+    width, height, top = 340, 260, 60
+    right_most = max(x for x, _ in points) * 1.05
+    highest = max(max(times.values()) for _, times in points) * 1.08
+
+    def at(x, y):
+        return f"{left + x / right_most * width:.1f},{top + height - y / highest * height:.1f}"
+
+    out = [f'<text x="{left}" y="{top - 16}" font-weight="bold">{title}</text>']
+    for x in ticks(right_most):
+        px = left + x / right_most * width
+        out.append(f'<line x1="{px:.1f}" y1="{top}" x2="{px:.1f}" y2="{top + height}" stroke="#e4e4e4"/>')
+        out.append(f'<text x="{px:.1f}" y="{top + height + 18}" text-anchor="middle">{x:g}</text>')
+    for y in ticks(highest):
+        py = top + height - y / highest * height
+        out.append(f'<line x1="{left}" y1="{py:.1f}" x2="{left + width}" y2="{py:.1f}" stroke="#e4e4e4"/>')
+        out.append(f'<text x="{left - 8}" y="{py + 4:.1f}" text-anchor="end">{y:g}</text>')
+    out.append(f'<text x="{left + width / 2}" y="{top + height + 40}" text-anchor="middle">{label}</text>')
+    for variant, color in COLORS.items():
+        places = [at(x, times[variant]) for x, times in sorted(points, key=lambda point: point[0])]
+        out.append(f'<polyline points="{" ".join(places)}" fill="none" stroke="{color}" stroke-width="2"/>')
+        for place in places:
+            x, y = place.split(",")
+            out.append(f'<circle cx="{x}" cy="{y}" r="3.5" fill="{color}"/>')
+    return out
+
+
+def plot(results, caption):
+    grow = [(sum(lengths), times) for sweep, lengths, times in results if sweep == "valid"]
+    pad = [
+        (100 * (1 - sum(lengths) / len(lengths) / max(lengths)), times) for sweep, lengths, times in results if sweep == "padding"
+    ]
+    body = panel(70, f"Time (ms), padded to [{ROWS}, {LONGEST}]", "valid tokens", grow)
+    body += panel(500, f"Time (ms), {VALID} valid tokens", "padding, % of the padded batch", pad)
+    for index, (variant, color) in enumerate(COLORS.items()):
+        body.append(f'<rect x="{70 + 190 * index}" y="388" width="14" height="14" fill="{color}"/>')
+        body.append(f'<text x="{90 + 190 * index}" y="400">{variant}</text>')
+    body.append(f'<text x="500" y="400" fill="#666">{caption}</text>')
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 880 420" font-family="sans-serif" font-size="12">\n'
+        '<rect width="880" height="420" fill="white"/>\n' + "\n".join(body) + "\n</svg>\n"
+    )
+
+
+def processor():
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.machine()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--transom", type=Path, default=HERE.parent / "build/release/bin/transom")
+    parser.add_argument("--model", type=Path, default=MINILM)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--note", default="", help="a remark for the plot, such as how busy the machine was")
+    options = parser.parse_args()
+    WORK.mkdir(parents=True, exist_ok=True)
+    try:
+        results = measure(options)
+    except BenchError as failure:
+        print(f"padding.py: {failure}", file=sys.stderr)
+        return 1
+    today, name = datetime.date.today().isoformat(), processor()
+    caption = f"MiniLM-L6 fp32, {name.split(' Processor')[0]}, {options.threads} threads, {today}"
+    print(table(results))
+    print(f"\n{caption}; median of {options.rounds} rounds. {options.note}".rstrip())
+    short = re.sub("[^a-z0-9]+", "-", " ".join(name.lower().split()[:2])).strip("-")
+    path = HERE / "results" / f"{today}-{short}-padding.svg"
+    path.write_text(plot(results, caption + (f", {options.note}" if options.note else "")))
+    print(f"plot: {path}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,140 @@
+// remove-padding:
+// 1. Find the padded rows of each function and prove that nothing depends on their padding (PaddedTokens.h).
+// 2. Name the number of valid tokens, with its bounds, and make the packed form of what tokens compute (PackTokens.h).
+// 3. Let the ops that end it read packed tokens: caches, pooling, choices of a token; unpack what must have the padded form.
+// 4. Erase the padded ops that nothing reads any more.
+#include "passes/PackTokens.h"
+#include "passes/Passes.h"
+
+using namespace mlir;
+using llvm::SmallVector;
+using llvm::StringRef;
+
+namespace transom {
+
+#define GEN_PASS_DEF_REMOVEPADDINGPASS
+#include "passes/Passes.h.inc"
+
+namespace {
+
+/// A new size for the tokens of `space`, with its bounds in the module.
+std::string nameTokens(ModuleOp module, const TokenSpace &space) {
+  std::string seq = space.seq.asSymbol().value_or("seq"), stem = seq == "seq" ? "tokens" : seq + "_tokens", name = stem;
+  for (int number = 2; boundsOf(module, name); ++number)
+    name = stem + "_" + std::to_string(number);
+  Builder builder(module.getContext());
+  NamedAttrList bounds(module->getAttrOfType<DictionaryAttr>("transom.bounds"));
+  auto integer = [&](int64_t value) -> Attribute { return builder.getI64IntegerAttr(value); };
+  bounds.set(name, builder.getArrayAttr({integer(0), integer(*maximumOf(module, space.batch * space.seq))}));
+  module->setAttr("transom.bounds", bounds.getDictionary(module.getContext()));
+  return name;
+}
+
+/// Rewrites the exits of one function.
+class Rewriter {
+public:
+  Rewriter(const PaddedGraph &graph, TokenPacker &packer) : graph(graph), packer(packer) {}
+
+  void rewrite(const PackedExit &exit) {
+    OpBuilder builder(exit.op);
+    Location loc = exit.op->getLoc();
+    Value cumulative = packer.cumulative(exit.space);
+    if (exit.kind == PackedExit::Kind::sizes)
+      return exit.op->setOperand(exit.operand, graph.spaces[exit.space].rows);
+    Value packed = packer.packed(exit.op->getOperand(exit.operand));
+    switch (exit.kind) {
+    case PackedExit::Kind::cacheAppend: {
+      auto append = cast<CacheAppendOp>(exit.op);
+      return replace(exit.op, builder.create<CacheAppendOp>(loc, append.getCache(), packed, append.getPastLengths(), /*lengths=*/Value(),
+                                                            cumulative, HeadLayout::thd));
+    }
+    case PackedExit::Kind::sum:
+      return replace(exit.op, keepDims(builder, exit.op, builder.create<ReducePackedOp>(loc, ReduceKind::sum, packed, cumulative)));
+    case PackedExit::Kind::extremum: return replace(exit.op, keepDims(builder, exit.op, extremum(builder, exit, packed)));
+    case PackedExit::Kind::firstToken: {
+      Value first = builder.create<FirstTokenOp>(loc, packed, /*lengths=*/Value(), cumulative);
+      return replace(exit.op, withRowDim(builder, exit.op, first));
+    }
+    case PackedExit::Kind::lastToken: return replace(exit.op, builder.create<LastTokenOp>(loc, packed, /*lengths=*/Value(), cumulative));
+    case PackedExit::Kind::padded: return exit.op->setOperand(exit.operand, unpack(builder, exit, packed));
+    case PackedExit::Kind::sizes: break;
+    }
+    llvm_unreachable("every kind of exit is rewritten");
+  }
+
+private:
+  static void replace(Operation *op, Value value) { op->getResult(0).replaceAllUsesWith(value); }
+
+  /// [batch, ...] as [batch, 1, ...], the type of the result of `op`.
+  static Value withRowDim(OpBuilder &builder, Operation *op, Value rows) {
+    SmallVector<int64_t> shape = {0, 1};
+    for (int64_t size : cast<RankedTensorType>(op->getResult(0).getType()).getShape().drop_front(2))
+      shape.push_back(ShapedType::isDynamic(size) ? -1 : size);
+    return builder.create<ReshapeOp>(op->getLoc(), rows, builder.getDenseI64ArrayAttr(shape));
+  }
+  static Value keepDims(OpBuilder &builder, Operation *op, Value rows) {
+    return cast<ReduceOp>(op).getKeepDims() ? withRowDim(builder, op, rows) : rows;
+  }
+
+  /// The filler takes part as it does where there is padding; of rows without tokens it is all there is.
+  static Value extremum(OpBuilder &builder, const PackedExit &exit, Value packed, Value cumulative) {
+    Location loc = exit.op->getLoc();
+    ReduceKind kind = cast<ReduceOp>(exit.op).getKind();
+    Value found = builder.create<ReducePackedOp>(loc, kind, packed, cumulative);
+    auto type = RankedTensorType::get({}, elementOf(packed.getType()));
+    Value filler = builder.create<ConstantOp>(loc, DenseElementsAttr::get(type, Attribute(exit.filler)));
+    return kind == ReduceKind::max ? builder.create<MaxOp>(loc, found, filler).getResult() : builder.create<MinOp>(loc, found, filler).getResult();
+  }
+  Value extremum(OpBuilder &builder, const PackedExit &exit, Value packed) {
+    return extremum(builder, exit, packed, packer.cumulative(exit.space));
+  }
+
+  /// Padded rows of the packed tokens; once for each value.
+  Value unpack(OpBuilder &builder, const PackedExit &exit, Value packed) {
+    Value &padded = unpacked[packed];
+    if (!padded) {
+      builder.setInsertionPointAfterValue(packed);
+      padded = builder.create<UnpackOp>(packed.getLoc(), packed, packer.index(exit.space), graph.spaces[exit.space].rows);
+      padded.setType(exit.op->getOperand(exit.operand).getType());
+    }
+    return padded;
+  }
+
+  const PaddedGraph &graph;
+  TokenPacker &packer;
+  llvm::DenseMap<Value, Value> unpacked;
+};
+
+class RemovePaddingPass : public impl::RemovePaddingPassBase<RemovePaddingPass> {
+  using RemovePaddingPassBase::RemovePaddingPassBase;
+
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    Reporter reporter(getArgument(), report);
+    for (auto function : module.getOps<func::FuncOp>())
+      if (!function.isExternal() && function.getBody().hasOneBlock())
+        packFunction(module, function, reporter);
+  }
+
+  void packFunction(ModuleOp module, func::FuncOp function, const Reporter &reporter) {
+    DimAnalysis dims(function);
+    PaddedGraph graph = matchPaddedGraph(function, dims, reporter);
+    if (graph.attention.empty())
+      return;
+    SmallVector<std::string> names = llvm::map_to_vector(graph.spaces, [&](const TokenSpace &space) { return nameTokens(module, space); });
+    TokenPacker packer(function, graph, dims, names);
+    packer.pack(graph.exits);
+    Rewriter rewriter(graph, packer);
+    for (const PackedExit &exit : graph.exits)
+      rewriter.rewrite(exit);
+    for (Operation &op : llvm::make_early_inc_range(llvm::reverse(function.getBody().front())))
+      if (isOpTriviallyDead(&op))
+        op.erase();
+    for (auto [space, name] : llvm::zip(graph.spaces, names))
+      reporter.applied(function, "packed " + str(Dims{space.batch, space.seq}) + " as [" + name + "], by " +
+                                     (space.lengths ? "lengths" : "the mask") + " of attention");
+  }
+};
+
+} // namespace
+} // namespace transom
