@@ -32,7 +32,9 @@ Status checkFeatures(const artifact::Code &code) {
   return {};
 }
 
-Result<void *> loadSharedObject(std::span<const std::byte> bytes) {
+/// The loader knows what is loaded by its path: `file` stays open as long as the code is, or the next file would get its
+/// number, and the next model this one's code.
+Result<void *> loadSharedObject(std::span<const std::byte> bytes, int &opened) {
   int file = ::memfd_create("transom-code", MFD_CLOEXEC);
   if (file < 0)
     return error(StatusCode::io, "cannot create memory for code: {}", std::strerror(errno));
@@ -48,9 +50,11 @@ Result<void *> loadSharedObject(std::span<const std::byte> bytes) {
   }
   void *handle = ::dlopen(fmt::format("/proc/self/fd/{}", file).c_str(), RTLD_NOW | RTLD_LOCAL);
   Status status = handle ? Status() : error(StatusCode::invalidFile, "cannot load code: {}", ::dlerror());
-  ::close(file);
-  if (!handle)
+  if (!handle) {
+    ::close(file);
     return status;
+  }
+  opened = file;
   return handle;
 }
 
@@ -64,7 +68,7 @@ Result<LoadedCode> LoadedCode::load(const Artifact &artifact) {
       continue;
     if (refused = checkFeatures(code); !refused.ok())
       continue;
-    TRANSOM_ASSIGN(loaded.handle_, loadSharedObject(artifact.bytes(code.section)));
+    TRANSOM_ASSIGN(loaded.handle_, loadSharedObject(artifact.bytes(code.section), loaded.file_));
     loaded.target_ = code.target;
     for (const std::string &kernel : code.kernels) {
       void *symbol = ::dlsym(loaded.handle_, kernel.c_str());
@@ -84,6 +88,7 @@ Result<LoadedCode> LoadedCode::load(const Artifact &artifact) {
 
 LoadedCode::LoadedCode(LoadedCode &&other) noexcept {
   std::swap(handle_, other.handle_);
+  std::swap(file_, other.file_);
   std::swap(target_, other.target_);
   std::swap(kernels_, other.kernels_);
 }
@@ -91,6 +96,8 @@ LoadedCode::LoadedCode(LoadedCode &&other) noexcept {
 LoadedCode::~LoadedCode() {
   if (handle_)
     ::dlclose(handle_);
+  if (file_ >= 0)
+    ::close(file_);
 }
 
 } // namespace transom

@@ -24,6 +24,7 @@ public:
 private:
   LoadedCode() = default;
   void *handle_ = nullptr;
+  int file_ = -1; ///< holds the code
   std::string target_;
   std::vector<TransomCpuKernel> kernels_;
 };

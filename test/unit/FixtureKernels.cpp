@@ -5,12 +5,16 @@
   extern "C" __attribute__((visibility("default"))) void name(void *const *buffers, const int64_t *sizes,             \
                                                               int64_t begin, int64_t end, void *scratch)
 
-/// y[i, :] = 2 * x[i, :], 4 columns.
+#ifndef ROW_SCALE
+#define ROW_SCALE 2
+#endif
+
+/// y[i, :] = ROW_SCALE * x[i, :], 4 columns.
 KERNEL(scale_rows) {
   auto *x = static_cast<const float *>(buffers[0]);
   auto *y = static_cast<float *>(buffers[1]);
   for (int64_t i = begin * 4; i < end * 4; ++i)
-    y[i] = 2 * x[i];
+    y[i] = ROW_SCALE * x[i];
 }
 
 /// Rows [begin, end) of an i8 matrix of 4 columns as f32.

@@ -211,6 +211,23 @@ TEST_F(SessionTest, Concurrent) {
   EXPECT_EQ(wrong, 0);
 }
 
+// Models loaded at the same time have code of their own.
+TEST_F(SessionTest, TwoModels) {
+  std::unique_ptr<Session> first = open(scaleThenMultiply());
+  ArtifactBuilder other = scaleThenMultiply();
+  other.contents.code[0].kernels.resize(2);
+  other.input.codeBytes[0] = readBytes(TRANSOM_OTHER_KERNELS);
+  std::unique_ptr<Session> second = open(std::move(other));
+  std::vector<float> x = {1, 2, 3, 4};
+  int64_t shape[] = {1, 4};
+  TensorView input{"x", DType::f32, shape, x.data()};
+  for (auto [session, factor] : {std::pair(first.get(), 1.0f), std::pair(second.get(), 3.0f)}) {
+    auto outputs = session->run(0, {&input, 1});
+    ASSERT_EQ(outputs.status().message(), "");
+    EXPECT_FLOAT_EQ(static_cast<const float *>(outputs->front().data)[0], factor * expectedZ(x, 0, 0));
+  }
+}
+
 // Code for another machine is refused by the feature that is missing.
 TEST_F(SessionTest, MissingFeature) {
   ArtifactBuilder b = scaleThenMultiply();

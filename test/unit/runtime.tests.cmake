@@ -3,6 +3,12 @@ add_library(transom_fixture_kernels MODULE FixtureKernels.cpp)
 target_include_directories(transom_fixture_kernels PRIVATE ${PROJECT_SOURCE_DIR})
 set_target_properties(transom_fixture_kernels PROPERTIES PREFIX "" LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/test)
 
+# The same with another scale, for two models at once.
+add_library(transom_other_kernels MODULE FixtureKernels.cpp)
+target_compile_definitions(transom_other_kernels PRIVATE ROW_SCALE=6)
+target_include_directories(transom_other_kernels PRIVATE ${PROJECT_SOURCE_DIR})
+set_target_properties(transom_other_kernels PROPERTIES PREFIX "" LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/test)
+
 function(transom_runtime_test name)
   transom_unit_test(${name} ${ARGN})
   target_compile_definitions(${name} PRIVATE
@@ -12,6 +18,8 @@ endfunction()
 
 transom_runtime_test(Artifact transom_artifact_writer)
 transom_runtime_test(Session transom_runtime_static transom_artifact_writer)
+target_compile_definitions(Session PRIVATE TRANSOM_OTHER_KERNELS="$<TARGET_FILE:transom_other_kernels>")
+add_dependencies(Session transom_other_kernels)
 transom_unit_test(ThreadPool transom_runtime_static)
 transom_unit_test(Gemm transom_runtime_static)
 
