@@ -44,6 +44,13 @@ std::pair<unsigned, unsigned> defaultRows(Operation *op) {
   return {index, rank > 0 ? rank - 1 : 0};
 }
 
+bool countAlike(const Dims &dims, unsigned a, unsigned b) {
+  if (a == 0 || b == 0)
+    return a == b;
+  return llvm::all_of(ArrayRef(dims).slice(std::min(a, b), std::max(a, b) - std::min(a, b)),
+                      [](const DimExpr &dim) { return dim == DimExpr(1); });
+}
+
 namespace {
 
 /// Checks one op against one assumption; `why` receives the first thing that does not fit.
@@ -58,6 +65,8 @@ public:
       return fail("expected a row-wise op");
     if (leading == 0 || leading > sizes(op->getOperand(index)).size())
       return fail("expected an operand with rows");
+    if (unsigned own = ownLeading(*kind, index); own && countAlike(sizes(op->getOperand(index)), own, leading))
+      leading = own;
     RowUse use{*kind, SmallVector<unsigned>(op->getNumOperands(), 0), leading};
     use.operands[index] = leading;
     switch (*kind) {
@@ -88,6 +97,16 @@ public:
   }
 
 private:
+  /// How many leading dimensions the op wants its operand to have; 0 where any number will do.
+  unsigned ownLeading(RowKind kind, unsigned index) {
+    unsigned rank = sizes(op->getOperand(index)).size();
+    if (auto append = dyn_cast<CacheAppendOp>(op))
+      return index == 1 ? rowDims(append.getLayout()) : 0;
+    if (auto rotary = dyn_cast<RotaryOp>(op))
+      return index == 0 ? rowDims(rotary.getLayout()) : 0;
+    return kind == RowKind::norm || kind == RowKind::quantize || kind == RowKind::slice ? rank - 1 : 0;
+  }
+
   FailureOr<RowUse> fail(const llvm::Twine &reason) {
     why = reason.str();
     return failure();
@@ -223,7 +242,7 @@ LogicalResult addUse(GroupForm &form, Operation *op, std::string *why) {
   if (failed(use))
     return fail(why, "'" + op->getName().getStringRef() + "': " + reason);
   for (auto [place, operand] : llvm::enumerate(op->getOperands()))
-    if (auto [entry, isNew] = form.leading.try_emplace(operand, use->operands[place]); !isNew && entry->second != use->operands[place])
+    if (auto [entry, isNew] = form.leading.try_emplace(operand, use->operands[place]); !isNew && !countAlike(dimsOf(operand.getType()), entry->second, use->operands[place]))
       return fail(why, "'" + op->getName().getStringRef() + "' reads a value as rows of another form than the ops before it");
   form.leading[op->getResult(0)] = use->result;
   form.uses[op] = *use;

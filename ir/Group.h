@@ -43,6 +43,10 @@ struct RowUse {
 using SizesOf = llvm::function_ref<Dims(mlir::Value)>;
 enum class UnknownSizes { differ, agree };
 
+/// Whether the first `a` and the first `b` dimensions count the same rows: those between are 1. A row of one head may be
+/// taken either way, and each op takes it as it needs it.
+bool countAlike(const Dims &dims, unsigned a, unsigned b);
+
 /// How `op` uses rows if operand `index` has `leading` dimensions that count them. On failure `why` says what was expected
 /// and found.
 mlir::FailureOr<RowUse> rowUseOf(mlir::Operation *op, unsigned index, unsigned leading, SizesOf sizes, UnknownSizes unknown,

@@ -104,7 +104,7 @@ bool Epilogue::join(Operation *op) {
   if (failed(use))
     return isMiss(op) && !why.empty() && reject(op, value, "E2: " + llvm::Twine(why));
   for (auto [operand, rows] : llvm::zip(op->getOperands(), use->operands))
-    if (stages.contains(operand) && leading[operand] != rows)
+    if (stages.contains(operand) && !countAlike(dims.of(operand), leading[operand], rows))
       return reject(op, value, "E2: expected operands that count rows alike");
   std::optional<Stage> stage = nextStage(op, *use);
   if (!stage)
@@ -131,8 +131,10 @@ std::optional<Stage> Epilogue::nextStage(Operation *op, const RowUse &use) {
     return only(flat && stage <= Stage::part, stage);
   case RowKind::slice:
     return only(stage == Stage::product, Stage::part);
-  case RowKind::reshape:
-    return only(stage <= Stage::part || (stage <= Stage::rotated && !flat), flat ? stage : std::max(stage, Stage::heads));
+  case RowKind::reshape: {
+    bool heads = dims.of(op->getResult(0)).size() > 2;
+    return only(stage <= Stage::part || (stage <= Stage::rotated && heads), heads ? std::max(stage, Stage::heads) : stage);
+  }
   case RowKind::rotary:
     return only(stage == Stage::heads, Stage::rotated);
   case RowKind::append:

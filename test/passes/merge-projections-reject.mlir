@@ -17,8 +17,8 @@ func.func @no_weight(%x: tensor<4x4xf32>, %y: tensor<4x4xf32>) -> (tensor<4x4xf3
 
 // M2: one weight of other blocks; the two that are alike merge.
 // CHECK-LABEL: @types
-// CHECK: transom.recipe "q+k.concat"
 // CHECK: transom.weight "v"
+// CHECK: transom.recipe "q+k.concat"
 func.func @types(%x: tensor<?x256xf32>) -> (tensor<?x4xf32>, tensor<?x4xf32>, tensor<?x4xf32>) {
   %q = transom.weight "q" : tensor<4x256x!transom.block<q4_k>>
   %k = transom.weight "k" : tensor<4x256x!transom.block<q4_k>>
