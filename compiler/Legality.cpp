@@ -83,6 +83,11 @@ const Promise promises[] = {
     {"make-kv-static", "no function with caches joins an argument with new tokens", Exception::none,
      [](const Place &place) { return extendsArgument(place.op); }},
     {"eliminate-transposes", "no transpose is left", Exception::reported, movesNumbers},
+    {"assign-layouts", "rotary counts rows in one dimension", Exception::reported,
+     [](const Place &place) {
+       auto rotary = dyn_cast<RotaryOp>(place.op);
+       return rotary && rotary.getLayout() != HeadLayout::thd;
+     }},
     {"fuse-elementwise", "no elementwise op feeds only one other of its shape", Exception::reported, couldBeInlined},
 };
 

@@ -304,8 +304,6 @@ void RowJoiner::visit(Operation *op) {
 
 void RowJoiner::run() {
   findRows();
-  if (pairs.empty())
-    return;
   for (Operation &op : llvm::make_early_inc_range(function.getBody().front()))
     visit(&op);
 }

@@ -343,8 +343,8 @@ void TransposeSinker::run() {
 
 void TransposeSinker::report(int64_t before, int64_t after) {
   for (const PlacedValues::Stop &stop : values.stops())
-    reporter.reject(stop.op, stop.condition + ", a transpose stays" +
-                                 (stop.cost > 1 ? ": it moves up to " + std::to_string(stop.cost) + " bytes" : std::string()));
+    reporter.reject(stop.op, stop.condition + ", a transpose stays",
+                    {.bytes = stop.cost > 1 ? std::optional(stop.cost) : std::nullopt, .launches = 1});
   for (auto &[op, what] : missed)
     reporter.reject(op, what);
   if (after > before)

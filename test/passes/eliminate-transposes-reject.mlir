@@ -16,7 +16,7 @@ module attributes {transom.bounds = {batch = [1, 4], seq = [1, 16]}} {
 func.func @joined(%x: !h {transom.dims = #h}) -> !x {
   // expected-remark@+1 {{eliminate-transposes: transom.transpose: applied: moved down to its readers}}
   %t = transom.transpose %x [0, 2, 1, 3] : (!h) -> tensor<?x?x2x4xf32>
-  // expected-remark@+1 {{transom.reshape: T1: expected dimensions that it joins or splits to stand side by side, a transpose stays: it moves up to 4096 bytes}}
+  // expected-remark@+1 {{transom.reshape: T1: expected dimensions that it joins or splits to stand side by side, a transpose stays [cost: 4096 bytes, 1 launches]}}
   %y = transom.reshape %t [0, 0, 8] : (tensor<?x?x2x4xf32>) -> !x
   return %y : !x
 }
@@ -52,7 +52,7 @@ func.func @operands(%x: tensor<?x?x8xf32> {transom.dims = #x}, %y: tensor<1x8x?x
     -> tensor<?x?x8xf32> {
   // expected-remark@+1 {{applied}}
   %t = transom.transpose %y [2, 0, 1] : (tensor<1x8x?xf32>) -> tensor<?x1x8xf32>
-  // expected-remark@+1 {{transom.add: T3: expected operands in one order, a transpose stays: it moves up to 256 bytes}}
+  // expected-remark@+1 {{transom.add: T3: expected operands in one order, a transpose stays [cost: 256 bytes, 1 launches]}}
   %z = transom.add %x, %t : (tensor<?x?x8xf32>, tensor<?x1x8xf32>) -> tensor<?x?x8xf32>
   return %z : tensor<?x?x8xf32>
 }

@@ -77,12 +77,16 @@ std::vector<double> rowsOf(const Tensor &tensor, int64_t first, int64_t count) {
 }
 
 const LlamaSizes sizes;
+const LlamaSizes sequenceFirst{.sequenceFirst = true};
 
-Tensor emptyPast(int64_t batch) { return Tensor::ofFloats(DType::f32, {batch, sizes.kvHeads, 0, sizes.headDim}, {}); }
+Tensor emptyPast(const LlamaSizes &sizes) {
+  Tensor::Shape heads = {1, sizes.kvHeads, 0, sizes.headDim}, tokens = {0, 1, sizes.kvHeads, sizes.headDim};
+  return Tensor::ofFloats(DType::f32, sizes.sequenceFirst ? tokens : heads, {});
+}
 
 /// Inputs of the naive decoder: rows of ids behind `past` (one tensor per cache) whose tokens are all valid.
-Tensors naiveInputs(const std::vector<int64_t> &ids, Tensors past) {
-  int64_t before = past[0].dim(2), count = ids.size();
+Tensors naiveInputs(const std::vector<int64_t> &ids, Tensors past, int axis = 2) {
+  int64_t before = past[0].dim(axis), count = ids.size();
   std::vector<int64_t> mask(before + count, 1), positions;
   for (int64_t i = 0; i < count; ++i)
     positions.push_back(before + i);
@@ -92,8 +96,8 @@ Tensors naiveInputs(const std::vector<int64_t> &ids, Tensors past) {
 }
 
 /// Logits of the last token of one row, computed by the naive graph in one run.
-std::vector<double> lastLogits(Graph &naive, const std::vector<int64_t> &ids) {
-  Tensors results = naive.run("main", naiveInputs(ids, Tensors(2 * sizes.layers, emptyPast(1))));
+std::vector<double> lastLogits(Graph &naive, const std::vector<int64_t> &ids, const LlamaSizes &sizes = {}) {
+  Tensors results = naive.run("main", naiveInputs(ids, Tensors(2 * sizes.layers, emptyPast(sizes)), sizes.sequenceFirst ? 0 : 2));
   return rowsOf(results[0], ids.size() - 1, 1);
 }
 
@@ -188,7 +192,9 @@ std::string doubleBert() {
 Tensors bertInputs() {
   return {integers({2, 4}, {5, 1, 12, 7, 0, 3, 9, 9}), integers({2, 4}, {1, 1, 1, 1, 1, 1, 0, 0}), integers({2, 4}, {0, 0, 1, 1, 0, 1, 0, 0})};
 }
-Tensors llamaInputs() { return naiveInputs({4, 9, 16, 2, 7}, Tensors(2 * sizes.layers, emptyPast(1))); }
+Tensors llamaInputs(const LlamaSizes &sizes = {}) {
+  return naiveInputs({4, 9, 16, 2, 7}, Tensors(2 * sizes.layers, emptyPast(sizes)), sizes.sequenceFirst ? 0 : 2);
+}
 
 const char *const everyPass = "fold-constants,make-kv-static,eliminate-transposes,remove-padding,func.func(assign-layouts),"
                              "merge-projections,func.func(fuse-epilogue,fuse-norm,fuse-elementwise)";
@@ -209,6 +215,22 @@ TEST(PassEquivalence, EliminateTransposes) {
   expectSameMain(doubleBert(), "eliminate-transposes", bertInputs());
   EXPECT_EQ(Graph(naiveBert(), "fold-constants,eliminate-transposes").count<TransposeOp>(), 0);
   EXPECT_EQ(Graph(naiveLlama(sizes), "fold-constants,make-kv-static,eliminate-transposes").count<TransposeOp>(), 0);
+}
+
+// assign-layouts keeps the results of both graphs, in the plain form and in the one that its predecessors leave.
+TEST(PassEquivalence, AssignLayouts) {
+  expectSameMain(naiveLlama(sizes), "func.func(assign-layouts)", llamaInputs());
+  for (const char *passes : {"func.func(assign-layouts)", "eliminate-transposes,func.func(assign-layouts)"})
+    expectSameMain(doubleBert(), passes, bertInputs());
+}
+
+// A graph whose trunk and caches stand sequence-first keeps its results, and has no transpose behind static caches.
+TEST(PassEquivalence, SequenceFirst) {
+  expectSameMain(naiveLlama(sequenceFirst), "eliminate-transposes,func.func(assign-layouts)", llamaInputs(sequenceFirst));
+  Graph graph(naiveLlama(sequenceFirst), "fold-constants,make-kv-static,eliminate-transposes");
+  EXPECT_FALSE(graph.has("main"));
+  EXPECT_EQ(graph.count<TransposeOp>(), 0);
+  EXPECT_EQ(graph.count<ConcatOp>(), 0);
 }
 
 // merge-projections keeps the results of both graphs: query, key and value, gate and up.
@@ -275,12 +297,15 @@ TEST(PassEquivalence, RemovePaddingFromCrossAttention) {
     }
 }
 
-class Caches : public testing::TestWithParam<const char *> {
+class Caches : public testing::TestWithParam<std::tuple<const char *, bool>> {
 protected:
-  Graph naive{naiveLlama(sizes)}, graph{naiveLlama(sizes), GetParam()};
+  LlamaSizes shape{.sequenceFirst = std::get<1>(GetParam())};
+  Graph naive{naiveLlama(shape)}, graph{naiveLlama(shape), std::get<0>(GetParam())};
+  std::vector<double> lastLogits(Graph &graph, const std::vector<int64_t> &ids) { return test::lastLogits(graph, ids, shape); }
 };
 INSTANTIATE_TEST_SUITE_P(PassEquivalence, Caches,
-                         testing::Values("make-kv-static", groupPasses, "make-kv-static,eliminate-transposes,remove-padding", everyPass));
+                         testing::Combine(testing::Values("make-kv-static", groupPasses, "make-kv-static,eliminate-transposes,remove-padding", everyPass),
+                                          testing::Bool()));
 
 // A prompt in one prefill gives the naive graph's logits of its last token.
 TEST_P(Caches, Prefill) {
