@@ -88,12 +88,6 @@ struct Size {
   uint32_t buffer = 0;
 };
 
-/// From here on the symbol is the last number of the buffer; until then it counts at its bound.
-struct Size {
-  uint16_t symbol = 0;
-  uint32_t buffer = 0;
-};
-
 struct Step {
   std::variant<Launch, Gemm, Size> kind;
   std::string source; ///< the op or layer this came from, for people

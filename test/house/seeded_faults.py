@@ -36,7 +36,7 @@ FAULTS = [
     fault("plan", "memory: buffers in use at one step share bytes", "passes/PlanMemory.cpp",
           "if (other->last < group.first || group.last < other->first)", "if (other->last <= group.first || group.last <= other->first)"),
     fault("plan", "memory: in place over an input that is read later", "passes/PlanMemory.cpp",
-          "from->second == to->second || groups[from->second].last != step)", "from->second == to->second)"),
+          "groups[from->second].last != step || taken.contains(from->second))", "taken.contains(from->second))"),
     fault("plan", "lowering: a transpose of two axes is a view", "passes/LowerToPlan.cpp", "if (axis < last)", "if (axis + 1 < last)"),
     # Kernels.
     fault("kernels", "attention: causal queries see one key more", KERNELS + "Attention.h",
