@@ -63,7 +63,7 @@ plan.kernel @k(%x: tensor<2xf16>) -> tensor<2xf32> unpack {
 
 // -----
 // plan.kernel C6
-// expected-error @+1 {{C6: no kernel computes the group: 'transom.softmax' does not work on rows}}
+// expected-error @+1 {{C6: no kernel computes the group: 'transom.softmax': expected a row-wise op}}
 plan.kernel @k(%x: tensor<?x8xf32>) -> tensor<?x8xf32> {
   %0 = transom.group (%x) {
   ^bb0(%a: tensor<?x8xf32>):
