@@ -350,16 +350,20 @@ private:
       if (failed(cache ? updateInPlace(result, cache) : addResult(result)))
         return failure();
     }
+    if (failed(addStep(op)))
+      return failure();
+    if (auto tokens = dyn_cast<ValidTokensOp>(op))
+      builder.create<plan::SizeOp>(op->getLoc(), tokens.getSize(), buffers.lookup(tokens.getCumulative()));
+    return success();
+  }
+
+  LogicalResult addStep(Operation *op) {
     if (auto matmul = dyn_cast<MatmulOp>(op); matmul && suitsLibrary(matmul))
       return epilogues.contains(op) ? success() : addGemm(matmul, {}); // with an epilogue: where that stands
     for (Value operand : op->getOperands())
       if (auto matmul = operand.getDefiningOp<MatmulOp>(); matmul && epilogues.lookup(matmul) == op && suitsLibrary(matmul))
         return addGemm(matmul, cast<GroupOp>(op));
-    if (failed(addLaunch(op)))
-      return failure();
-    if (auto tokens = dyn_cast<ValidTokensOp>(op))
-      builder.create<plan::SizeOp>(op->getLoc(), tokens.getSize(), buffers.lookup(tokens.getCumulative()));
-    return success();
+    return addLaunch(op);
   }
 
   LogicalResult lowerWeight(Operation *op) {
@@ -407,7 +411,6 @@ private:
     auto text = [&](const DimExpr &size) { return builder.getStringAttr(size.str()); };
     SmallVector<Value> extras, results;
     int64_t scratch = 0;
-    std::string source = sourceOf(op, "");
     if (epilogue) {
       kernel = FlatSymbolRefAttr::get(kernels.of(epilogue, kernelName(epilogue)).getSymNameAttr());
       for (Value input : epilogue.getInputs().drop_front())
@@ -415,11 +418,10 @@ private:
       for (Value result : epilogue.getResults())
         results.push_back(buffers.lookup(result));
       scratch = scratchOf(epilogue, 0);
-      source = sourceOf(epilogue, source);
     }
     builder.create<plan::GemmOp>(op.getLoc(), buffers.lookup(op.getLhs()), buffers.lookup(op.getRhs()), buffers.lookup(op), extras,
                                  results, text(rowsOf(op)), text(DimExpr(rhs.getDimSize(0))), text(DimExpr(rhs.getDimSize(1))),
-                                 unpack, kernel, scratch, builder.getStringAttr(source));
+                                 unpack, kernel, scratch, builder.getStringAttr(sourceOf(op, "")));
     return success();
   }
 
