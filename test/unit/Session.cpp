@@ -186,7 +186,7 @@ TEST_F(SessionTest, MemoryIsPredicted) {
   EXPECT_EQ(plan.arena, 128u);
   EXPECT_EQ(plan.staging, 128u + 128u);
   EXPECT_EQ(plan.states, 0u);
-  EXPECT_EQ(plan.scratch, 2 * gemmScratch(4));
+  EXPECT_EQ(plan.scratch, 2 * gemmScratch({.n = 3, .k = 4, .unpacks = true}));
 }
 
 // Sessions of one model run at the same time.
