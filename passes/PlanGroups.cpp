@@ -100,21 +100,28 @@ static void split(GroupOp group, GroupForm form, llvm::DenseMap<Operation *, Gro
     epilogues[root] = epilogue;
 }
 
+/// Whether one kernel computes all of the group.
+static bool staysWhole(GroupOp group, const DimAnalysis &dims) {
+  std::string reason;
+  FailureOr<plan::GroupKernel> kernel = plan::GroupKernel::of(group, reason);
+  if (failed(kernel))
+    return false;
+  DimExpr rows = kernel->rowsOf([&](unsigned index) { return dims.of(group.getInputs()[index]); });
+  auto module = group->getParentOfType<ModuleOp>();
+  return !kernel->form.root || maximumOf(module, rows).value_or(maxGemvRows + 1) <= maxGemvRows;
+}
+
 llvm::DenseMap<Operation *, GroupOp> prepareGroups(func::FuncOp function) {
   llvm::DenseMap<Operation *, GroupOp> epilogues;
-  auto module = function->getParentOfType<ModuleOp>();
   DimAnalysis dims(function);
-  SmallVector<GroupOp> groups(function.getBody().front().getOps<GroupOp>());
-  for (GroupOp group : groups) {
-    FailureOr<GroupForm> form = matchGroup(group);
-    std::string reason;
-    FailureOr<plan::GroupKernel> kernel = plan::GroupKernel::of(group, reason);
-    if (succeeded(kernel)) {
-      DimExpr rows = kernel->rowsOf([&](unsigned index) { return dims.of(group.getInputs()[index]); });
-      if (!form->root || maximumOf(module, rows).value_or(maxGemvRows + 1) <= maxGemvRows)
-        continue;
-    }
+  // All questions before the first change: it makes values that the analysis does not know.
+  SmallVector<GroupOp> apart;
+  for (GroupOp group : function.getBody().front().getOps<GroupOp>())
+    if (!staysWhole(group, dims))
+      apart.push_back(group);
+  for (GroupOp group : apart) {
     // Without a kernel for all of it the parts may still have one each.
+    FailureOr<GroupForm> form = matchGroup(group);
     if (succeeded(form) && form->root && suitsLibrary(*form))
       split(group, *form, epilogues);
     else

@@ -5,8 +5,8 @@
 // CHECK-LABEL: define void @add_rms_norm(
 // CHECK: loop:
 // CHECK: %[[ROW:.*]] = phi i64 [ %begin, %entry ]
-// CHECK: fadd <16 x float>
 // CHECK: call void @skeleton.rms_norm(ptr %buffer3, ptr %buffer2, ptr %buffer4, i64 576, float 0x3EE4F8B580000000, i64
+// CHECK: fadd <16 x float>
 plan.kernel @add_rms_norm(%x: tensor<?x576xf32>, %r: tensor<?x576xf32>, %s: tensor<576xf32>) -> (tensor<?x576xf32>, tensor<?x576xf32>) {
   %0, %1 = transom.group (%x, %r, %s) {
   ^bb0(%a: tensor<?x576xf32>, %b: tensor<?x576xf32>, %c: tensor<576xf32>):

@@ -46,7 +46,7 @@ module attributes {transom.bounds = {batch = [1, 2], seq = [1, 16], tokens = [0,
   }
   // CHECK: plan.kernel @add_64(
   plan.kernel @add_64(%p: tensor<?x64xf32>, %r: tensor<?x64xf32>) -> tensor<?x64xf32> {
-    // CHECK: transom.group (
+    // CHECK: transom.group(
     %0 = transom.group (%p, %r) {
     ^bb0(%a: tensor<?x64xf32>, %b: tensor<?x64xf32>):
       %1 = transom.add %a, %b : (tensor<?x64xf32>, tensor<?x64xf32>) -> tensor<?x64xf32>

@@ -146,7 +146,7 @@ TEST(Artifact, Inconsistent) {
   EXPECT_REFUSED("unpack", [](Contents &c) { std::get<Gemm>(c.programs[0].steps[1].kind).unpack = -1; });
   EXPECT_REFUSED("step 1 (multiply): out", [](Contents &c) { std::get<Gemm>(c.programs[0].steps[1].kind).out = 0; });
   EXPECT_REFUSED("epilogue: -1, with buffers", [](Contents &c) { std::get<Gemm>(c.programs[0].steps[1].kind).extras = {0}; });
-  EXPECT_REFUSED("epilogue: 6 of the 6", [](Contents &c) { std::get<Gemm>(c.programs[0].steps[1].kind).epilogue = 6; });
+  EXPECT_REFUSED("epilogue: 8 of the 8", [](Contents &c) { std::get<Gemm>(c.programs[0].steps[1].kind).epilogue = kernelCount; });
   EXPECT_REFUSED("results: 9 of 4", [](Contents &c) {
     auto &gemm = std::get<Gemm>(c.programs[0].steps[1].kind);
     gemm.epilogue = 0, gemm.results = {9};
