@@ -24,6 +24,8 @@ public:
       addCandidate(attention);
     while (!graph.spaces.empty() && !(proveAll() && allUsed()))
       ;
+    if (graph.spaces.empty()) // what the last proof found before it failed
+      return {};
     return graph;
   }
 

@@ -1,5 +1,6 @@
 # Compiler tests: every .mlir and .test file below this folder is one test; its RUN lines say how it runs.
 import os
+import sys
 import lit.formats
 
 config.name = "transom"
@@ -9,8 +10,9 @@ config.excludes = ["Inputs", "unit", "fuzz", "oracle", "CMakeLists.txt"]
 config.test_source_root = os.path.dirname(__file__)
 config.test_exec_root = os.path.join(config.build_dir, "test", "lit")
 
-config.environment["PATH"] = os.pathsep.join(
-    [os.path.join(config.build_dir, "bin"), config.llvm_tools_dir, config.environment["PATH"]])
+# python3 is the one that lit runs under: it has the modules that the tests need.
+config.environment["PATH"] = os.pathsep.join([os.path.join(config.build_dir, "bin"), config.llvm_tools_dir,
+                                              os.path.dirname(sys.executable), config.environment["PATH"]])
 config.substitutions.append(("%source", config.source_dir))
 config.substitutions.append(("%build", config.build_dir))
 config.substitutions.append(("%python", config.python))

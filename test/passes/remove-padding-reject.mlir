@@ -134,6 +134,25 @@ func.func @open_memory(%x: tensor<?x?x2x4xf32> {transom.dims = ["batch", "source
 
 // -----
 
+// P6: the same behind new keys that go into a cache.
+!cache = !transom.cache<?x2x16x4xf32>
+module attributes {transom.bounds = {batch = [1, 4], source = [1, 8], target = [1, 16]}} {
+func.func @open_memory_behind_caches(%x: tensor<?x?x2x4xf32> {transom.dims = ["batch", "source", "2", "4"]},
+                                     %y: tensor<?x?x2x4xf32> {transom.dims = ["batch", "target", "2", "4"]}, %ids: tensor<?x?xi32> {transom.dims = ["batch", "target"]},
+                                     %lengths: tensor<?xi32> {transom.dims = ["batch"]}, %past: tensor<?xi32> {transom.dims = ["batch"]},
+                                     %keys: !cache {transom.dims = ["batch", "2", "16", "4"]}) -> (tensor<?x?x2x4xf32>, !cache) {
+  %k = transom.cache_append bshd %keys, %y past %past lengths %lengths : (!cache, tensor<?x?x2x4xf32>, tensor<?xi32>, tensor<?xi32>) -> !cache
+  %q = transom.attention bshd %y, %k, %k past %past lengths %lengths {causal, scale = 0.5 : f64}
+     : (tensor<?x?x2x4xf32>, !cache, !cache, tensor<?xi32>, tensor<?xi32>) -> tensor<?x?x2x4xf32>
+  // expected-remark@+1 {{remove-padding: transom.attention: P6: expected keys of packed rows, found [batch, source, 2, 4]}}
+  %a = transom.attention bshd %q, %x, %x {scale = 0.5 : f64}
+     : (tensor<?x?x2x4xf32>, tensor<?x?x2x4xf32>, tensor<?x?x2x4xf32>) -> tensor<?x?x2x4xf32>
+  return %a, %k : tensor<?x?x2x4xf32>, !cache
+}
+}
+
+// -----
+
 // P7: a mean that counts the padding.
 module attributes {transom.bounds = {batch = [1, 4], seq = [1, 16]}} {
 func.func @mean(%x: tensor<?x?x2x4xf32> {transom.dims = ["batch", "seq", "2", "4"]}, %mask: tensor<?x?xi32> {transom.dims = ["batch", "seq"]}) -> tensor<?x2x4xf32> {
