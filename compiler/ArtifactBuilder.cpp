@@ -16,6 +16,8 @@ using namespace mlir;
 
 namespace transom {
 
+static_assert(plan::maxEpilogueBuffers == int64_t(maxEpilogueBuffers) && plan::alignment == int64_t(bufferAlignment));
+
 namespace {
 
 using artifact::Contents, artifact::Expr, artifact::Shape;

@@ -39,6 +39,9 @@ Dims sizesOf(mlir::Value buffer);
 /// allows it, for each time the input's memory is read.
 bool mayOverwrite(LaunchOp launch, KernelOp kernel, mlir::Value input, mlir::Value output);
 
+/// Most buffers of a product's epilogue, the product among them; the kernel ABI's.
+inline constexpr int64_t maxEpilogueBuffers = 32;
+
 /// Rows of rhs in one work item of a matrix-vector kernel.
 inline constexpr int64_t gemvRows = 16;
 /// Whether the kernel of `op` counts work in blocks of gemvRows rows of rhs, each for all rows of lhs (rhs is a static

@@ -1,8 +1,6 @@
 // See PlanGroups.h.
 #include "passes/PlanGroups.h"
 
-#include "runtime/format/KernelAbi.h"
-
 #include "mlir/IR/IRMapping.h"
 #include "llvm/ADT/SetVector.h"
 
@@ -96,7 +94,7 @@ static void split(GroupOp group, GroupForm form, llvm::DenseMap<Operation *, Gro
   bool alone = llvm::all_of(root->getUsers(), [&](Operation *user) { return user == epilogue; });
   if (!hasKernel(epilogue))
     inlineGroup(epilogue);
-  else if (alone && epilogue.getNumOperands() + epilogue.getNumResults() <= maxEpilogueBuffers)
+  else if (alone && epilogue.getNumOperands() + epilogue.getNumResults() <= plan::maxEpilogueBuffers)
     epilogues[root] = epilogue;
 }
 

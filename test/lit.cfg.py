@@ -1,6 +1,5 @@
 # Compiler tests: every .mlir and .test file below this folder is one test; its RUN lines say how it runs.
 import os
-import sys
 import lit.formats
 
 config.name = "transom"
@@ -10,9 +9,8 @@ config.excludes = ["Inputs", "unit", "fuzz", "oracle", "CMakeLists.txt"]
 config.test_source_root = os.path.dirname(__file__)
 config.test_exec_root = os.path.join(config.build_dir, "test", "lit")
 
-# python3 is the one that lit runs under: it has the modules that the tests need.
-config.environment["PATH"] = os.pathsep.join([os.path.join(config.build_dir, "bin"), config.llvm_tools_dir,
-                                              os.path.dirname(sys.executable), config.environment["PATH"]])
+config.environment["PATH"] = os.pathsep.join(
+    [os.path.join(config.build_dir, "bin"), config.llvm_tools_dir, config.environment["PATH"]])
 config.substitutions.append(("%source", config.source_dir))
 config.substitutions.append(("%build", config.build_dir))
 config.substitutions.append(("%python", config.python))
