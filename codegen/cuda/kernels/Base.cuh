@@ -197,8 +197,8 @@ DEVICE float silu(float x) { return x / (1.0f + exp2Fast(-x * log2E)); }
 DEVICE float geluErf(float x) { return 0.5f * x * (1.0f + erff(x * 0.70710678f)); }
 DEVICE float geluTanh(float x) { return 0.5f * x * (1.0f + tanhf(0.79788456f * (x + 0.044715f * x * x * x))); }
 
-constexpr int ceilDiv(int a, int b) { return (a + b - 1) / b; }
-constexpr int minInt(int a, int b) { return a < b ? a : b; }
+__host__ __device__ constexpr int ceilDiv(int a, int b) { return (a + b - 1) / b; }
+__host__ __device__ constexpr int minInt(int a, int b) { return a < b ? a : b; }
 
 /// Angle of rotary pair `turns` (a frequency over 2 pi) at a position: reduced in double, so exact at any position.
 struct SinCos { float sine, cosine; };

@@ -1,0 +1,189 @@
+// Checks of decode attention and the row kernels at odd shapes, against fp64.
+#include "Lab.h"
+#include "Checks.h"
+
+namespace lab {
+namespace {
+
+template <class T, int heads, int kvHeads, int D, int warps, int splits, int smallest>
+void checkDecode(const std::string &name, int capacity, int window, float softcap, std::vector<int> past) {
+  using Shape = DecodeAttentionShape<T, heads, kvHeads, D, warps, splits, smallest>;
+  int batch = (int)past.size();
+  float scale = 1.0f / std::sqrt((float)D);
+  auto q = randomNumbers<T>((size_t)batch * heads * D);
+  // Slots behind the last key hold NaN.
+  std::vector<T> k((size_t)batch * kvHeads * capacity * D), v(k.size());
+  std::memset((void *)k.data(), 0xff, k.size() * sizeof(T));
+  std::memset((void *)v.data(), 0xff, v.size() * sizeof(T));
+  for (int b = 0; b < batch; ++b)
+    for (int h = 0; h < kvHeads; ++h)
+      for (int i = 0; i <= past[b]; ++i) {
+        auto row = randomNumbers<T>(2 * D);
+        size_t at = ((size_t)(b * kvHeads + h) * capacity + i) * D;
+        std::copy(row.begin(), row.begin() + D, k.begin() + at);
+        std::copy(row.begin() + D, row.end(), v.begin() + at);
+      }
+  Device<T> dq(q), dk(k), dv(v);
+  Device<int> dpast(past), arrived((size_t)batch * kvHeads * Shape::groupTiles);
+  Device<float> partial((size_t)Shape::partialFloats(batch));
+  arrived.zero();
+  std::vector<double> ref((size_t)batch * heads * D);
+  for (int b = 0; b < batch; ++b)
+    for (int h = 0; h < heads; ++h) {
+      int first = window > 0 ? std::max(0, past[b] + 1 - window) : 0;
+      const T *query = &q[(size_t)(b * heads + h) * D];
+      std::vector<double> s;
+      double top = -INFINITY, sum = 0;
+      for (int i = first; i <= past[b]; ++i) {
+        double dot = 0;
+        for (int d = 0; d < D; ++d)
+          dot += number(query[d]) * number(k[((size_t)(b * kvHeads + h / (heads / kvHeads)) * capacity + i) * D + d]);
+        dot *= scale;
+        if (softcap > 0)
+          dot = softcap * std::tanh(dot / softcap);
+        s.push_back(dot);
+        top = std::max(top, dot);
+      }
+      for (double &x : s)
+        sum += x = std::exp(x - top);
+      for (size_t i = 0; i < s.size(); ++i)
+        for (int d = 0; d < D; ++d)
+          ref[(size_t)(b * heads + h) * D + d] += s[i] / sum * number(v[((size_t)(b * kvHeads + h / (heads / kvHeads)) * capacity + first + i) * D + d]);
+    }
+  DecodeAttentionArguments a{dq, dk, dv, nullptr, dpast, partial, arrived, capacity, window, scale, softcap};
+  for (int round = 0; round < 2; ++round) { // the second finds the counters as the first left them
+    Device<T> y(ref.size());
+    a.result = y;
+    launch(attendDecodeEntry<Shape>, {dim3(splits, kvHeads * Shape::groupTiles, batch), Shape::threads, Shape::sharedBytes}, a);
+    compare(name, y.host(), ref, Bound<T>::relative);
+  }
+}
+
+template <class T, int width, bool centred> void checkNorm(const std::string &name, bool withResidual) {
+  int rows = 5, live = 4;
+  auto x = randomNumbers<T>((size_t)rows * width, 2.0f, 0.5f), r = randomNumbers<T>(x.size());
+  auto s = randomNumbers<T>(width, 0.3f, 1.0f), b = randomNumbers<T>(width);
+  Device<T> dx(x), dr(r), ds(s), db(b), sums(x.size()), y(x.size());
+  Device<int> dlive(std::vector<int>{live});
+  launch(normEntry<T, T, T, width, 4, centred>, {dim3(rows), 128}, dx.p, withResidual ? dr.p : nullptr, ds.p, centred ? db.p : nullptr, 1e-5f,
+         sums.p, y.p, LiveRows{dlive, 1});
+  std::vector<double> ref((size_t)live * width), refSum(ref.size());
+  for (int m = 0; m < live; ++m) {
+    double mean = 0, squares = 0;
+    for (int i = 0; i < width; ++i) {
+      refSum[m * width + i] = number(x[m * width + i]) + (withResidual ? number(r[m * width + i]) : 0);
+      mean += centred ? refSum[m * width + i] / width : 0;
+    }
+    for (int i = 0; i < width; ++i)
+      squares += std::pow(refSum[m * width + i] - mean, 2) / width;
+    for (int i = 0; i < width; ++i)
+      ref[m * width + i] = (refSum[m * width + i] - mean) / std::sqrt(squares + 1e-5) * number(s[i]) + (centred ? number(b[i]) : 0);
+  }
+  auto out = y.host(), outSum = sums.host();
+  bool untouched = number(out[live * width]) != number(out[live * width]);
+  out.resize(ref.size()), outSum.resize(ref.size());
+  compare(name, out, ref, Bound<T>::relative);
+  if (withResidual)
+    compare(name + " sums", outSum, refSum, Bound<T>::relative);
+  report(untouched, name + " rows past the live ones", "stay poisoned");
+}
+
+template <class T, int width> void checkEmbedding(const std::string &name) {
+  std::vector<int> tokens = {3, 0, 10, -1, 6}, places = {0, 1, 2, 3, 1};
+  auto table = randomNumbers<T>(10 * width), positions = randomNumbers<T>(4 * width);
+  Device<T> dt(table), dp(positions), y((size_t)5 * width);
+  Device<int> di(tokens), dpl(places);
+  launch(embeddingEntry<T, T, width, 128>, {dim3(5), 128}, (const T *)dt.p, (const int *)di.p, 10, (const T *)dp.p, (const int *)dpl.p, y.p, LiveRows{nullptr, 1});
+  std::vector<double> ref(y.n);
+  for (int m = 0; m < 5; ++m)
+    for (int i = 0; i < width; ++i)
+      ref[m * width + i] = (tokens[m] >= 0 && tokens[m] < 10 ? number(table[tokens[m] * width + i]) : 0) + number(positions[places[m] * width + i]);
+  compare(name, y.host(), ref, Bound<T>::relative);
+}
+
+void checkReductions() {
+  int rows = 7, width = 1001;
+  auto x = randomNumbers<float>((size_t)rows * width, 3.0f);
+  for (int i = 0; i < width; ++i)
+    x[2 * width + i] = -INFINITY; // a row without any allowed key
+  Device<float> dx(x), y(x.size()), sums(rows), tops(rows), squares(x.size());
+  LiveRows all{nullptr, 1};
+  launch(softmaxEntry<float, float, 8>, {dim3(rows), 256}, (const float *)dx.p, y.p, width, all);
+  std::vector<double> ref(x.size());
+  for (int m = 0; m < rows; ++m) {
+    double top = *std::max_element(x.begin() + m * width, x.begin() + (m + 1) * width), sum = 0;
+    for (int i = 0; i < width; ++i)
+      sum += top == -INFINITY ? 0 : std::exp(x[m * width + i] - top);
+    for (int i = 0; i < width; ++i)
+      ref[m * width + i] = top == -INFINITY ? 0 : std::exp(x[m * width + i] - top) / sum;
+  }
+  compare("softmax 7x1001", y.host(), ref, 1e-5);
+  auto z = randomNumbers<float>(x.size());
+  Device<float> dz(z);
+  std::vector<double> refSum(rows), refTop(rows), refSquares(z.size());
+  for (int m = 0; m < rows; ++m)
+    for (int i = 0; i < width; ++i) {
+      double s = (double)z[m * width + i] * z[m * width + i];
+      refSum[m] += s / width, refTop[m] = std::max(refTop[m], s), refSquares[m * width + i] = s;
+    }
+  SquareRegion<float> f{dz, width};
+  launch(reduceEntry<float, SumReduction, 4>, {dim3(rows), 128}, f, sums.p, 1.0f / width, all);
+  launch(reduceEntry<float, MaxReduction, 4>, {dim3(rows), 128}, f, tops.p, 1.0f, all);
+  launch(mapEntry<float>, {dim3(3), 256}, f, squares.p, (int64)z.size(), all);
+  compare("reduce mean", sums.host(), refSum, 1e-5);
+  compare("reduce max", tops.host(), refTop, 1e-5);
+  compare("map", squares.host(), refSquares, 1e-5);
+}
+
+void checkPacking() {
+  int batch = 3, seq = 5, width = 3; // 16-byte pieces
+  std::vector<int> lengths = {2, 0, 5}, index, cumulative = {0, 2, 2, 7};
+  for (int b = 0; b < batch; ++b)
+    for (int s = 0; s < lengths[b]; ++s)
+      index.push_back(b * seq + s);
+  auto x = randomNumbers<float>((size_t)batch * seq * width * 4);
+  Device<float> dx(x), packed(index.size() * width * 4), back(x.size());
+  Device<int> di(index), dc(cumulative);
+  launch(packEntry<128>, {dim3((unsigned)index.size()), 128}, (const uint4 *)dx.p, (const int *)di.p, (uint4 *)packed.p, width, LiveRows{dc.p + 3, 1});
+  launch(unpackEntry<128>, {dim3(batch * seq), 128}, (const uint4 *)packed.p, (const int *)dc.p, (uint4 *)back.p, seq, width);
+  std::vector<double> ref(x.size());
+  for (int b = 0; b < batch; ++b)
+    for (int s = 0; s < lengths[b]; ++s)
+      for (int i = 0; i < width * 4; ++i)
+        ref[(b * seq + s) * width * 4 + i] = x[(b * seq + s) * width * 4 + i];
+  compare("pack and unpack", back.host(), ref, 1e-7);
+}
+
+void checkAdvance() {
+  Device<uint64> best(std::vector<uint64>{(uint64)0x80000000u << 32 | (uint32_t)~41, (uint64)0xc0000000u << 32 | (uint32_t)~7});
+  Device<int> token(2), past(std::vector<int>{5, 9}), step(std::vector<int>{1}), tokens(6);
+  launch(advanceGreedyEntry<32>, {dim3(1), 32}, StepState{best, token, past, step, tokens, 2});
+  auto t = tokens.host();
+  bool good = token.host() == std::vector<int>{41, 7} && past.host() == std::vector<int>{6, 10} && step.host()[0] == 2 && t[2] == 41 && t[3] == 7 &&
+              t[0] == -1 && best.host() == std::vector<uint64>{0, 0};
+  report(good, "advance", "tokens, lengths, step");
+}
+
+} // namespace
+
+void checkDecodeAttention() {
+  checkDecode<BFloat, 32, 8, 64, 8, 16, 128>("decode attention D64 32/8", 700, 0, 0, {0, 1, 15, 127, 128, 300, 699});
+  checkDecode<BFloat, 32, 2, 128, 4, 32, 64>("decode attention D128 32/2", 600, 0, 0, {63, 64, 599});
+  checkDecode<Half, 12, 12, 64, 4, 8, 64>("decode attention D64 12/12 fp16", 200, 0, 0, {3, 95, 150});
+  checkDecode<Half, 5, 1, 32, 2, 4, 32>("decode attention D32 5/1 window softcap", 150, 50, 5.0f, {20, 49, 50, 149});
+  checkDecode<BFloat, 64, 2, 96, 4, 3, 64>("decode attention D96 64/2", 260, 0, 0, {259, 17});
+  checkDecode<Half, 8, 1, 256, 4, 6, 64>("decode attention D256 8/1", 500, 130, 0, {0, 400});
+}
+
+void checkRows() {
+  checkNorm<BFloat, 1024, true>("layer norm bf16 1024", true);
+  checkNorm<Half, 776, false>("RMS norm fp16 776", true);
+  checkNorm<float, 4104, true>("layer norm fp32 4104", false);
+  checkEmbedding<Half, 776>("embedding fp16");
+  checkEmbedding<float, 2048>("embedding fp32");
+  checkReductions();
+  checkPacking();
+  checkAdvance();
+}
+
+} // namespace lab

@@ -1,0 +1,17 @@
+// The lab's checks and timings, one function per file.
+#pragma once
+
+namespace lab {
+
+void checkGemv();
+void checkDecodeAttention();
+void checkRows();
+void checkPrefillAttention();
+void checkSampling();
+
+void timeCeilings();
+void timeDecode(const char *what);
+void timePrefillAttention(const char *what);
+void timeSampling();
+
+} // namespace lab

@@ -1,0 +1,70 @@
+// Entries of the kernel library as an emitter would write them, but templates: the lab launches them and
+// test/cuda/compile_kernels.py instantiates them by name.
+#pragma once
+
+#include "../../codegen/cuda/kernels/AttentionDecode.cuh"
+#include "../../codegen/cuda/kernels/Epilogues.cuh"
+#include "../../codegen/cuda/kernels/Gemv.cuh"
+#include "../../codegen/cuda/kernels/GemvFma.cuh"
+#include "../../codegen/cuda/kernels/Repack.cuh"
+#include "../../codegen/cuda/kernels/Rows.cuh"
+
+namespace transom::cuda {
+
+template <class Shape, class Prologue, class Epilogue>
+__global__ void __launch_bounds__(Shape::threads)
+    gemvEntry(typename Shape::Format::View weights, Prologue prologue, Epilogue epilogue, const int *rows) {
+  gemv<Shape>(weights, prologue, epilogue, rows);
+}
+template <class Shape, class Prologue, class Epilogue>
+__global__ void __launch_bounds__(Shape::threads)
+    gemvFmaEntry(const typename Shape::W *weights, Prologue prologue, Epilogue epilogue, const int *rows) {
+  gemvFma<Shape>(weights, prologue, epilogue, rows);
+}
+template <class Format, int K>
+__global__ void __launch_bounds__(128) repackEntry(const uint8 *blocks, Planes planes, int rows, int rowBytes) {
+  repackRows<Format, K, 128>(blocks, planes, rows, rowBytes);
+}
+template <class Shape> __global__ void __launch_bounds__(Shape::threads) attendDecodeEntry(DecodeAttentionArguments a) {
+  attendDecode<Shape>(a);
+}
+template <class T, class Y, int width, int threads>
+__global__ void __launch_bounds__(threads)
+    embeddingEntry(const T *table, const int *indices, int tableRows, const T *places, const int *positions, Y *y,
+                   LiveRows live) {
+  embedding<T, Y, width, threads>(table, indices, tableRows, places, positions, y, live);
+}
+template <class X, class S, class Y, int width, int warps, bool centred>
+__global__ void __launch_bounds__(32 * warps)
+    normEntry(const X *x, const X *residual, const S *scale, const S *bias, float epsilon, X *sums, Y *y, LiveRows live) {
+  normRows<X, S, Y, width, warps, centred>(x, residual, scale, bias, epsilon, sums, y, live);
+}
+template <class X, class Y, int warps>
+__global__ void __launch_bounds__(32 * warps) softmaxEntry(const X *x, Y *y, int width, LiveRows live) {
+  softmaxRows<X, Y, warps>(x, y, width, live);
+}
+/// Of a region: x[row, i] squared, as an emitter would render it.
+template <class X> struct SquareRegion {
+  const X *x;
+  int width;
+  DEVICE float operator()(int64 row, int i) const { return (*this)(row * width + i); }
+  DEVICE float operator()(int64 i) const { return toFloat(x[i]) * toFloat(x[i]); }
+};
+template <class X, class Reduction, int warps>
+__global__ void __launch_bounds__(32 * warps) reduceEntry(SquareRegion<X> f, float *y, float factor, LiveRows live) {
+  reduceRows<float, Reduction, warps>(f, y, f.width, factor, live);
+}
+template <class X> __global__ void __launch_bounds__(256) mapEntry(SquareRegion<X> f, X *y, int64 count, LiveRows live) {
+  mapElements<X, 256>(f, y, count, f.width, live);
+}
+template <int threads>
+__global__ void __launch_bounds__(threads) packEntry(const uint4 *x, const int *index, uint4 *y, int width, LiveRows live) {
+  packRows<threads>(x, index, y, width, live);
+}
+template <int threads>
+__global__ void __launch_bounds__(threads) unpackEntry(const uint4 *x, const int *cumulative, uint4 *y, int seq, int width) {
+  unpackRows<threads>(x, cumulative, y, seq, width);
+}
+template <int threads> __global__ void __launch_bounds__(threads) advanceGreedyEntry(StepState s) { advanceGreedy(s); }
+
+} // namespace transom::cuda

@@ -1,0 +1,35 @@
+// The kernel lab's driver: lab check [gemv|attention|rows|prefill|sampling], lab time [ceilings|d1|d2|d3|a1|sampling].
+#include "Lab.h"
+#include "Checks.h"
+
+int main(int count, char **arguments) {
+  using namespace lab;
+  cudaDeviceProp properties;
+  int devices = 0;
+  if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {
+    std::printf("skipped: no CUDA device\n");
+    return 77;
+  }
+  CHECK(cudaGetDeviceProperties(&properties, 0));
+  std::string verb = count > 1 ? arguments[1] : "check", what;
+  for (int i = 2; i < count; ++i)
+    what += std::string(arguments[i]) + " ";
+  auto wants = [&](const char *name) { return what.empty() || what.find(name) != std::string::npos; };
+  std::printf("%s, sm_%d%d, %d multiprocessors\n", properties.name, properties.major, properties.minor, properties.multiProcessorCount);
+  if (verb == "check") {
+    struct { const char *name; void (*run)(); } all[] = {{"gemv", checkGemv}, {"attention", checkDecodeAttention}, {"rows", checkRows}, {"prefill", checkPrefillAttention}, {"sampling", checkSampling}};
+    for (auto &one : all)
+      if (wants(one.name))
+        one.run();
+    std::printf("lab: %d passed, %d failed\n", tally().passed, tally().failed);
+  } else if (verb == "time") {
+    timeCeilings();
+    if (wants("d1") || wants("d2") || wants("d3"))
+      timeDecode(what.c_str());
+    if (wants("a1"))
+      timePrefillAttention(what.c_str());
+    if (wants("sampling"))
+      timeSampling();
+  }
+  return tally().failed != 0;
+}

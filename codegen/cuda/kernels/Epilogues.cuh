@@ -1,0 +1,117 @@
+// What becomes of a result of a matrix-vector product: bias, activation, residual, gate, rotary embedding and cache,
+// the running argmax. One thread has one result; a pair's other half (Gemv.cuh) is a shuffle away.
+//
+// An epilogue offers Early, early(m, n): what it reads, loaded before the product so that it is there after it; and
+// store(early, m, n, v, mine), called by whole warps: where not `mine`, the thread only takes part in shuffles.
+#pragma once
+
+#include "Base.cuh"
+
+namespace transom::cuda {
+
+struct Identity { static DEVICE float apply(float v) { return v; } };
+struct Silu { static DEVICE float apply(float v) { return silu(v); } };
+struct GeluErf { static DEVICE float apply(float v) { return geluErf(v); } };
+struct GeluTanh { static DEVICE float apply(float v) { return geluTanh(v); } };
+struct Relu { static DEVICE float apply(float v) { return v < 0.0f ? 0.0f : v; } };
+
+/// y = activation(v + bias) + residual; bias and residual may be null. y may be the residual.
+template <class Y, class B, int N, class Activation> struct StoreEpilogue {
+  Y *y;              // [M, N]
+  const B *bias;     // [N] or null
+  const Y *residual; // [M, N] or null
+  struct Early { float bias, residual; };
+  DEVICE Early early(int m, int n) const {
+    return {bias ? toFloat(bias[n]) : 0.0f, residual ? toFloat(residual[(int64)m * N + n]) : 0.0f};
+  }
+  DEVICE void store(const Early &e, int m, int n, float v, bool mine) const {
+    if (mine)
+      y[(int64)m * N + n] = fromFloat<Y>(Activation::apply(v + e.bias) + e.residual);
+  }
+};
+
+/// y = activation(gate) * up, where row n of the weights is the gate and row `width` + n is up (HalfPairs<width>).
+template <class Y, class B, int width, class Activation> struct GateEpilogue {
+  Y *y;          // [M, width]
+  const B *bias; // [2 * width] or null
+  struct Early { float bias; };
+  DEVICE Early early(int, int n) const { return {bias ? toFloat(bias[n]) : 0.0f}; }
+  DEVICE void store(const Early &e, int m, int n, float v, bool mine) const {
+    v += mine ? e.bias : 0.0f;
+    float up = __shfl_xor_sync(~0u, v, 8);
+    if (mine && n < width)
+      y[(int64)m * width + n] = fromFloat<Y>(Activation::apply(v) * up);
+  }
+};
+
+/// Rows of W are query, key and value heads. Queries and keys turn by their position; queries are stored, keys and values
+/// go to the caches behind their row's past tokens. Row m of x is the one new token of sequence m.
+/// dims: how many numbers of a head turn (Attention.td); partner: 1 interleaved (NeighbourPairs), 8 halves (HeadPairs,
+/// dims == headDim).
+template <class Y, class C, class B, int heads, int kvHeads, int headDim, int dims, int partner>
+struct RotaryAppendEpilogue {
+  Y *query;                 // [M, heads, head_dim]
+  C *keys, *values;         // [M, kv_heads, capacity, head_dim]
+  const int *past;          // [M]: position of the new token
+  const double *turns;      // [dims / 2]: scale * base^(-2i/dims) / factors[i] / 2 pi
+  const B *bias;            // [(heads + 2 kv_heads) * head_dim] or null
+  int capacity;
+  struct Early { float bias; int past; SinCos angle; };
+  DEVICE Early early(int m, int n) const {
+    int i = n % headDim, pair = partner == 1 ? i / 2 : i % (headDim / 2);
+    Early e{bias ? toFloat(bias[n]) : 0.0f, past[m], {0.0f, 1.0f}};
+    if (n < (heads + kvHeads) * headDim && pair < dims / 2)
+      e.angle = rotaryAngle(e.past, turns[pair]);
+    return e;
+  }
+  DEVICE void store(const Early &e, int m, int n, float v, bool mine) const {
+    v += mine ? e.bias : 0.0f;
+    float other = __shfl_xor_sync(~0u, v, partner);
+    if (!mine)
+      return;
+    int i = n % headDim, head = n / headDim;
+    bool first = partner == 1 ? i % 2 == 0 : i < headDim / 2;
+    float turned = v * e.angle.cosine + (first ? -other : other) * e.angle.sine;
+    if (head < heads) {
+      query[(int64)m * heads * headDim + n] = fromFloat<Y>(turned);
+    } else if (e.past >= 0 && e.past < capacity) {
+      bool key = head < heads + kvHeads;
+      int kvHead = head - heads - (key ? 0 : kvHeads);
+      C *to = key ? keys : values;
+      to[(((int64)m * kvHeads + kvHead) * capacity + e.past) * headDim + i] = fromFloat<C>(key ? turned : v);
+    }
+  }
+};
+
+/// Larger floats have larger keys; NaN counts as the smallest.
+DEVICE uint32 orderKey(float x) {
+  uint32 bits = __float_as_uint(x);
+  return x != x ? 0 : (bits >> 31 ? ~bits : bits | 0x80000000u);
+}
+/// Sorts by logit, then by falling index: the largest is the first of the largest. Zero is below all.
+DEVICE uint64 argmaxKey(float logit, int index) { return (uint64)orderKey(logit) << 32 | (uint32)~index; }
+DEVICE int argmaxIndex(uint64 key) { return (int)~(uint32)key; }
+
+/// Stores logits and raises best[m], which is zero before, to the largest's key: greedy decoding needs no second pass.
+template <class B, int N> struct LogitsEpilogue {
+  float *logits; // [M, N] or null
+  uint64 *best;  // [M]
+  const B *bias; // [N] or null
+  struct Early { float bias; };
+  DEVICE Early early(int, int n) const { return {bias ? toFloat(bias[n]) : 0.0f}; }
+  DEVICE void store(const Early &e, int m, int n, float v, bool mine) const {
+    v += mine ? e.bias : 0.0f;
+    if (mine && logits)
+      logits[(int64)m * N + n] = v;
+    uint64 key = mine ? argmaxKey(v, n) : 0;
+    UNROLL
+    for (int apart = 8; apart > 0; apart >>= 1) {
+      uint64 other = __shfl_xor_sync(~0u, key, apart);
+      key = other > key ? other : key;
+    }
+    if (laneId() % 16 == 0 && key != 0)
+      atomicMax((unsigned long long *)best + m, (unsigned long long)key);
+  }
+};
+
+} // namespace transom::cuda

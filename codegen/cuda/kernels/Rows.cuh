@@ -1,0 +1,226 @@
+// Row-wise kernels: embedding, norms with residual, softmax, elementwise regions, packing, reductions, and the end of a
+// greedy step. A block takes a row; the live number of rows is read on the device, blocks past it leave at once.
+#pragma once
+
+#include "Epilogues.cuh"
+
+namespace transom::cuda {
+
+/// Where a kernel's live number of rows stands: times `factor` rows per token; null: all.
+struct LiveRows {
+  const int *count;
+  int factor;
+  DEVICE bool has(int64 row) const { return !count || row < (int64)*count * factor; }
+};
+
+//===-- Embedding ---------------------------------------------------------------------------------------------------===//
+
+/// y[row] = table[index] (+ positions' table at the row's position); zeros where an index is outside. width % 8 == 0.
+template <class T, class Y, int width, int threads>
+DEVICE void embedding(const T *table, const int *indices, int tableRows, const T *places, const int *positions, Y *y,
+                      LiveRows live) {
+  launchDependents();
+  waitProducers();
+  const int64 row = blockIdx.x;
+  if (!live.has(row))
+    return;
+  const int index = indices[row];
+  const bool inside = index >= 0 && index < tableRows;
+  for (int at = 8 * threadIdx.x; at < width; at += 8 * threads) {
+    Eight v = {};
+    if (inside)
+      v = load8(table + (int64)index * width + at);
+    if (places) {
+      Eight p = load8(places + (int64)positions[row] * width + at);
+      UNROLL
+      for (int i = 0; i < 8; ++i)
+        v.v[i] += p.v[i];
+    }
+    store8(y + row * width + at, v);
+  }
+}
+
+//===-- Norms -------------------------------------------------------------------------------------------------------===//
+
+/// sum = x + residual (stored to `sums` where given), y = norm(sum). The row stays in registers. width % 8 == 0.
+template <class X, class S, class Y, int width, int warps, bool centred>
+DEVICE void normRows(const X *x, const X *residual, const S *scale, const S *bias, float epsilon, X *sums, Y *y,
+                     LiveRows live) {
+  constexpr int threads = 32 * warps, pieces = ceilDiv(width, 8 * threads);
+  __shared__ float scratch[warps];
+  launchDependents();
+  waitProducers();
+  const int64 row = blockIdx.x;
+  if (!live.has(row))
+    return;
+  Eight v[pieces];
+  float total = 0.0f;
+  UNROLL
+  for (int p = 0; p < pieces; ++p) {
+    int at = 8 * (threadIdx.x + p * threads);
+    v[p] = {};
+    if (at >= width)
+      continue;
+    v[p] = load8(x + row * width + at);
+    if (residual) {
+      Eight r = load8(residual + row * width + at);
+      UNROLL
+      for (int i = 0; i < 8; ++i)
+        v[p].v[i] += r.v[i];
+      if (sums)
+        store8(sums + row * width + at, v[p]);
+    }
+    UNROLL
+    for (int i = 0; i < 8; ++i)
+      total += v[p].v[i];
+  }
+  float mean = 0.0f, squares = 0.0f;
+  if constexpr (centred)
+    mean = blockSum<warps>(total, scratch) / width;
+  UNROLL
+  for (int p = 0; p < pieces; ++p)
+    if (8 * (threadIdx.x + p * threads) < width)
+      UNROLL
+      for (int i = 0; i < 8; ++i)
+        squares = fmaf(v[p].v[i] - mean, v[p].v[i] - mean, squares);
+  float factor = rsqrtf(blockSum<warps>(squares, scratch) / width + epsilon);
+  UNROLL
+  for (int p = 0; p < pieces; ++p) {
+    int at = 8 * (threadIdx.x + p * threads);
+    if (at >= width)
+      continue;
+    Eight s = load8(scale + at), b = {};
+    if (bias)
+      b = load8(bias + at);
+    UNROLL
+    for (int i = 0; i < 8; ++i)
+      v[p].v[i] = (v[p].v[i] - mean) * factor * s.v[i] + b.v[i];
+    store8(y + row * width + at, v[p]);
+  }
+}
+
+//===-- Softmax and reductions over the last dimension --------------------------------------------------------------===//
+
+template <class X, class Y, int warps> DEVICE void softmaxRows(const X *x, Y *y, int width, LiveRows live) {
+  __shared__ float scratch[warps];
+  launchDependents();
+  waitProducers();
+  const int64 row = blockIdx.x;
+  if (!live.has(row))
+    return;
+  float top = -infinity();
+  for (int i = threadIdx.x; i < width; i += 32 * warps)
+    top = maxNan(top, toFloat(x[row * width + i]));
+  top = blockMax<warps>(top, scratch);
+  float shift = top == -infinity() ? 0.0f : top, sum = 0.0f;
+  for (int i = threadIdx.x; i < width; i += 32 * warps)
+    sum += exp2Fast((toFloat(x[row * width + i]) - shift) * log2E);
+  sum = blockSum<warps>(sum, scratch);
+  float factor = sum == 0.0f ? 0.0f : 1.0f / sum;
+  for (int i = threadIdx.x; i < width; i += 32 * warps)
+    y[row * width + i] = fromFloat<Y>(exp2Fast((toFloat(x[row * width + i]) - shift) * log2E) * factor);
+}
+
+struct SumReduction {
+  template <int warps> static DEVICE float block(float v, float *scratch) { return blockSum<warps>(v, scratch); }
+  static DEVICE float start() { return 0.0f; }
+  static DEVICE float combine(float a, float b) { return a + b; }
+};
+struct MaxReduction {
+  template <int warps> static DEVICE float block(float v, float *scratch) { return blockMax<warps>(v, scratch); }
+  static DEVICE float start() { return -infinity(); }
+  static DEVICE float combine(float a, float b) { return maxNan(a, b); }
+};
+/// y[row] = factor * reduction of f(row, i) over i < width: f is the fused region.
+template <class Y, class Reduction, int warps, class F>
+DEVICE void reduceRows(F f, Y *y, int width, float factor, LiveRows live) {
+  __shared__ float scratch[warps];
+  launchDependents();
+  waitProducers();
+  const int64 row = blockIdx.x;
+  if (!live.has(row))
+    return;
+  float v = Reduction::start();
+  for (int i = threadIdx.x; i < width; i += 32 * warps)
+    v = Reduction::combine(v, f(row, i));
+  v = Reduction::template block<warps>(v, scratch);
+  if (threadIdx.x == 0)
+    y[row] = fromFloat<Y>(v * factor);
+}
+
+/// y[i] = f(i) for i < count: f is the fused region.
+template <class Y, int threads, class F> DEVICE void mapElements(F f, Y *y, int64 count, int width, LiveRows live) {
+  launchDependents();
+  waitProducers();
+  for (int64 i = (int64)blockIdx.x * threads + threadIdx.x; i < count; i += (int64)gridDim.x * threads)
+    if (live.has(i / width))
+      y[i] = fromFloat<Y>(f(i));
+}
+
+//===-- Packing -----------------------------------------------------------------------------------------------------===//
+
+/// The sequence that packed token `token` belongs to, or -1 behind the last.
+DEVICE int sequenceOf(const int *cumulative, int batch, int token) {
+  if (token < 0 || token >= cumulative[batch])
+    return -1;
+  int low = 0, high = batch - 1;
+  while (low < high) {
+    int middle = (low + high + 1) / 2;
+    if (cumulative[middle] <= token)
+      low = middle;
+    else
+      high = middle - 1;
+  }
+  return low;
+}
+/// y[i] = x[index[i]] for the live tokens; rows of `width` 16-byte pieces.
+template <int threads> DEVICE void packRows(const uint4 *x, const int *index, uint4 *y, int width, LiveRows live) {
+  launchDependents();
+  waitProducers();
+  const int64 row = blockIdx.x;
+  if (!live.has(row))
+    return;
+  for (int i = threadIdx.x; i < width; i += threads)
+    y[row * width + i] = x[(int64)index[row] * width + i];
+}
+/// Padded rows [batch, seq] from packed ones; zeros behind each sequence's last.
+template <int threads>
+DEVICE void unpackRows(const uint4 *x, const int *cumulative, uint4 *y, int seq, int width) {
+  launchDependents();
+  waitProducers();
+  const int64 row = blockIdx.x;
+  const int sequence = row / seq, from = cumulative[sequence] + row % seq;
+  const bool live = from < cumulative[sequence + 1];
+  for (int i = threadIdx.x; i < width; i += threads)
+    y[row * width + i] = live ? x[(int64)from * width + i] : make_uint4(0, 0, 0, 0);
+}
+
+//===-- The end of a step -------------------------------------------------------------------------------------------===//
+
+struct StepState {
+  uint64 *best;   // [batch]: the head's argmax (LogitsEpilogue); zeroed for the next step
+  int *token;     // [batch]: input of the next step
+  int *past;      // [batch]: grows by one
+  int *step;      // one number: grows by one
+  int *tokens;    // [steps, batch]: what the host reads, or null
+  int batch;
+};
+/// One block: takes the greedy tokens and advances the lengths.
+DEVICE void advanceGreedy(const StepState &s) {
+  launchDependents();
+  waitProducers();
+  const int step = *s.step;
+  __syncthreads();
+  for (int row = threadIdx.x; row < s.batch; row += blockDim.x) {
+    int token = argmaxIndex(s.best[row]);
+    s.best[row] = 0;
+    s.token[row] = token;
+    s.past[row] += 1;
+    if (s.tokens)
+      s.tokens[(int64)step * s.batch + row] = token;
+  }
+  if (threadIdx.x == 0)
+    *s.step = step + 1;
+}
+
+} // namespace transom::cuda
