@@ -10,6 +10,7 @@ void checkPrefillAttention();
 void checkSampling();
 
 void timeCeilings();
+void timeGemv();
 void timeDecode(const char *what);
 void timePrefillAttention(const char *what);
 void timeSampling();

@@ -12,7 +12,7 @@ double readCeiling = 0; // bytes per second, set by timeCeilings
 
 namespace {
 
-__global__ void fillRandom(uint16 *p, size_t n, float scale, int half, unsigned seed) {
+static __global__ void fillRandom(uint16 *p, size_t n, float scale, int half, unsigned seed) {
   for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < n; i += (size_t)gridDim.x * blockDim.x) {
     uint32 h = (uint32)(i * 2654435761u) ^ seed;
     h ^= h >> 15, h *= 0x2c1b3c6du, h ^= h >> 12, h *= 0x297a2d39u, h ^= h >> 15;
@@ -20,7 +20,7 @@ __global__ void fillRandom(uint16 *p, size_t n, float scale, int half, unsigned 
     p[i] = half ? fromFloat<Half>(v).bits : fromFloat<BFloat>(v).bits;
   }
 }
-__global__ void readAll(const uint4 *p, size_t n, unsigned *out) {
+static __global__ void readAll(const uint4 *p, size_t n, unsigned *out) {
   unsigned sum = 0;
   size_t stride = (size_t)gridDim.x * blockDim.x, i = blockIdx.x * (size_t)blockDim.x + threadIdx.x;
   for (; i + 3 * stride < n; i += 4 * stride) {
@@ -110,7 +110,7 @@ template <class Model, class Tune, int batch> struct Chain {
   using HeadShape = GemvShape<Format<hidden>, Model::vocab, batch, normSplits, Tune::headWarps, Tune::headDepth, NeighbourPairs>;
   using HeadEpilogue = LogitsEpilogue<T, Model::vocab>;
   using Attention = DecodeAttentionShape<T, Model::heads, Model::kvHeads, Model::headDim, Model::headDim == 64 ? 8 : 4,
-                                         Model::kvHeads <= 2 ? 64 : 32, Model::headDim == 64 ? 256 : 64>;
+                                         Model::kvHeads <= 2 ? 32 : 16, 256>;
 
   struct Layer {
     Matrix<Format<hidden>> qkv{qkvWidth};
@@ -260,23 +260,24 @@ void timeDecode(const char *what) {
   if (readCeiling == 0)
     timeCeilings();
   auto wants = [&](const char *name) { return !*what || std::strstr(what, name); };
-  using Deep = Tuning<8, 8, 8, 8, 8, 8, 8, 8, 8, 8>;
   using Half4 = Tuning<8, 4, 8, 4, 8, 4, 8, 4, 8, 4>;
-  using Wide = Tuning<16, 4, 16, 4, 8, 4, 16, 4, 8, 4>;
+  using Wide = Tuning<16, 4, 16, 4, 16, 4, 16, 8, 8, 8>;
+  using Mixed = Tuning<8, 8, 8, 8, 8, 8, 16, 8, 8, 8>;
+  using Narrow = Tuning<8, 8, 8, 8, 8, 8, 8, 16, 8, 8>;
   if (wants("d1")) {
-    runChain<Llama1B<BFloat>, Deep>("8x8", 128, true);
-    runChain<Llama1B<BFloat>, Half4>("8x4", 128, false);
-    runChain<Llama1B<BFloat>, Wide>("16x4", 128, false);
-    runChain<Llama1B<BFloat>, Deep>("8x8", 1024, true);
-    runChain<Llama1B<BFloat>, Deep>("8x8", 4000, false);
+    runChain<Llama1B<BFloat>, Wide>("wide", 128, true);
+    runChain<Llama1B<BFloat>, Mixed>("mixed", 128, false);
+    runChain<Llama1B<BFloat>, Narrow>("narrow", 128, false);
+    runChain<Llama1B<BFloat>, Wide>("wide", 1024, false);
+    runChain<Llama1B<BFloat>, Wide>("wide", 4000, false);
   }
   if (wants("d2")) {
-    runChain<ChatGlm2<PlainB>, Deep>("bf16", 128, true);
+    runChain<ChatGlm2<PlainB>, Wide>("bf16", 128, true);
     runChain<ChatGlm2<Q80Format>, Half4>("q8_0", 128, true);
     runChain<ChatGlm2<Q4>, Half4>("q4_0", 128, true);
   }
   if (wants("d3"))
-    runChain<Gpt2, Tuning<8, 3, 8, 3, 8, 3, 8, 6, 8, 3>>("fp16", 64, true);
+    runChain<Gpt2, Tuning<8, 3, 8, 3, 8, 3, 16, 6, 8, 3>>("fp16", 64, true);
 }
 
 } // namespace lab

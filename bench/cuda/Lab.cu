@@ -26,6 +26,8 @@ int main(int count, char **arguments) {
     timeCeilings();
     if (wants("d1") || wants("d2") || wants("d3"))
       timeDecode(what.c_str());
+    if (wants("kernels"))
+      timeGemv();
     if (wants("a1"))
       timePrefillAttention(what.c_str());
     if (wants("sampling"))

@@ -1,7 +1,5 @@
 #include "Checks.h"
 namespace lab {
-void checkPrefillAttention() {}
 void checkSampling() {}
-void timePrefillAttention(const char *) {}
 void timeSampling() {}
 }

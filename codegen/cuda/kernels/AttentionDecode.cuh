@@ -5,6 +5,9 @@
 // neighbours of two keys and interleaves them. Sequence lengths are read on the device: splits without keys leave at
 // once, and cost follows the live length. Blocks of one head meet in `partial`; the last to arrive combines them, in the
 // order of the splits.
+//
+// What a step's graph does not change is read before the wait for the producer: `past`, and the keys and values of past
+// tokens, which earlier launches wrote. Only the query and the new token's key and value are read after it.
 #pragma once
 
 #include "Mma.cuh"
@@ -19,9 +22,11 @@ struct DecodeAttentionShape {
   static constexpr int rows = minInt(group, 16); // live rows of a tile
   static constexpr bool upperRows = rows > 8;
   static constexpr int chunkUnit = 16 * warps, smallestChunk = ceilDiv(smallestChunk_, chunkUnit) * chunkUnit;
-  static constexpr int sharedBytes = warps * rows * (headDim + 2) * 4;
+  static constexpr int shareFloats = rows * headDim + ceilDiv(rows, 2) * 4; // values [row][head_dim]; maximum, sum of each row
+  static constexpr int mostShares = warps > splits ? warps : splits;
+  static constexpr int sharedBytes = (warps * shareFloats + (mostShares + 2) * rows) * 4;
   /// Floats of `partial` for a batch; `arrived` has a zeroed int for each [batch, kv_heads * groupTiles].
-  static constexpr int partialFloats(int batch) { return batch * kvHeads * groupTiles * splits * rows * (headDim + 2); }
+  static constexpr int partialFloats(int batch) { return batch * kvHeads * groupTiles * splits * shareFloats; }
   static_assert(heads % kvHeads == 0 && headDim % 32 == 0 && (groupTiles == 1 || group % 16 == 0), "");
 };
 
@@ -58,14 +63,27 @@ template <class Shape> struct DecodeState {
 template <class Shape> struct DecodeTile {
   static constexpr int parts = Shape::headDim / 32, chunks = ceilDiv(Shape::headDim, 64);
   uint4 keys[2][parts], values[4][chunks];
-  DEVICE void load(const typename Shape::T *k, const typename Shape::T *v, int first, int end, int g, int t) {
-    const uint4 none = make_uint4(0, 0, 0, 0);
+  DEVICE void clear() {
+    UNROLL
+    for (int half = 0; half < 2; ++half)
+      UNROLL
+      for (int p = 0; p < parts; ++p)
+        keys[half][p] = make_uint4(0, 0, 0, 0);
+    UNROLL
+    for (int i = 0; i < 4; ++i)
+      UNROLL
+      for (int c = 0; c < chunks; ++c)
+        values[i][c] = make_uint4(0, 0, 0, 0);
+  }
+  /// Of the 16 from `first` on, those in [begin, end); the others stay.
+  DEVICE void load(const typename Shape::T *k, const typename Shape::T *v, int first, int begin, int end, int g, int t) {
     UNROLL
     for (int half = 0; half < 2; ++half) {
       int key = first + half * 8 + g;
       UNROLL
       for (int p = 0; p < parts; ++p)
-        keys[half][p] = key < end ? *(const uint4 *)(k + (int64)key * Shape::headDim + p * 32 + 8 * t) : none;
+        if (key >= begin && key < end)
+          keys[half][p] = *(const uint4 *)(k + (int64)key * Shape::headDim + p * 32 + 8 * t);
     }
     UNROLL
     for (int i = 0; i < 4; ++i) {
@@ -73,7 +91,8 @@ template <class Shape> struct DecodeTile {
       UNROLL
       for (int c = 0; c < chunks; ++c) {
         int d = c * 64 + 8 * g;
-        values[i][c] = key < end && d < Shape::headDim ? *(const uint4 *)(v + (int64)key * Shape::headDim + d) : none;
+        if (key >= begin && key < end && d < Shape::headDim)
+          values[i][c] = *(const uint4 *)(v + (int64)key * Shape::headDim + d);
       }
     }
   }
@@ -147,123 +166,150 @@ DEVICE void attendTile(DecodeState<Shape> &state, const DecodeTile<Shape> &tile,
     }
 }
 
-/// Sums `count` shares [row][head_dim + 2] (values, maximum, sum), `stride` floats apart, into the result's rows.
-template <class Shape, class Put> DEVICE void combineShares(const float *shares, int count, int stride, Put put) {
-  constexpr int width = Shape::headDim + 2;
-  for (int at = threadIdx.x; at < Shape::rows * Shape::headDim; at += Shape::threads) {
-    int row = at / Shape::headDim, d = at % Shape::headDim;
-    float top = -infinity(), sum = 0.0f, value = 0.0f;
-    for (int i = 0; i < count; ++i)
-      top = maxNan(top, shares[i * stride + row * width + Shape::headDim]);
+/// Sums `count` shares, one after the other; put(row, d, four sums) with the rows' `weights` left in shared memory:
+/// [count] of each row, then its maximum and its sum. The order is fixed.
+template <class Shape, class Put> DEVICE void combineShares(const float *shares, int count, float *weights, Put put) {
+  constexpr int rows = Shape::rows, D = Shape::headDim, quads = rows * D / 4, perThread = ceilDiv(quads, Shape::threads);
+  constexpr int together = minInt(perThread, 4);
+  for (int row = threadIdx.x; row < rows; row += Shape::threads) {
+    float top = -infinity(), sum = 0.0f;
+    for (int i = 0; i < count; ++i) {
+      float own = shares[i * Shape::shareFloats + rows * D + 2 * row];
+      weights[i * rows + row] = own;
+      top = maxNan(top, own);
+    }
     float shift = top == -infinity() ? 0.0f : top;
     for (int i = 0; i < count; ++i) {
-      const float *share = shares + i * stride + row * width;
-      float weight = exp2Fast(share[Shape::headDim] - shift);
-      value += weight * share[d];
-      sum += weight * share[Shape::headDim + 1];
+      float weight = exp2Fast(weights[i * rows + row] - shift);
+      weights[i * rows + row] = weight;
+      sum += weight * shares[i * Shape::shareFloats + rows * D + 2 * row + 1];
     }
-    put(row, d, value, top, sum);
+    weights[Shape::mostShares * rows + 2 * row] = top;
+    weights[Shape::mostShares * rows + 2 * row + 1] = sum;
+  }
+  __syncthreads();
+  for (int first = 0; first < perThread; first += together) {
+    float4 sums[together];
+    UNROLL
+    for (int j = 0; j < together; ++j)
+      sums[j] = make_float4(0, 0, 0, 0);
+    for (int i = 0; i < count; ++i)
+      UNROLL
+      for (int j = 0; j < together; ++j) {
+        int quad = threadIdx.x + (first + j) * Shape::threads;
+        if (quad >= quads)
+          continue;
+        float weight = weights[i * rows + quad / (D / 4)];
+        float4 v = *(const float4 *)(shares + i * Shape::shareFloats + 4 * quad);
+        sums[j].x = fmaf(weight, v.x, sums[j].x), sums[j].y = fmaf(weight, v.y, sums[j].y);
+        sums[j].z = fmaf(weight, v.z, sums[j].z), sums[j].w = fmaf(weight, v.w, sums[j].w);
+      }
+    UNROLL
+    for (int j = 0; j < together; ++j) {
+      int quad = threadIdx.x + (first + j) * Shape::threads;
+      if (quad < quads)
+        put(quad / (D / 4), quad % (D / 4) * 4, sums[j]);
+    }
   }
 }
 
 /// Grid: (splits, kv_heads * groupTiles, batch).
 template <class Shape> DEVICE void attendDecode(const DecodeAttentionArguments &a) {
   using T = typename Shape::T;
-  constexpr int width = Shape::headDim + 2;
+  constexpr int D = Shape::headDim, rows = Shape::rows;
   extern __shared__ __align__(128) char shared[];
-  float *shares = (float *)shared;
+  float *shares = (float *)shared, *weights = shares + Shape::warps * Shape::shareFloats;
   __shared__ int arrival;
   const int split = blockIdx.x, kvHead = blockIdx.y / Shape::groupTiles, batch = blockIdx.z;
   const int firstHead = kvHead * Shape::group + blockIdx.y % Shape::groupTiles * 16;
   const int warp = warpId(), g = laneId() / 4, t = laneId() % 4;
-  const int64 base = ((int64)batch * Shape::kvHeads + kvHead) * a.capacity * Shape::headDim;
+  const int64 base = ((int64)batch * Shape::kvHeads + kvHead) * a.capacity * D;
   const T *k = (const T *)a.keys + base, *v = (const T *)a.values + base;
 
   launchDependents();
-  auto chunkOf = [&](int keys, int low) {
-    int even = ceilDiv(keys - low, Shape::splits * Shape::chunkUnit) * Shape::chunkUnit;
-    return even > Shape::smallestChunk ? even : Shape::smallestChunk;
-  };
-  auto keysOf = [&] {
-    int past = a.past[batch];
-    return past < 0 ? 0 : minInt(past + 1, a.capacity);
-  };
-  auto lowest = [&](int keys) { return a.window > 0 && keys > a.window ? keys - a.window : 0; };
-  if (threadIdx.x < 2) { // a hint, so lengths that are about to change do no harm
-    int keys = keysOf(), low = lowest(keys), chunk = chunkOf(keys, low), first = low + split * chunk;
-    if (first < keys)
-      prefetchL2((threadIdx.x ? v : k) + (int64)first * Shape::headDim, minInt(chunk, keys - first) * Shape::headDim * 2);
-  }
-  waitProducers();
-  const int keys = keysOf(), low = lowest(keys), chunk = chunkOf(keys, low);
+  const int past = minInt(a.past[batch], a.capacity), keys = past < 0 ? 0 : minInt(past + 1, a.capacity);
+  const int low = a.window > 0 && keys > a.window ? keys - a.window : 0;
+  const int even = ceilDiv(keys - low, Shape::splits * Shape::chunkUnit) * Shape::chunkUnit;
+  const int chunk = even > Shape::smallestChunk ? even : Shape::smallestChunk;
   const int active = keys > low ? ceilDiv(keys - low, chunk) : 1;
   if (split >= active)
     return;
-  const int first = low + split * chunk, end = minInt(first + chunk, keys);
+  const int first = low + split * chunk, end = minInt(first + chunk, keys), known = minInt(end, past);
+  constexpr int step = 16 * Shape::warps;
+  constexpr bool ahead = D <= 128; // a second tile in flight, where registers hold it
+  DecodeTile<Shape> tile, next;
+  int at = first + 16 * warp;
+  tile.clear();
+  tile.load(k, v, at, 0, known, g, t);
+  if (threadIdx.x < 2 && first + step < known)
+    prefetchL2((threadIdx.x ? v : k) + (int64)(first + step) * D, (known - first - step) * D * 2);
 
-  uint4 query[2][Shape::headDim / 32];
-  const T *q = (const T *)a.query + ((int64)batch * Shape::heads + firstHead) * Shape::headDim;
+  waitProducers();
+  uint4 query[2][D / 32];
+  const T *q = (const T *)a.query + ((int64)batch * Shape::heads + firstHead) * D;
   UNROLL
   for (int half = 0; half < 2; ++half)
     UNROLL
-    for (int p = 0; p < Shape::headDim / 32; ++p) {
+    for (int p = 0; p < D / 32; ++p) {
       int row = g + 8 * half;
-      query[half][p] = row < Shape::rows ? *(const uint4 *)(q + row * Shape::headDim + p * 32 + 8 * t) : make_uint4(0, 0, 0, 0);
+      query[half][p] = row < rows ? *(const uint4 *)(q + row * D + p * 32 + 8 * t) : make_uint4(0, 0, 0, 0);
     }
+  tile.load(k, v, at, known, end, g, t);
   DecodeState<Shape> state;
   state.clear();
-  constexpr int step = 16 * Shape::warps;
-  constexpr bool ahead = Shape::headDim <= 128; // a second tile in flight, where registers hold it
-  DecodeTile<Shape> tile, next;
-  int at = first + 16 * warp;
-  tile.load(k, v, at, end, g, t);
   for (; at < end; at += step) {
-    if constexpr (ahead)
-      next.load(k, v, at + step, end, g, t);
+    if constexpr (ahead) {
+      next.clear();
+      next.load(k, v, at + step, 0, end, g, t);
+    }
     attendTile<Shape>(state, tile, query, a, at, low, end, t);
-    if constexpr (ahead)
+    if constexpr (ahead) {
       tile = next;
-    else
-      tile.load(k, v, at + step, end, g, t);
+    } else {
+      tile.clear();
+      tile.load(k, v, at + step, 0, end, g, t);
+    }
   }
 
+  float *share = shares + warp * Shape::shareFloats;
   UNROLL
-  for (int row = 0; row < 2; ++row) {
-    float sum = state.sum[row];
+  for (int half = 0; half < 2; ++half) {
+    float sum = state.sum[half];
     sum += __shfl_xor_sync(~0u, sum, 1);
     sum += __shfl_xor_sync(~0u, sum, 2);
-    if (g + 8 * row >= Shape::rows)
+    int row = g + 8 * half;
+    if (row >= rows)
       continue;
-    float *share = shares + (warp * Shape::rows + g + 8 * row) * width;
     if (t == 0)
-      share[Shape::headDim] = state.top[row], share[Shape::headDim + 1] = sum;
+      share[rows * D + 2 * row] = state.top[half], share[rows * D + 2 * row + 1] = sum;
     UNROLL
     for (int c = 0; c < DecodeTile<Shape>::chunks; ++c)
       UNROLL
-      for (int i = 0; i < 8; ++i)
+      for (int j = 0; j < 2; ++j)
         UNROLL
-        for (int j = 0; j < 2; ++j) {
+        for (int i = 0; i < 8; i += 4) {
           int d = c * 64 + 8 * (2 * t + j) + i; // column 2t + j of tile i: the lane g of the loads
-          if (d < Shape::headDim)
-            share[d] = state.values[c][i][2 * row + j];
+          if (d < D)
+            *(float4 *)(share + row * D + d) = make_float4(state.values[c][i][2 * half + j], state.values[c][i + 1][2 * half + j],
+                                                           state.values[c][i + 2][2 * half + j], state.values[c][i + 3][2 * half + j]);
         }
   }
   __syncthreads();
-  T *y = (T *)a.result + ((int64)batch * Shape::heads + firstHead) * Shape::headDim;
-  auto finish = [&](int row, int d, float value, float, float sum) {
-    y[row * Shape::headDim + d] = fromFloat<T>(sum == 0.0f ? 0.0f : value / sum);
+  T *y = (T *)a.result + ((int64)batch * Shape::heads + firstHead) * D;
+  auto finish = [&](int row, int d, float4 v) {
+    float sum = weights[Shape::mostShares * rows + 2 * row + 1], factor = sum == 0.0f ? 0.0f : 1.0f / sum;
+    *(uint2 *)(y + row * D + d) = make_uint2(Type<T>::pack(v.x * factor, v.y * factor), Type<T>::pack(v.z * factor, v.w * factor));
   };
   if (active == 1) {
-    combineShares<Shape>(shares, Shape::warps, Shape::rows * width, finish);
+    combineShares<Shape>(shares, Shape::warps, weights, finish);
     return;
   }
   const int place = batch * gridDim.y + blockIdx.y;
-  float *partial = a.partial + (int64)place * Shape::splits * Shape::rows * width;
-  float *own = partial + split * Shape::rows * width;
-  combineShares<Shape>(shares, Shape::warps, Shape::rows * width, [&](int row, int d, float value, float top, float sum) {
-    own[row * width + d] = value;
+  float *partial = a.partial + (int64)place * Shape::splits * Shape::shareFloats, *own = partial + split * Shape::shareFloats;
+  combineShares<Shape>(shares, Shape::warps, weights, [&](int row, int d, float4 v) {
+    *(float4 *)(own + row * D + d) = v;
     if (d == 0)
-      own[row * width + Shape::headDim] = top, own[row * width + Shape::headDim + 1] = sum;
+      *(float2 *)(own + rows * D + 2 * row) = *(const float2 *)(weights + Shape::mostShares * rows + 2 * row);
   });
   __threadfence();
   __syncthreads();
@@ -275,7 +321,7 @@ template <class Shape> DEVICE void attendDecode(const DecodeAttentionArguments &
   __threadfence();
   if (threadIdx.x == 0)
     a.arrived[place] = 0;
-  combineShares<Shape>(partial, active, Shape::rows * width, finish);
+  combineShares<Shape>(partial, active, weights, finish);
 }
 
 } // namespace transom::cuda

@@ -1,8 +1,8 @@
 // What becomes of a result of a matrix-vector product: bias, activation, residual, gate, rotary embedding and cache,
 // the running argmax. One thread has one result; a pair's other half (Gemv.cuh) is a shuffle away.
 //
-// An epilogue offers Early, early(m, n): what it reads, loaded before the product so that it is there after it; and
-// store(early, m, n, v, mine), called by whole warps: where not `mine`, the thread only takes part in shuffles.
+// An epilogue offers Early; early(m, n): what it reads, loaded before the product so that it is there after it;
+// prepare(early, n): what it computes of that; and store(early, m, n, v, mine), called by whole warps: where not `mine`, the thread only takes part in shuffles.
 #pragma once
 
 #include "Base.cuh"
@@ -24,6 +24,7 @@ template <class Y, class B, int N, class Activation> struct StoreEpilogue {
   DEVICE Early early(int m, int n) const {
     return {bias ? toFloat(bias[n]) : 0.0f, residual ? toFloat(residual[(int64)m * N + n]) : 0.0f};
   }
+  DEVICE void prepare(Early &, int) const {}
   DEVICE void store(const Early &e, int m, int n, float v, bool mine) const {
     if (mine)
       y[(int64)m * N + n] = fromFloat<Y>(Activation::apply(v + e.bias) + e.residual);
@@ -36,6 +37,7 @@ template <class Y, class B, int width, class Activation> struct GateEpilogue {
   const B *bias; // [2 * width] or null
   struct Early { float bias; };
   DEVICE Early early(int, int n) const { return {bias ? toFloat(bias[n]) : 0.0f}; }
+  DEVICE void prepare(Early &, int) const {}
   DEVICE void store(const Early &e, int m, int n, float v, bool mine) const {
     v += mine ? e.bias : 0.0f;
     float up = __shfl_xor_sync(~0u, v, 8);
@@ -56,13 +58,15 @@ struct RotaryAppendEpilogue {
   const double *turns;      // [dims / 2]: scale * base^(-2i/dims) / factors[i] / 2 pi
   const B *bias;            // [(heads + 2 kv_heads) * head_dim] or null
   int capacity;
-  struct Early { float bias; int past; SinCos angle; };
+  struct Early { float bias; int past; double turns; SinCos angle; };
   DEVICE Early early(int m, int n) const {
     int i = n % headDim, pair = partner == 1 ? i / 2 : i % (headDim / 2);
-    Early e{bias ? toFloat(bias[n]) : 0.0f, past[m], {0.0f, 1.0f}};
-    if (n < (heads + kvHeads) * headDim && pair < dims / 2)
-      e.angle = rotaryAngle(e.past, turns[pair]);
-    return e;
+    bool turn = n < (heads + kvHeads) * headDim && pair < dims / 2;
+    return {bias ? toFloat(bias[n]) : 0.0f, past[m], turn ? turns[pair] : 0.0, {0.0f, 1.0f}};
+  }
+  DEVICE void prepare(Early &e, int) const {
+    if (e.turns != 0.0)
+      e.angle = rotaryAngle(e.past, e.turns);
   }
   DEVICE void store(const Early &e, int m, int n, float v, bool mine) const {
     v += mine ? e.bias : 0.0f;
@@ -99,6 +103,7 @@ template <class B, int N> struct LogitsEpilogue {
   const B *bias; // [N] or null
   struct Early { float bias; };
   DEVICE Early early(int, int n) const { return {bias ? toFloat(bias[n]) : 0.0f}; }
+  DEVICE void prepare(Early &, int) const {}
   DEVICE void store(const Early &e, int m, int n, float v, bool mine) const {
     v += mine ? e.bias : 0.0f;
     if (mine && logits)

@@ -54,16 +54,18 @@ template <class Format_, int outputs, int rowsOfX, int splits_, int warps_, int 
 };
 
 //===-- Prologues ---------------------------------------------------------------------------------------------------===//
-// begin(scratch): block-wide statistics, before staging. eight(m, k): eight neighbours of row m. `deferred`: results are
-// multiplied by finish(sum of squares of what eight() saw) at the end instead. live(m): rows from the last live one on
-// are not stored.
+// begin(scratch): block-wide statistics, before staging. fetch(m, k): what is to be read for eight neighbours of row m;
+// eight(fetched, m, squares): their values. `deferred`: results are multiplied by finish(squares, what eight() summed up)
+// at the end instead.
 
 /// x as it is.
 template <class X, int K> struct NoPrologue {
   const X *x; // [M, K]
   static constexpr bool deferred = false;
   template <int M, int warps> DEVICE void begin(float *) {}
-  DEVICE Eight eight(int m, int k, float &) const { return load8(x + (int64)m * K + k); }
+  using Fetched = Packed8<X>;
+  DEVICE Fetched fetch(int m, int k) const { return Packed8<X>::load(x + (int64)m * K + k); }
+  DEVICE Eight eight(const Fetched &f, int, float &) const { return f.floats(); }
   DEVICE float finish(float) const { return 1.0f; }
 };
 
@@ -74,8 +76,13 @@ template <class X, class S, int K> struct RmsPrologue {
   float epsilon;
   static constexpr bool deferred = true;
   template <int M, int warps> DEVICE void begin(float *) {}
-  DEVICE Eight eight(int m, int k, float &squares) const {
-    Eight v = load8(x + (int64)m * K + k), s = load8(scale + k);
+  struct Fetched {
+    Packed8<X> x;
+    Packed8<S> scale;
+  };
+  DEVICE Fetched fetch(int m, int k) const { return {Packed8<X>::load(x + (int64)m * K + k), Packed8<S>::load(scale + k)}; }
+  DEVICE Eight eight(const Fetched &f, int, float &squares) const {
+    Eight v = f.x.floats(), s = f.scale.floats();
     UNROLL
     for (int i = 0; i < 8; ++i) {
       squares = fmaf(v.v[i], v.v[i], squares);
@@ -120,10 +127,18 @@ template <class X, class S, int K, bool centred, bool withBias> struct NormProlo
     }
     __syncthreads();
   }
-  DEVICE Eight eight(int m, int k, float &) const {
-    Eight v = load8(x + (int64)m * K + k), s = load8(scale + k), b;
+  struct Fetched {
+    Packed8<X> x;
+    Packed8<S> scale, bias;
+  };
+  DEVICE Fetched fetch(int m, int k) const {
+    Fetched f{Packed8<X>::load(x + (int64)m * K + k), Packed8<S>::load(scale + k), {}};
     if constexpr (withBias)
-      b = load8(bias + k);
+      f.bias = Packed8<S>::load(bias + k);
+    return f;
+  }
+  DEVICE Eight eight(const Fetched &f, int m, float &) const {
+    Eight v = f.x.floats(), s = f.scale.floats(), b = f.bias.floats();
     float mean = statistics[2 * m], factor = statistics[2 * m + 1];
     UNROLL
     for (int i = 0; i < 8; ++i)
@@ -159,30 +174,41 @@ template <class Shape> DEVICE void stageEight(uint16 *staged, int m, int k, Eigh
   }
 }
 
-/// Stages x from `from` on; adds to each thread's share of the rows' squares.
+/// Stages x from `from` on; adds to each thread's share of the rows' squares. Loads go out in batches: each batch waits
+/// for memory once.
 template <class Shape, class Prologue>
 DEVICE void stagePhase(const Prologue &prologue, uint16 *staged, float *blockSums, int from, float (&squares)[Shape::M]) {
-  constexpr int pieces = Shape::phaseK / 8;
+  constexpr int pieces = Shape::phaseK / 8, perThread = ceilDiv(pieces, Shape::threads), batch = minInt(perThread, 4);
   UNROLL
   for (int m = 0; m < Shape::M; ++m)
-    for (int piece = threadIdx.x; piece < ceilDiv(pieces, 32) * 32; piece += Shape::threads) {
-      int k = 8 * piece;
-      Eight v = {};
-      if (from + k < Shape::K && piece < pieces)
-        v = prologue.eight(m, from + k, squares[m]);
-      if (piece < pieces)
-        stageEight<Shape>(staged, m, k, v);
-      if constexpr (Shape::Format::minima) {
-        float sum = 0.0f;
-        UNROLL
-        for (int i = 0; i < 8; ++i)
-          sum += v.v[i];
-        sum += __shfl_xor_sync(~0u, sum, 1);
-        sum += __shfl_xor_sync(~0u, sum, 2);
-        if (piece % 4 == 0 && piece < pieces)
+    for (int first = 0; first < perThread; first += batch) {
+      typename Prologue::Fetched fetched[batch];
+      UNROLL
+      for (int i = 0; i < batch; ++i) {
+        int k = 8 * (threadIdx.x + (first + i) * Shape::threads);
+        if (k < Shape::phaseK && from + k < Shape::K)
+          fetched[i] = prologue.fetch(m, from + k);
+      }
+      UNROLL
+      for (int i = 0; i < batch; ++i) {
+        int piece = threadIdx.x + (first + i) * Shape::threads, k = 8 * piece;
+        Eight v = {};
+        if (piece < pieces && from + k < Shape::K)
+          v = prologue.eight(fetched[i], m, squares[m]);
+        if (piece < pieces)
+          stageEight<Shape>(staged, m, k, v);
+        if constexpr (Shape::Format::minima) {
+          float sum = 0.0f;
           UNROLL
-          for (int split = 0; split < Shape::splits; ++split)
-            blockSums[piece / 4 * Shape::columns + m * Shape::splits + split] = split == 0 ? sum : 0.0f;
+          for (int e = 0; e < 8; ++e)
+            sum += v.v[e];
+          sum += __shfl_xor_sync(~0u, sum, 1);
+          sum += __shfl_xor_sync(~0u, sum, 2);
+          if (piece % 4 == 0 && piece < pieces)
+            UNROLL
+            for (int split = 0; split < Shape::splits; ++split)
+              blockSums[piece / 4 * Shape::columns + m * Shape::splits + split] = split == 0 ? sum : 0.0f;
+        }
       }
     }
 }
@@ -239,6 +265,8 @@ DEVICE void gemv(const typename Shape::Format::View &weights, Prologue prologue,
       }
     }
     __syncthreads();
+    if (phase == 0 && mine)
+      epilogue.prepare(early, n);
     const int first = phase * phaseSteps, last = minInt(first + phaseSteps, Shape::steps);
     for (int base = first + warp; base < last; base += Shape::depth * Shape::warps) {
       UNROLL

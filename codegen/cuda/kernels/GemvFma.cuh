@@ -50,8 +50,10 @@ DEVICE void gemvFma(const typename Shape::W *weights, Prologue prologue, Epilogu
   int m = threadIdx.x / 16, r = threadIdx.x % 16, n = Shape::Pairs::row(tile, r);
   bool mine = threadIdx.x < Shape::M * 16 && n < Shape::N && (!rows || m < *rows);
   typename Epilogue::Early early;
-  if (mine)
+  if (mine) {
     early = epilogue.early(m, n);
+    epilogue.prepare(early, n);
+  }
   prologue.template begin<Shape::M, Shape::warps>(scratch);
 
   float sums[2][Shape::M] = {}, unused = 0.0f;
@@ -68,7 +70,7 @@ DEVICE void gemvFma(const typename Shape::W *weights, Prologue prologue, Epilogu
           ahead[d][i].load(row[i] + k + 256 * depth);
       UNROLL
       for (int j = 0; j < Shape::M; ++j) {
-        Eight x = prologue.eight(j, k, unused);
+        Eight x = prologue.eight(prologue.fetch(j, k), j, unused);
         UNROLL
         for (int e = 0; e < 8; ++e) {
           sums[0][j] = fmaf(w[0].v[e], x.v[e], sums[0][j]);

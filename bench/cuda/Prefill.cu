@@ -1,0 +1,193 @@
+// Prefill attention: checks against fp64 at ragged shapes, and TFLOP/s at the shapes of A1.
+#include <cudaTypedefs.h>
+
+#include "../../codegen/cuda/kernels/AttentionHopper.cuh"
+#include "Checks.h"
+#include "Lab.h"
+
+namespace lab {
+namespace {
+
+template <class Shape>
+__global__ void __launch_bounds__(Shape::threads, 1) attendHopperEntry(const __grid_constant__ HopperAttentionArguments a) {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+  attendHopper<Shape>(a);
+#endif
+}
+
+/// [head_dim, rows, heads, batch] with the given element strides; boxes of 64 x boxRows.
+TensorMap tensorMap(const void *data, bool half, int headDim, int64_t rows, int heads, int batch, int64_t rowStride, int64_t headStride, int64_t batchStride, int boxRows) {
+  static PFN_cuTensorMapEncodeTiled_v12000 encode = [] {
+    void *entry = nullptr;
+    cudaDriverEntryPointQueryResult result;
+    CHECK(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &entry, 12000, cudaEnableDefault, &result));
+    return (PFN_cuTensorMapEncodeTiled_v12000)entry;
+  }();
+  TensorMap map;
+  cuuint64_t sizes[4] = {(cuuint64_t)headDim, (cuuint64_t)rows, (cuuint64_t)heads, (cuuint64_t)batch};
+  cuuint64_t strides[3] = {(cuuint64_t)rowStride * 2, (cuuint64_t)headStride * 2, (cuuint64_t)batchStride * 2};
+  cuuint32_t box[4] = {64, (cuuint32_t)boxRows, 1, 1}, steps[4] = {1, 1, 1, 1};
+  CUresult r = encode((CUtensorMap *)&map, half ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 4, (void *)data, sizes, strides, box, steps,
+                      CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  if (r != CUDA_SUCCESS) {
+    std::printf("cuTensorMapEncodeTiled: error %d\n", (int)r);
+    std::exit(1);
+  }
+  return map;
+}
+
+enum class Rows { padded, packed, cached };
+
+/// Queries [batch, queries, heads, D] or packed [tokens, heads, D]; keys likewise, or a cache [batch, kv_heads, capacity, D].
+struct Problem {
+  Rows rows;
+  int batch, heads, kvHeads, queries, keys, window;
+  std::vector<int> lengths, past;     // per sequence; padded: lengths all equal `queries`
+  std::vector<int> cumulative() const {
+    std::vector<int> c = {0};
+    for (int l : lengths)
+      c.push_back(c.back() + l);
+    return c;
+  }
+};
+
+template <class Shape> HopperAttentionArguments arguments(const Problem &p, typename Shape::T *q, typename Shape::T *k, typename Shape::T *v, typename Shape::T *y, int tokens,
+                                                          const int *cumulative, const int *lengths, const int *past) {
+  constexpr bool half = std::is_same_v<typename Shape::T, Half>;
+  constexpr int D = Shape::headDim;
+  HopperAttentionArguments a = {};
+  bool packed = p.rows == Rows::packed, cached = p.rows == Rows::cached;
+  int64_t rowsOfQ = packed ? tokens : p.queries, rowsOfK = packed ? tokens : p.keys, batch = packed ? 1 : p.batch;
+  a.queryMap = tensorMap(q, half, D, rowsOfQ, p.heads, batch, (int64_t)p.heads * D, D, rowsOfQ * p.heads * D, Shape::queriesAtOnce);
+  for (auto [map, data] : {std::pair{&a.keyMap, k}, {&a.valueMap, v}})
+    *map = cached ? tensorMap(data, half, D, rowsOfK, p.kvHeads, batch, D, rowsOfK * D, rowsOfK * D * p.kvHeads, Shape::keysAtOnce)
+                  : tensorMap(data, half, D, rowsOfK, p.kvHeads, batch, (int64_t)p.kvHeads * D, D, rowsOfK * p.kvHeads * D, Shape::keysAtOnce);
+  a.result = y;
+  a.resultRow = (int64)p.heads * D, a.resultHead = D, a.resultBatch = packed ? 0 : rowsOfQ * p.heads * D;
+  a.cumulativeQueries = packed ? cumulative : nullptr, a.cumulativeKeys = packed ? cumulative : nullptr;
+  a.lengths = cached ? lengths : nullptr, a.past = cached ? past : nullptr;
+  a.batch = p.batch, a.heads = p.heads, a.kvHeads = p.kvHeads, a.queries = p.queries, a.keys = p.keys, a.window = p.window;
+  a.pairsAtOnce = std::max<int>(1, (int)((24ll << 20) / ((int64_t)p.keys * D * 4)));
+  a.scale = 1.0f / std::sqrt((float)D);
+  return a;
+}
+
+template <class Shape> void check(const std::string &name, const Problem &p) {
+  using T = typename Shape::T;
+  constexpr int D = Shape::headDim;
+  bool packed = p.rows == Rows::packed, cached = p.rows == Rows::cached;
+  std::vector<int> cumulative = p.cumulative();
+  int tokens = cumulative.back() + 37; // packed: behind the last token lies NaN
+  size_t queryRows = packed ? tokens : (size_t)p.batch * p.queries, keyRows = packed ? tokens : (size_t)p.batch * p.keys;
+  auto q = randomNumbers<T>(queryRows * p.heads * D), k = randomNumbers<T>(keyRows * p.kvHeads * D), v = randomNumbers<T>(keyRows * p.kvHeads * D);
+  auto keyAt = [&](int b, int i, int h) -> size_t {
+    return cached ? ((size_t)(b * p.kvHeads + h) * p.keys + i) * D : ((size_t)(packed ? cumulative[b] + i : b * p.keys + i) * p.kvHeads + h) * D;
+  };
+  if (packed)
+    for (auto *x : {&k, &v})
+      std::memset((void *)&(*x)[(size_t)cumulative.back() * p.kvHeads * D], 0xff, 37 * p.kvHeads * D * sizeof(T));
+  if (cached)
+    for (int b = 0; b < p.batch; ++b)
+      for (int h = 0; h < p.kvHeads; ++h)
+        for (int i = p.past[b] + p.lengths[b]; i < p.keys; ++i)
+          for (auto *x : {&k, &v})
+            std::memset((void *)&(*x)[keyAt(b, i, h)], 0xff, D * sizeof(T));
+  Device<T> dq(q), dk(k), dv(v), y(q.size());
+  Device<int> dc(cumulative), dl(p.lengths), dp(p.past.empty() ? std::vector<int>{0} : p.past);
+  auto a = arguments<Shape>(p, dq, dk, dv, y, tokens, dc, dl, dp);
+  launch(attendHopperEntry<Shape>, {dim3(132), Shape::threads, Shape::sharedBytes}, a);
+  auto out = y.host();
+  std::vector<T> live;
+  std::vector<double> ref;
+  for (int b = 0; b < p.batch; ++b) {
+    int length = p.lengths[b], keys = packed ? length : cached ? p.past[b] + length : p.keys, offset = keys - length;
+    for (int i = 0; i < length; ++i)
+      for (int h = 0; h < p.heads; ++h) {
+        size_t at = ((size_t)(packed ? cumulative[b] + i : b * p.queries + i) * p.heads + h) * D;
+        int last = Shape::causal ? std::min(keys, i + offset + 1) : keys, first = p.window > 0 ? std::max(0, i + offset - p.window + 1) : 0;
+        std::vector<double> s, sum(D, 0.0);
+        double top = -INFINITY, total = 0;
+        for (int j = first; j < last; ++j) {
+          double dot = 0;
+          for (int d = 0; d < D; ++d)
+            dot += number(q[at + d]) * number(k[keyAt(b, j, h / (p.heads / p.kvHeads)) + d]);
+          s.push_back(dot * a.scale);
+          top = std::max(top, s.back());
+        }
+        for (double &x : s)
+          total += x = std::exp(x - top);
+        for (int j = first; j < last; ++j)
+          for (int d = 0; d < D; ++d)
+            sum[d] += s[j - first] / total * number(v[keyAt(b, j, h / (p.heads / p.kvHeads)) + d]);
+        for (int d = 0; d < D; ++d)
+          ref.push_back(sum[d]), live.push_back(out[at + d]);
+      }
+  }
+  compare(name, live, ref, Bound<T>::relative);
+  if (packed) {
+    bool untouched = true;
+    for (size_t i = (size_t)cumulative.back() * p.heads * D; i < out.size(); ++i)
+      untouched &= number(out[i]) != number(out[i]);
+    report(untouched, name + " rows behind the last token", "stay poisoned");
+  }
+}
+
+static __global__ void fillNormal(uint16 *p, size_t n, unsigned seed) {
+  for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < n; i += (size_t)gridDim.x * blockDim.x) {
+    float sum = -4.0f;
+    uint32 h = (uint32)i * 2654435761u ^ seed;
+    for (int j = 0; j < 8; ++j) {
+      h ^= h >> 15, h *= 0x2c1b3c6du, h ^= h >> 12, h *= 0x297a2d39u, h ^= h >> 15;
+      sum += (h >> 8) * (1.0f / 16777216.0f);
+    }
+    p[i] = fromFloat<BFloat>(sum * 1.2247f).bits;
+  }
+}
+
+template <class Shape> void time(const char *name, int batch, int heads, int seq) {
+  using T = typename Shape::T;
+  constexpr int D = Shape::headDim;
+  size_t n = (size_t)batch * seq * heads * D;
+  Device<T> q(n), k(n), v(n), y(n);
+  unsigned seed = 1;
+  for (T *p : {q.p, k.p, v.p})
+    fillNormal<<<1024, 256>>>((uint16 *)p, n, seed++ * 7919);
+  CHECK(cudaDeviceSynchronize());
+  Problem p{Rows::padded, batch, heads, heads, seq, seq, 0, std::vector<int>(batch, seq), {}};
+  auto a = arguments<Shape>(p, q, k, v, y, 0, nullptr, nullptr, nullptr);
+  double ms = medianMs(nullptr, 20, 2, [&] { launch(attendHopperEntry<Shape>, {dim3(132), Shape::threads, Shape::sharedBytes, nullptr, false}, a); });
+  double flops = 4.0 * batch * heads * seq * (double)seq * D * (Shape::causal ? 0.5 : 1.0);
+  std::printf("A1 own D%d S%d batch %d heads %d %s %s: %.3f ms %.0f TFLOP/s\n", D, seq, batch, heads, Shape::causal ? "causal" : "full", name, ms, flops / ms / 1e9);
+}
+
+} // namespace
+
+void checkPrefillAttention() {
+  using D128 = HopperAttentionShape<BFloat, 128, 2, 176, false>;
+  using D128c = HopperAttentionShape<BFloat, 128, 2, 128, true>;
+  using D64 = HopperAttentionShape<BFloat, 64, 3, 128, false>;
+  using D64c = HopperAttentionShape<Half, 64, 3, 128, true>;
+  check<D128>("prefill D128", {Rows::padded, 2, 3, 3, 300, 300, 0, {300, 300}, {}});
+  check<D128>("prefill D128 cross 70x413", {Rows::padded, 1, 4, 2, 70, 413, 0, {70}, {}});
+  check<D128c>("prefill D128 causal", {Rows::padded, 2, 4, 2, 517, 517, 0, {517, 517}, {}});
+  check<D128c>("prefill D128 causal window", {Rows::padded, 1, 2, 1, 400, 400, 150, {400}, {}});
+  check<D64>("prefill D64 packed", {Rows::packed, 5, 3, 3, 0, 512, 0, {1, 200, 0, 129, 400}, {}});
+  check<D64c>("prefill D64 fp16 causal packed", {Rows::packed, 4, 4, 1, 0, 512, 0, {33, 7, 500, 192}, {}});
+  check<D64c>("prefill D64 fp16 causal cached", {Rows::cached, 3, 4, 2, 200, 500, 0, {200, 17, 64}, {0, 300, 131}});
+  check<D128c>("prefill D128 causal cached", {Rows::cached, 2, 2, 2, 130, 400, 0, {130, 99}, {250, 1}});
+}
+
+void timePrefillAttention(const char *) {
+  time<HopperAttentionShape<BFloat, 64, 3, 128, false>>("192x128", 8, 32, 2048);
+  time<HopperAttentionShape<BFloat, 64, 2, 176, false>>("128x176", 8, 32, 2048);
+  time<HopperAttentionShape<BFloat, 64, 3, 128, true>>("192x128", 8, 32, 2048);
+  time<HopperAttentionShape<BFloat, 64, 2, 128, true>>("128x128", 8, 32, 2048);
+  time<HopperAttentionShape<BFloat, 128, 2, 176, false>>("128x176", 8, 16, 2048);
+  time<HopperAttentionShape<BFloat, 128, 2, 128, false>>("128x128", 8, 16, 2048);
+  time<HopperAttentionShape<BFloat, 128, 2, 128, true>>("128x128", 8, 16, 2048);
+  time<HopperAttentionShape<BFloat, 128, 2, 176, false>>("128x176", 2, 16, 8192);
+  time<HopperAttentionShape<BFloat, 128, 2, 128, true>>("128x128", 2, 16, 8192);
+  time<HopperAttentionShape<BFloat, 128, 2, 176, true>>("128x176", 2, 16, 8192);
+}
+
+} // namespace lab

@@ -1,0 +1,427 @@
+// Prefill attention for sm_90a: y = softmax(scale * q * k^T) * v by wgmma and TMA, causal or not, windowed, packed
+// (cumulative lengths), padded, or over a cache. head_dim 64 and 128. Other GPUs and options: AttentionMma.cuh.
+//
+// After FlashAttention-3 (Shah et al., 2024). A block stays on its multiprocessor and takes tiles of 64 queries per
+// consumer warpgroup. One producer thread copies queries, keys and values through rings in shared memory. A consumer
+// 1. multiplies its queries with the keys of the next block while
+// 2. the values of the block before are multiplied with its weights, held in registers;
+// 3. softmax of the next block runs under that product; named barriers let the consumers take turns at the tensor
+//    cores, so that one's softmax runs under another's products.
+// Blocks of keys go from the last to the first: those that need a mask come first.
+#pragma once
+
+#include "Wgmma.cuh"
+
+namespace transom::cuda {
+
+template <class T_, int headDim_, int consumers_, int keysAtOnce_, bool causal_> struct HopperAttentionShape {
+  using T = T_;
+  static constexpr int headDim = headDim_, consumers = consumers_, keysAtOnce = keysAtOnce_, stages = 2;
+  static constexpr bool causal = causal_;
+  static constexpr int queriesAtOnce = 64 * consumers, threads = 128 * (consumers + 1), runs = headDim / 64;
+  static constexpr int queryBytes = queriesAtOnce * headDim * 2, stageBytes = keysAtOnce * headDim * 2;
+  static constexpr int barrierBytes = 128;
+  static constexpr int sharedBytes = 1024 + queryBytes + 2 * stages * stageBytes + barrierBytes;
+  static constexpr int producerRegisters = consumers == 3 ? 32 : 40, consumerRegisters = consumers == 3 ? 160 : 232;
+  static_assert(headDim % 64 == 0 && keysAtOnce % 16 == 0 && sharedBytes <= 227 * 1024, "");
+};
+
+struct HopperAttentionArguments {
+  TensorMap queryMap, keyMap, valueMap; // [head_dim, row, head, batch or 1], boxes of 64 columns and a tile's rows
+  void *result;
+  int64 resultBatch, resultRow, resultHead; // elements; packed: resultBatch 0
+  const int *cumulativeQueries;  // [batch + 1], packed queries; else null
+  const int *cumulativeKeys;     // [batch + 1], packed keys; else null
+  const int *lengths;            // [batch]: live queries of padded rows; null: all
+  const int *past;               // [batch]: keys before the queries', for caches; null: none
+  int batch, heads, kvHeads, queries, keys; // queries, keys: sizes of padded rows
+  int window;                    // 0: none
+  int pairsAtOnce;               // how many (batch, head) pairs are in turn at a time, so that their keys stay in L2
+  float scale;
+};
+
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+
+/// One tile of work: 64 * consumers queries of one head.
+struct AttentionTile {
+  int batch, head, firstQuery, queries, keys; // within the sequence: first row, rows, keys
+  int queryRow, keyRow;                       // where the sequence begins
+  bool packedQueries, packedKeys;
+};
+
+/// Decodes tile `index`; false where there is none. All lanes of a warp call it.
+template <class Shape> DEVICE bool tileAt(const HopperAttentionArguments &a, int index, AttentionTile &tile, bool &skip) {
+  skip = false;
+  tile.packedQueries = a.cumulativeQueries, tile.packedKeys = a.cumulativeKeys;
+  int block;
+  if (a.cumulativeQueries) {
+    // Blocks of all sequences in order; which sequence block g is in, by sums over the lanes.
+    int total = 0;
+    for (int b = laneId(); b < a.batch; b += 32)
+      total += ceilDiv(a.cumulativeQueries[b + 1] - a.cumulativeQueries[b], Shape::queriesAtOnce);
+    UNROLL
+    for (int apart = 16; apart > 0; apart >>= 1)
+      total += __shfl_xor_sync(~0u, total, apart);
+    if (total == 0 || index >= total * a.heads)
+      return false;
+    tile.head = index / total;
+    int left = index % total;
+    for (int base = 0;; base += 32) {
+      int b = base + laneId();
+      int own = b < a.batch ? ceilDiv(a.cumulativeQueries[b + 1] - a.cumulativeQueries[b], Shape::queriesAtOnce) : 0, sum = own;
+      UNROLL
+      for (int apart = 1; apart < 32; apart <<= 1) {
+        int lower = __shfl_up_sync(~0u, sum, apart);
+        sum += laneId() >= apart ? lower : 0;
+      }
+      unsigned past = __ballot_sync(~0u, sum > left);
+      if (past) {
+        int lane = __ffs(past) - 1;
+        tile.batch = base + lane;
+        block = left - __shfl_sync(~0u, sum - own, lane);
+        break;
+      }
+      left -= __shfl_sync(~0u, sum, 31);
+    }
+    tile.queryRow = a.cumulativeQueries[tile.batch];
+    tile.queries = a.cumulativeQueries[tile.batch + 1] - tile.queryRow;
+    if (Shape::causal)
+      block = ceilDiv(tile.queries, Shape::queriesAtOnce) - 1 - block;
+  } else {
+    int blocks = ceilDiv(a.queries, Shape::queriesAtOnce), pairs = a.batch * a.heads;
+    if (index >= blocks * pairs)
+      return false;
+    int section = index / (a.pairsAtOnce * blocks), within = index % (a.pairsAtOnce * blocks);
+    int turn = minInt(a.pairsAtOnce, pairs - section * a.pairsAtOnce), pair = section * a.pairsAtOnce + within % turn;
+    block = Shape::causal ? blocks - 1 - within / turn : within / turn; // the longest first
+    tile.batch = pair / a.heads, tile.head = pair % a.heads;
+    tile.queryRow = 0;
+    tile.queries = a.lengths ? a.lengths[tile.batch] : a.queries;
+  }
+  tile.firstQuery = block * Shape::queriesAtOnce;
+  if (a.cumulativeKeys) {
+    tile.keyRow = a.cumulativeKeys[tile.batch];
+    tile.keys = a.cumulativeKeys[tile.batch + 1] - tile.keyRow;
+  } else {
+    tile.keyRow = 0;
+    tile.keys = a.past ? minInt(a.past[tile.batch] + tile.queries, a.keys) : a.keys;
+  }
+  skip = tile.firstQuery >= tile.queries;
+  return true;
+}
+
+/// Blocks [first, last) of keys that the tile's queries may see; offset: key place of query 0.
+template <class Shape> DEVICE int2 keyBlocks(const HopperAttentionArguments &a, const AttentionTile &tile, int offset) {
+  int end = tile.keys, begin = 0;
+  if (Shape::causal)
+    end = minInt(end, tile.firstQuery + Shape::queriesAtOnce + offset);
+  if (a.window > 0)
+    begin = tile.firstQuery + offset - a.window + 1;
+  begin = begin > 0 ? begin / Shape::keysAtOnce : 0;
+  return make_int2(begin, end > 0 ? ceilDiv(end, Shape::keysAtOnce) : 0);
+}
+
+/// Addresses in shared memory.
+template <class Shape> struct HopperRings {
+  uint32 query, keys, values, queryFull, queryEmpty, keysFull, keysEmpty, valuesFull, valuesEmpty;
+  DEVICE explicit HopperRings(const void *shared) {
+    query = (sharedAddress(shared) + 1023) & ~1023u;
+    keys = query + Shape::queryBytes;
+    values = keys + Shape::stages * Shape::stageBytes;
+    queryFull = values + Shape::stages * Shape::stageBytes;
+    queryEmpty = queryFull + 8, keysFull = queryFull + 16, keysEmpty = keysFull + 8 * Shape::stages;
+    valuesFull = keysEmpty + 8 * Shape::stages, valuesEmpty = valuesFull + 8 * Shape::stages;
+  }
+};
+
+template <class Shape> DEVICE void produceTiles(const HopperAttentionArguments &a, const HopperRings<Shape> &r) {
+  bool leader = threadIdx.x == 0;
+  int stage = 0, round = 0, tiles = 0;
+  AttentionTile tile;
+  bool skip;
+  for (int index = blockIdx.x; tileAt<Shape>(a, index, tile, skip); index += gridDim.x) {
+    int offset = tile.keys - tile.queries;
+    int2 blocks = keyBlocks<Shape>(a, tile, offset);
+    if (skip || blocks.x >= blocks.y || !leader)
+      continue;
+    int kvHead = tile.head / (a.heads / a.kvHeads);
+    int queryBatch = tile.packedQueries ? 0 : tile.batch, keyBatch = tile.packedKeys ? 0 : tile.batch;
+    waitBarrier(r.queryEmpty, (tiles & 1) ^ 1);
+    expectBytes(r.queryFull, Shape::queryBytes);
+    UNROLL
+    for (int run = 0; run < Shape::runs; ++run)
+      copyBox(r.query + run * Shape::queriesAtOnce * 128, &a.queryMap, r.queryFull, run * 64, tile.queryRow + tile.firstQuery, tile.head, queryBatch);
+    ++tiles;
+    for (int block = blocks.y - 1; block >= blocks.x; --block) {
+      int row = tile.keyRow + block * Shape::keysAtOnce;
+      UNROLL
+      for (int which = 0; which < 2; ++which) {
+        uint32 full = (which ? r.valuesFull : r.keysFull) + 8 * stage, to = (which ? r.values : r.keys) + stage * Shape::stageBytes;
+        waitBarrier((which ? r.valuesEmpty : r.keysEmpty) + 8 * stage, (round & 1) ^ 1);
+        expectBytes(full, Shape::stageBytes);
+        UNROLL
+        for (int run = 0; run < Shape::runs; ++run)
+          copyBox(to + run * Shape::keysAtOnce * 128, which ? &a.valueMap : &a.keyMap, full, run * 64, row, kvHead, keyBatch);
+      }
+      if (++stage == Shape::stages)
+        stage = 0, ++round;
+    }
+  }
+}
+
+/// Online softmax of rows g and g + 8 of a warp.
+struct SoftmaxRows {
+  float top[2], sum[2];
+};
+
+/// s becomes e^(scale * s - top); kept: what earlier sums are multiplied by.
+template <int n> DEVICE void softmaxStep(float (&s)[n], SoftmaxRows &rows, float (&kept)[2], float scale) {
+  UNROLL
+  for (int row = 0; row < 2; ++row) {
+    float top = rows.top[row];
+    UNROLL
+    for (int j = 0; j < n / 4; ++j)
+      top = fmaxf(top, fmaxf(s[4 * j + 2 * row], s[4 * j + 2 * row + 1]));
+    top = fmaxf(top, __shfl_xor_sync(~0u, top, 1));
+    top = fmaxf(top, __shfl_xor_sync(~0u, top, 2));
+    float shift = top == -infinity() ? 0.0f : top * scale;
+    kept[row] = exp2Fast(rows.top[row] * scale - shift);
+    rows.top[row] = top;
+    float sum = 0.0f;
+    UNROLL
+    for (int j = 0; j < n / 4; ++j)
+      UNROLL
+      for (int i = 0; i < 2; ++i) {
+        float &v = s[4 * j + 2 * row + i];
+        v = exp2Fast(fmaf(v, scale, -shift));
+        sum += v;
+      }
+    rows.sum[row] = rows.sum[row] * kept[row] + sum;
+  }
+}
+
+template <class T, int n> DEVICE void packWeights(uint4 (&weights)[n / 8], const float (&s)[n]) {
+  UNROLL
+  for (int i = 0; i < n / 8; ++i)
+    weights[i] = make_uint4(Type<T>::pack(s[8 * i], s[8 * i + 1]), Type<T>::pack(s[8 * i + 2], s[8 * i + 3]),
+                            Type<T>::pack(s[8 * i + 4], s[8 * i + 5]), Type<T>::pack(s[8 * i + 6], s[8 * i + 7]));
+}
+
+/// Scores of a block where a query may not see all keys. query: the place among the keys of the lane's row g.
+template <bool causal, int n> DEVICE void maskScores(float (&s)[n], int firstKey, int query, int keys, int window) {
+  int t = laneId() % 4;
+  UNROLL
+  for (int row = 0; row < 2; ++row) {
+    int place = query + 8 * row, end = causal ? minInt(keys, place + 1) : keys, begin = window > 0 ? place - window + 1 : 0;
+    UNROLL
+    for (int j = 0; j < n / 4; ++j)
+      UNROLL
+      for (int i = 0; i < 2; ++i) {
+        int key = firstKey + 8 * j + 2 * t + i;
+        float &v = s[4 * j + 2 * row + i];
+        v = key >= begin && key < end ? v : -infinity();
+      }
+  }
+}
+
+/// Rows [first, keysAtOnce) of a stage of values become zero: what lies there may be NaN, which no weight of zero mends.
+template <class Shape> DEVICE void clearValues(uint32 values, int first, int thread) {
+  constexpr int pieces = 8; // of 16 bytes to a run's row
+  for (int at = first * pieces + thread; at < Shape::keysAtOnce * pieces; at += 128)
+    UNROLL
+    for (int run = 0; run < Shape::runs; ++run)
+      asm volatile("st.shared.v4.u32 [%0], {%1, %1, %1, %1};" ::"r"(values + run * Shape::keysAtOnce * 128 + at * 16), "r"(0) : "memory");
+  fenceAsyncProxy();
+}
+
+/// Rows g and g + 8 of the sums to the result, 16 bytes a lane: four lanes exchange what each has of four tiles.
+template <class Shape, int n>
+DEVICE void storeRows(const float (&sums)[n], const SoftmaxRows &rows, typename Shape::T *result, int64 stride, int live) {
+  using T = typename Shape::T;
+  const int g = laneId() / 4, t = laneId() % 4;
+  UNROLL
+  for (int row = 0; row < 2; ++row) {
+    float sum = rows.sum[row];
+    sum += __shfl_xor_sync(~0u, sum, 1);
+    sum += __shfl_xor_sync(~0u, sum, 2);
+    float factor = sum == 0.0f ? 0.0f : 1.0f / sum;
+    UNROLL
+    for (int q = 0; q < Shape::headDim / 32; ++q) {
+      uint32 v[4];
+      UNROLL
+      for (int i = 0; i < 4; ++i)
+        v[i] = Type<T>::pack(sums[16 * q + 4 * i + 2 * row] * factor, sums[16 * q + 4 * i + 2 * row + 1] * factor);
+      UNROLL
+      for (int apart = 1; apart <= 2; apart <<= 1)
+        UNROLL
+        for (int i = 0; i < 4; ++i)
+          if (!(i & apart)) {
+            uint32 other = __shfl_xor_sync(~0u, t & apart ? v[i] : v[i | apart], apart);
+            if (t & apart)
+              v[i] = other;
+            else
+              v[i | apart] = other;
+          }
+      if (g + 8 * row < live)
+        *(uint4 *)(result + (g + 8 * row) * stride + 32 * q + 8 * t) = make_uint4(v[0], v[1], v[2], v[3]);
+    }
+  }
+}
+
+template <class Shape> DEVICE void consumeTiles(const HopperAttentionArguments &a, const HopperRings<Shape> &r, int group) {
+  using T = typename Shape::T;
+  constexpr int N = Shape::keysAtOnce, D = Shape::headDim;
+  const int thread = threadIdx.x % 128, warp = thread / 32, g = laneId() / 4;
+  const float scale = a.scale * log2E;
+  const uint32 query = r.query + group * 64 * 128;
+  auto release = [&](uint32 barrier) {
+    if (laneId() == 0)
+      arrive(barrier);
+  };
+  // Consumers take turns in a ring; barrier 1 + group is group's turn.
+  auto takeTurn = [&] {
+    if (Shape::consumers > 1)
+      syncNamed(1 + group, 256);
+  };
+  auto passTurn = [&] {
+    if (Shape::consumers > 1)
+      arriveNamed(1 + (group + 1) % Shape::consumers, 256);
+  };
+  if (group == Shape::consumers - 1)
+    passTurn();
+  int stage = 0, round = 0, tiles = 0;
+  AttentionTile tile;
+  bool skip;
+  for (int index = blockIdx.x; tileAt<Shape>(a, index, tile, skip); index += gridDim.x) {
+    if (skip)
+      continue;
+    const int offset = tile.keys - tile.queries, firstRow = tile.firstQuery + group * 64 + warp * 16;
+    int2 blocks = keyBlocks<Shape>(a, tile, offset);
+    T *result = (T *)a.result + (tile.packedQueries ? 0 : tile.batch) * a.resultBatch + tile.head * a.resultHead +
+                (tile.queryRow + firstRow) * a.resultRow;
+    SoftmaxRows rows = {{-infinity(), -infinity()}, {0.0f, 0.0f}};
+    float sums[D / 2];
+    UNROLL
+    for (int i = 0; i < D / 2; ++i)
+      sums[i] = 0.0f;
+    if (blocks.x >= blocks.y) {
+      storeRows<Shape>(sums, rows, result, a.resultRow, tile.queries - firstRow);
+      continue;
+    }
+    float scores[N / 2], kept[2];
+    uint4 weights[N / 16];
+    auto multiplyKeys = [&](int at) {
+      uint32 keys = r.keys + at * Shape::stageBytes;
+      UNROLL
+      for (int run = 0; run < Shape::runs; ++run)
+        UNROLL
+        for (int k = 0; k < 4; ++k)
+          Wgmma<T, N>::inShared(scores, operandAt(query + run * Shape::queriesAtOnce * 128 + 32 * k),
+                                operandAt(keys + run * N * 128 + 32 * k), run + k > 0);
+      commitProducts();
+    };
+    auto multiplyValues = [&](int at) {
+      uint32 values = r.values + at * Shape::stageBytes;
+      UNROLL
+      for (int k = 0; k < N / 16; ++k)
+        Wgmma<T, D>::fromRegisters(sums, weights[k], operandAt(values + k * 2048, N * 128));
+      commitProducts();
+    };
+    auto mask = [&](int block) {
+      int first = block * N, lastRow = firstRow + 15 + offset;
+      bool some = first + N > tile.keys || (Shape::causal && first + N > firstRow + offset + 1) || (a.window > 0 && first <= lastRow - a.window);
+      if (some)
+        maskScores<Shape::causal>(scores, first, firstRow + offset + g, tile.keys, a.window);
+    };
+    waitBarrier(r.queryFull, tiles & 1);
+    waitBarrier(r.keysFull + 8 * stage, round & 1);
+    pin(scores);
+    beginProducts();
+    multiplyKeys(stage);
+    waitProducts<0>();
+    pin(scores);
+    release(r.keysEmpty + 8 * stage);
+    mask(blocks.y - 1);
+    softmaxStep(scores, rows, kept, scale);
+    packWeights<T>(weights, scores);
+    int valueStage = stage, valueRound = round;
+    const int clearFrom = tile.packedKeys || a.past ? tile.keys - (blocks.y - 1) * N : N;
+    if (clearFrom < N) {
+      waitBarrier(r.valuesFull + 8 * valueStage, valueRound & 1);
+      clearValues<Shape>(r.values + valueStage * Shape::stageBytes, clearFrom, thread);
+      syncNamed(8 + group, 128);
+    }
+    for (int block = blocks.y - 2; block >= blocks.x; --block) {
+      if (++stage == Shape::stages)
+        stage = 0, ++round;
+      waitBarrier(r.keysFull + 8 * stage, round & 1);
+      takeTurn();
+      pin(scores);
+      pin(sums);
+      beginProducts();
+      multiplyKeys(stage);
+      waitBarrier(r.valuesFull + 8 * valueStage, valueRound & 1);
+      beginProducts();
+      multiplyValues(valueStage);
+      passTurn();
+      waitProducts<1>();
+      pin(scores);
+      release(r.keysEmpty + 8 * stage);
+      mask(block);
+      softmaxStep(scores, rows, kept, scale);
+      waitProducts<0>();
+      pin(sums);
+      release(r.valuesEmpty + 8 * valueStage);
+      UNROLL
+      for (int i = 0; i < D / 2; ++i)
+        sums[i] *= kept[i / 2 % 2];
+      packWeights<T>(weights, scores);
+      valueStage = stage, valueRound = round;
+    }
+    release(r.queryEmpty);
+    waitBarrier(r.valuesFull + 8 * valueStage, valueRound & 1);
+    pin(sums);
+    beginProducts();
+    multiplyValues(valueStage);
+    waitProducts<0>();
+    pin(sums);
+    release(r.valuesEmpty + 8 * valueStage);
+    storeRows<Shape>(sums, rows, result, a.resultRow, tile.queries - firstRow);
+    if (++stage == Shape::stages)
+      stage = 0, ++round;
+    ++tiles;
+  }
+}
+
+/// Grid: as many blocks as there are multiprocessors. `a` is a __grid_constant__ of the entry.
+template <class Shape> DEVICE void attendHopper(const HopperAttentionArguments &a) {
+  extern __shared__ __align__(1024) char shared[];
+  HopperRings<Shape> rings(shared);
+  if (threadIdx.x == 0) {
+    prefetchMap(&a.queryMap), prefetchMap(&a.keyMap), prefetchMap(&a.valueMap);
+    initBarrier(rings.queryFull, 1);
+    initBarrier(rings.queryEmpty, 4 * Shape::consumers);
+    for (int i = 0; i < Shape::stages; ++i) {
+      initBarrier(rings.keysFull + 8 * i, 1);
+      initBarrier(rings.valuesFull + 8 * i, 1);
+      initBarrier(rings.keysEmpty + 8 * i, 4 * Shape::consumers);
+      initBarrier(rings.valuesEmpty + 8 * i, 4 * Shape::consumers);
+    }
+    fenceBarrierInit();
+  }
+  __syncthreads();
+  launchDependents();
+  waitProducers();
+  if (threadIdx.x < 128) {
+    giveRegisters<Shape::producerRegisters>();
+    if (threadIdx.x < 32)
+      produceTiles<Shape>(a, rings);
+  } else {
+    takeRegisters<Shape::consumerRegisters>();
+    consumeTiles<Shape>(a, rings, threadIdx.x / 128 - 1);
+  }
+}
+
+#endif
+
+} // namespace transom::cuda
