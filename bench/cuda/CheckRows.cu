@@ -157,7 +157,7 @@ void checkPacking() {
 void checkAdvance() {
   Device<uint64> best(std::vector<uint64>{(uint64)0x80000000u << 32 | (uint32_t)~41, (uint64)0xc0000000u << 32 | (uint32_t)~7});
   Device<int> token(2), past(std::vector<int>{5, 9}), step(std::vector<int>{1}), tokens(6);
-  launch(advanceGreedyEntry<32>, {dim3(1), 32}, StepState{best, token, past, step, tokens, 2});
+  launch(advanceEntry<32>, {dim3(1), 32}, StepState{best, nullptr, token, past, step, tokens, 2});
   auto t = tokens.host();
   bool good = token.host() == std::vector<int>{41, 7} && past.host() == std::vector<int>{6, 10} && step.host()[0] == 2 && t[2] == 41 && t[3] == 7 &&
               t[0] == -1 && best.host() == std::vector<uint64>{0, 0};

@@ -3,11 +3,14 @@
 #pragma once
 
 #include "../../codegen/cuda/kernels/AttentionDecode.cuh"
+#include "../../codegen/cuda/kernels/AttentionHopper.cuh"
+#include "../../codegen/cuda/kernels/AttentionMma.cuh"
 #include "../../codegen/cuda/kernels/Epilogues.cuh"
 #include "../../codegen/cuda/kernels/Gemv.cuh"
 #include "../../codegen/cuda/kernels/GemvFma.cuh"
 #include "../../codegen/cuda/kernels/Repack.cuh"
 #include "../../codegen/cuda/kernels/Rows.cuh"
+#include "../../codegen/cuda/kernels/Sample.cuh"
 
 namespace transom::cuda {
 
@@ -65,6 +68,22 @@ template <int threads>
 __global__ void __launch_bounds__(threads) unpackEntry(const uint4 *x, const int *cumulative, uint4 *y, int seq, int width) {
   unpackRows<threads>(x, cumulative, y, seq, width);
 }
-template <int threads> __global__ void __launch_bounds__(threads) advanceGreedyEntry(StepState s) { advanceGreedy(s); }
+template <int threads> __global__ void __launch_bounds__(threads) advanceEntry(StepState s) { advanceStep(s); }
+
+template <class Shape> __global__ void __launch_bounds__(Shape::threads) attendMmaEntry(const __grid_constant__ MmaAttentionArguments a) {
+  attendMma<Shape>(a);
+}
+template <class Shape> __global__ void __launch_bounds__(Shape::threads, 1) attendHopperEntry(const __grid_constant__ HopperAttentionArguments a) {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+  attendHopper<Shape>(a);
+#endif
+}
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
+template <int cluster> __global__ void __cluster_dims__(cluster, 1, 1) __launch_bounds__(1024) sampleEntry(SampleArguments a) {
+  sampleRows<cluster>(a);
+}
+#else
+template <int cluster> __global__ void __launch_bounds__(1024) sampleEntry(SampleArguments a) { sampleRows<cluster>(a); }
+#endif
 
 } // namespace transom::cuda

@@ -1,19 +1,11 @@
 // Prefill attention: checks against fp64 at ragged shapes, and TFLOP/s at the shapes of A1.
 #include <cudaTypedefs.h>
 
-#include "../../codegen/cuda/kernels/AttentionHopper.cuh"
 #include "Checks.h"
 #include "Lab.h"
 
 namespace lab {
 namespace {
-
-template <class Shape>
-__global__ void __launch_bounds__(Shape::threads, 1) attendHopperEntry(const __grid_constant__ HopperAttentionArguments a) {
-#ifdef __CUDA_ARCH_FEAT_SM90_ALL
-  attendHopper<Shape>(a);
-#endif
-}
 
 /// [head_dim, rows, heads, batch] with the given element strides; boxes of 64 x boxRows.
 TensorMap tensorMap(const void *data, bool half, int headDim, int64_t rows, int heads, int batch, int64_t rowStride, int64_t headStride, int64_t batchStride, int boxRows) {
@@ -51,28 +43,51 @@ struct Problem {
   }
 };
 
-template <class Shape> HopperAttentionArguments arguments(const Problem &p, typename Shape::T *q, typename Shape::T *k, typename Shape::T *v, typename Shape::T *y, int tokens,
+template <class Shape, bool maps = true> HopperAttentionArguments arguments(const Problem &p, typename Shape::T *q, typename Shape::T *k, typename Shape::T *v, typename Shape::T *y, int tokens,
                                                           const int *cumulative, const int *lengths, const int *past) {
-  constexpr bool half = std::is_same_v<typename Shape::T, Half>;
+  using T = typename Shape::T;
+  constexpr bool half = std::is_same_v<T, Half>;
   constexpr int D = Shape::headDim;
   HopperAttentionArguments a = {};
   bool packed = p.rows == Rows::packed, cached = p.rows == Rows::cached;
   int64_t rowsOfQ = packed ? tokens : p.queries, rowsOfK = packed ? tokens : p.keys, batch = packed ? 1 : p.batch;
+  if constexpr (maps) {
   a.queryMap = tensorMap(q, half, D, rowsOfQ, p.heads, batch, (int64_t)p.heads * D, D, rowsOfQ * p.heads * D, Shape::queriesAtOnce);
-  for (auto [map, data] : {std::pair{&a.keyMap, k}, {&a.valueMap, v}})
-    *map = cached ? tensorMap(data, half, D, rowsOfK, p.kvHeads, batch, D, rowsOfK * D, rowsOfK * D * p.kvHeads, Shape::keysAtOnce)
+  for (int which = 0; which < 2; ++which) {
+    T *data = which ? v : k;
+    (which ? a.valueMap : a.keyMap) = cached ? tensorMap(data, half, D, rowsOfK, p.kvHeads, batch, D, rowsOfK * D, rowsOfK * D * p.kvHeads, Shape::keysAtOnce)
                   : tensorMap(data, half, D, rowsOfK, p.kvHeads, batch, (int64_t)p.kvHeads * D, D, rowsOfK * p.kvHeads * D, Shape::keysAtOnce);
+  }
+  }
   a.result = y;
   a.resultRow = (int64)p.heads * D, a.resultHead = D, a.resultBatch = packed ? 0 : rowsOfQ * p.heads * D;
   a.cumulativeQueries = packed ? cumulative : nullptr, a.cumulativeKeys = packed ? cumulative : nullptr;
   a.lengths = cached ? lengths : nullptr, a.past = cached ? past : nullptr;
   a.batch = p.batch, a.heads = p.heads, a.kvHeads = p.kvHeads, a.queries = p.queries, a.keys = p.keys, a.window = p.window;
-  a.pairsAtOnce = std::max<int>(1, (int)((24ll << 20) / ((int64_t)p.keys * D * 4)));
+  // About four blocks of the device share a pair's keys at a time; equal sections.
+  int pairs = p.batch * p.heads;
+  a.pairsAtOnce = ceilDiv(pairs, ceilDiv(pairs, 33));
   a.scale = 1.0f / std::sqrt((float)D);
   return a;
 }
 
-template <class Shape> void check(const std::string &name, const Problem &p) {
+/// The same problem for the mma.sync kernel, with a mask, bias and softcap where given.
+template <class Shape> void launchMma(const Problem &p, const HopperAttentionArguments &h, const typename Shape::T *q, const typename Shape::T *k, const typename Shape::T *v, const int *mask, const float *bias, float softcap) {
+  constexpr int D = Shape::headDim;
+  MmaAttentionArguments a = {};
+  bool cached = p.rows == Rows::cached, packed = p.rows == Rows::packed;
+  a.queryData = q, a.keyData = k, a.valueData = v, a.result = h.result;
+  a.queryRow = a.resultRow = h.resultRow, a.queryHead = a.resultHead = D, a.queryBatch = a.resultBatch = h.resultBatch;
+  a.keyRow = cached ? D : (int64)p.kvHeads * D, a.keyHead = cached ? (int64)p.keys * D : D;
+  a.keyBatch = packed ? 0 : (int64)p.keys * p.kvHeads * D;
+  a.cumulativeQueries = h.cumulativeQueries, a.cumulativeKeys = h.cumulativeKeys, a.lengths = h.lengths, a.past = h.past;
+  a.mask = mask, a.bias = bias, a.biasHead = (int64)p.queries * p.keys, a.biasQuery = p.keys, a.biasKey = 1;
+  a.heads = p.heads, a.kvHeads = p.kvHeads, a.queries = p.queries, a.keys = p.keys, a.window = p.window, a.scale = h.scale, a.softcap = softcap;
+  int longest = *std::max_element(p.lengths.begin(), p.lengths.end());
+  launch(attendMmaEntry<Shape>, {dim3(ceilDiv(longest, Shape::queriesAtOnce), p.heads, p.batch), Shape::threads, Shape::sharedBytes}, a);
+}
+
+template <class Shape, bool mma = false> void check(const std::string &name, const Problem &p, bool extras = false) {
   using T = typename Shape::T;
   constexpr int D = Shape::headDim;
   bool packed = p.rows == Rows::packed, cached = p.rows == Rows::cached;
@@ -84,18 +99,28 @@ template <class Shape> void check(const std::string &name, const Problem &p) {
     return cached ? ((size_t)(b * p.kvHeads + h) * p.keys + i) * D : ((size_t)(packed ? cumulative[b] + i : b * p.keys + i) * p.kvHeads + h) * D;
   };
   if (packed)
-    for (auto *x : {&k, &v})
-      std::memset((void *)&(*x)[(size_t)cumulative.back() * p.kvHeads * D], 0xff, 37 * p.kvHeads * D * sizeof(T));
+    for (std::vector<T> *x : {&k, &v})
+      std::memset((void *)(x->data() + (size_t)cumulative.back() * p.kvHeads * D), 0xff, 37 * p.kvHeads * D * sizeof(T));
   if (cached)
     for (int b = 0; b < p.batch; ++b)
       for (int h = 0; h < p.kvHeads; ++h)
         for (int i = p.past[b] + p.lengths[b]; i < p.keys; ++i)
-          for (auto *x : {&k, &v})
-            std::memset((void *)&(*x)[keyAt(b, i, h)], 0xff, D * sizeof(T));
+          for (std::vector<T> *x : {&k, &v})
+            std::memset((void *)(x->data() + keyAt(b, i, h)), 0xff, D * sizeof(T));
   Device<T> dq(q), dk(k), dv(v), y(q.size());
   Device<int> dc(cumulative), dl(p.lengths), dp(p.past.empty() ? std::vector<int>{0} : p.past);
-  auto a = arguments<Shape>(p, dq, dk, dv, y, tokens, dc, dl, dp);
-  launch(attendHopperEntry<Shape>, {dim3(132), Shape::threads, Shape::sharedBytes}, a);
+  HopperAttentionArguments a = {};
+  std::vector<int> mask((size_t)p.batch * std::max(p.keys, 1));
+  for (int &m : mask)
+    m = randomInt(0, 3) > 0;
+  auto bias = randomNumbers<float>(extras ? (size_t)p.heads * p.queries * p.keys : 1);
+  float softcap = extras ? 3.0f : 0.0f;
+  Device<int> dmask(mask);
+  Device<float> dbias(bias);
+  if constexpr (mma)
+    launchMma<Shape>(p, a, dq, dk, dv, extras ? dmask.p : nullptr, extras ? dbias.p : nullptr, softcap);
+  else
+    launch(attendHopperEntry<Shape>, {dim3(132), Shape::threads, Shape::sharedBytes}, a);
   auto out = y.host();
   std::vector<T> live;
   std::vector<double> ref;
@@ -111,7 +136,10 @@ template <class Shape> void check(const std::string &name, const Problem &p) {
           double dot = 0;
           for (int d = 0; d < D; ++d)
             dot += number(q[at + d]) * number(k[keyAt(b, j, h / (p.heads / p.kvHeads)) + d]);
-          s.push_back(dot * a.scale);
+          dot *= a.scale;
+          if (extras)
+            dot = mask[(size_t)b * p.keys + j] ? softcap * std::tanh(dot / softcap) + bias[((size_t)h * p.queries + i) * p.keys + j] : -INFINITY;
+          s.push_back(dot);
           top = std::max(top, s.back());
         }
         for (double &x : s)
@@ -132,7 +160,7 @@ template <class Shape> void check(const std::string &name, const Problem &p) {
   }
 }
 
-static __global__ void fillNormal(uint16 *p, size_t n, unsigned seed) {
+__global__ void fillNormal(uint16 *p, size_t n, unsigned seed) {
   for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < n; i += (size_t)gridDim.x * blockDim.x) {
     float sum = -4.0f;
     uint32 h = (uint32)i * 2654435761u ^ seed;
@@ -150,8 +178,10 @@ template <class Shape> void time(const char *name, int batch, int heads, int seq
   size_t n = (size_t)batch * seq * heads * D;
   Device<T> q(n), k(n), v(n), y(n);
   unsigned seed = 1;
-  for (T *p : {q.p, k.p, v.p})
-    fillNormal<<<1024, 256>>>((uint16 *)p, n, seed++ * 7919);
+  for (int i = 0; i < 3; ++i) {
+    T *data = i == 0 ? q.p : i == 1 ? k.p : v.p;
+    fillNormal<<<1024, 256>>>((uint16 *)data, n, seed++ * 7919);
+  }
   CHECK(cudaDeviceSynchronize());
   Problem p{Rows::padded, batch, heads, heads, seq, seq, 0, std::vector<int>(batch, seq), {}};
   auto a = arguments<Shape>(p, q, k, v, y, 0, nullptr, nullptr, nullptr);
@@ -174,20 +204,31 @@ void checkPrefillAttention() {
   check<D64>("prefill D64 packed", {Rows::packed, 5, 3, 3, 0, 512, 0, {1, 200, 0, 129, 400}, {}});
   check<D64c>("prefill D64 fp16 causal packed", {Rows::packed, 4, 4, 1, 0, 512, 0, {33, 7, 500, 192}, {}});
   check<D64c>("prefill D64 fp16 causal cached", {Rows::cached, 3, 4, 2, 200, 500, 0, {200, 17, 64}, {0, 300, 131}});
+  check<MmaAttentionShape<BFloat, 64, 4, 64, false>, true>("mma prefill D64", {Rows::padded, 2, 4, 2, 70, 205, 0, {70, 70}, {}});
+  check<MmaAttentionShape<Half, 64, 4, 64, false>, true>("mma prefill D64 mask bias softcap", {Rows::padded, 2, 3, 3, 90, 133, 0, {90, 90}, {}}, true);
+  check<MmaAttentionShape<Half, 128, 4, 64, true>, true>("mma prefill D128 causal packed window", {Rows::packed, 4, 4, 2, 0, 512, 100, {33, 7, 300, 0}, {}});
+  check<MmaAttentionShape<BFloat, 96, 4, 64, true>, true>("mma prefill D96 causal cached", {Rows::cached, 3, 2, 1, 70, 300, 0, {70, 1, 33}, {0, 200, 64}});
+  check<MmaAttentionShape<BFloat, 32, 4, 64, false>, true>("mma prefill D32 packed", {Rows::packed, 3, 5, 5, 0, 512, 0, {64, 65, 1}, {}});
+  check<MmaAttentionShape<BFloat, 256, 4, 32, true>, true>("mma prefill D256 causal", {Rows::padded, 1, 2, 1, 130, 130, 0, {130}, {}});
   check<D128c>("prefill D128 causal cached", {Rows::cached, 2, 2, 2, 130, 400, 0, {130, 99}, {250, 1}});
 }
 
 void timePrefillAttention(const char *) {
-  time<HopperAttentionShape<BFloat, 64, 3, 128, false>>("192x128", 8, 32, 2048);
-  time<HopperAttentionShape<BFloat, 64, 2, 176, false>>("128x176", 8, 32, 2048);
-  time<HopperAttentionShape<BFloat, 64, 3, 128, true>>("192x128", 8, 32, 2048);
-  time<HopperAttentionShape<BFloat, 64, 2, 128, true>>("128x128", 8, 32, 2048);
-  time<HopperAttentionShape<BFloat, 128, 2, 176, false>>("128x176", 8, 16, 2048);
-  time<HopperAttentionShape<BFloat, 128, 2, 128, false>>("128x128", 8, 16, 2048);
-  time<HopperAttentionShape<BFloat, 128, 2, 128, true>>("128x128", 8, 16, 2048);
-  time<HopperAttentionShape<BFloat, 128, 2, 176, false>>("128x176", 2, 16, 8192);
-  time<HopperAttentionShape<BFloat, 128, 2, 128, true>>("128x128", 2, 16, 8192);
-  time<HopperAttentionShape<BFloat, 128, 2, 176, true>>("128x176", 2, 16, 8192);
+  time<HopperAttentionShape<BFloat, 64, 3, 128, false, 2>>("192x128x2", 8, 32, 2048);
+  time<HopperAttentionShape<BFloat, 64, 3, 128, false, 4>>("192x128x4", 8, 32, 2048);
+  time<HopperAttentionShape<BFloat, 64, 2, 128, false, 4>>("128x128x4", 8, 32, 2048);
+  time<HopperAttentionShape<BFloat, 64, 3, 128, true, 4>>("192x128x4", 8, 32, 2048);
+  time<HopperAttentionShape<BFloat, 64, 2, 128, true, 4>>("128x128x4", 8, 32, 2048);
+  time<HopperAttentionShape<BFloat, 128, 2, 128, false, 2>>("128x128x2", 8, 16, 2048);
+  time<HopperAttentionShape<BFloat, 128, 2, 128, false, 3>>("128x128x3", 8, 16, 2048);
+  time<HopperAttentionShape<BFloat, 128, 2, 176, false, 2>>("128x176x2", 8, 16, 2048);
+  time<HopperAttentionShape<BFloat, 128, 2, 128, true, 2>>("128x128x2", 8, 16, 2048);
+  time<HopperAttentionShape<BFloat, 128, 2, 128, true, 3>>("128x128x3", 8, 16, 2048);
+  time<HopperAttentionShape<BFloat, 128, 2, 176, false, 2>>("128x176x2", 2, 16, 8192);
+  time<HopperAttentionShape<BFloat, 128, 2, 128, false, 3>>("128x128x3", 2, 16, 8192);
+  time<HopperAttentionShape<BFloat, 128, 2, 128, true, 2>>("128x128x2", 2, 16, 8192);
+  time<HopperAttentionShape<BFloat, 128, 2, 128, true, 3>>("128x128x3", 2, 16, 8192);
+  time<HopperAttentionShape<BFloat, 128, 2, 176, true, 2>>("128x176x2", 2, 16, 8192);
 }
 
 } // namespace lab

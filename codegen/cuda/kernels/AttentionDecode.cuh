@@ -24,7 +24,7 @@ struct DecodeAttentionShape {
   static constexpr int chunkUnit = 16 * warps, smallestChunk = ceilDiv(smallestChunk_, chunkUnit) * chunkUnit;
   static constexpr int shareFloats = rows * headDim + ceilDiv(rows, 2) * 4; // values [row][head_dim]; maximum, sum of each row
   static constexpr int mostShares = warps > splits ? warps : splits;
-  static constexpr int sharedBytes = (warps * shareFloats + (mostShares + 2) * rows) * 4;
+  static constexpr int sharedBytes = (warps * shareFloats + 2 * (mostShares + 1) * rows) * 4;
   /// Floats of `partial` for a batch; `arrived` has a zeroed int for each [batch, kv_heads * groupTiles].
   static constexpr int partialFloats(int batch) { return batch * kvHeads * groupTiles * splits * shareFloats; }
   static_assert(heads % kvHeads == 0 && headDim % 32 == 0 && (groupTiles == 1 || group % 16 == 0), "");
@@ -166,26 +166,26 @@ DEVICE void attendTile(DecodeState<Shape> &state, const DecodeTile<Shape> &tile,
     }
 }
 
-/// Sums `count` shares, one after the other; put(row, d, four sums) with the rows' `weights` left in shared memory:
-/// [count] of each row, then its maximum and its sum. The order is fixed.
-template <class Shape, class Put> DEVICE void combineShares(const float *shares, int count, float *weights, Put put) {
+/// Sums `count` shares, one after the other: put(row, d, four sums). `statistics` in shared memory: maxima and sums of
+/// shares, [count][rows] each, which become weights; behind mostShares of them, each row's maximum and sum.
+template <class Shape, class Put> DEVICE void combineShares(const float *shares, int count, float *statistics, Put put) {
   constexpr int rows = Shape::rows, D = Shape::headDim, quads = rows * D / 4, perThread = ceilDiv(quads, Shape::threads);
   constexpr int together = minInt(perThread, 4);
+  float2 *shareOf = (float2 *)statistics, *rowOf = shareOf + Shape::mostShares * rows;
+  for (int i = threadIdx.x; i < count * rows; i += Shape::threads)
+    shareOf[i] = *(const float2 *)(shares + i / rows * Shape::shareFloats + rows * D + 2 * (i % rows));
+  __syncthreads();
   for (int row = threadIdx.x; row < rows; row += Shape::threads) {
     float top = -infinity(), sum = 0.0f;
-    for (int i = 0; i < count; ++i) {
-      float own = shares[i * Shape::shareFloats + rows * D + 2 * row];
-      weights[i * rows + row] = own;
-      top = maxNan(top, own);
-    }
+    for (int i = 0; i < count; ++i)
+      top = maxNan(top, shareOf[i * rows + row].x);
     float shift = top == -infinity() ? 0.0f : top;
     for (int i = 0; i < count; ++i) {
-      float weight = exp2Fast(weights[i * rows + row] - shift);
-      weights[i * rows + row] = weight;
-      sum += weight * shares[i * Shape::shareFloats + rows * D + 2 * row + 1];
+      float weight = exp2Fast(shareOf[i * rows + row].x - shift);
+      sum += weight * shareOf[i * rows + row].y;
+      shareOf[i * rows + row].x = weight;
     }
-    weights[Shape::mostShares * rows + 2 * row] = top;
-    weights[Shape::mostShares * rows + 2 * row + 1] = sum;
+    rowOf[row] = make_float2(top, sum);
   }
   __syncthreads();
   for (int first = 0; first < perThread; first += together) {
@@ -193,13 +193,14 @@ template <class Shape, class Put> DEVICE void combineShares(const float *shares,
     UNROLL
     for (int j = 0; j < together; ++j)
       sums[j] = make_float4(0, 0, 0, 0);
+_Pragma("unroll 4")
     for (int i = 0; i < count; ++i)
       UNROLL
       for (int j = 0; j < together; ++j) {
         int quad = threadIdx.x + (first + j) * Shape::threads;
         if (quad >= quads)
           continue;
-        float weight = weights[i * rows + quad / (D / 4)];
+        float weight = shareOf[i * rows + quad / (D / 4)].x;
         float4 v = *(const float4 *)(shares + i * Shape::shareFloats + 4 * quad);
         sums[j].x = fmaf(weight, v.x, sums[j].x), sums[j].y = fmaf(weight, v.y, sums[j].y);
         sums[j].z = fmaf(weight, v.z, sums[j].z), sums[j].w = fmaf(weight, v.w, sums[j].w);
@@ -218,7 +219,8 @@ template <class Shape> DEVICE void attendDecode(const DecodeAttentionArguments &
   using T = typename Shape::T;
   constexpr int D = Shape::headDim, rows = Shape::rows;
   extern __shared__ __align__(128) char shared[];
-  float *shares = (float *)shared, *weights = shares + Shape::warps * Shape::shareFloats;
+  float *shares = (float *)shared, *statistics = shares + Shape::warps * Shape::shareFloats;
+  const float2 *rowOf = (const float2 *)statistics + Shape::mostShares * rows;
   __shared__ int arrival;
   const int split = blockIdx.x, kvHead = blockIdx.y / Shape::groupTiles, batch = blockIdx.z;
   const int firstHead = kvHead * Shape::group + blockIdx.y % Shape::groupTiles * 16;
@@ -297,19 +299,19 @@ template <class Shape> DEVICE void attendDecode(const DecodeAttentionArguments &
   __syncthreads();
   T *y = (T *)a.result + ((int64)batch * Shape::heads + firstHead) * D;
   auto finish = [&](int row, int d, float4 v) {
-    float sum = weights[Shape::mostShares * rows + 2 * row + 1], factor = sum == 0.0f ? 0.0f : 1.0f / sum;
+    float sum = rowOf[row].y, factor = sum == 0.0f ? 0.0f : 1.0f / sum;
     *(uint2 *)(y + row * D + d) = make_uint2(Type<T>::pack(v.x * factor, v.y * factor), Type<T>::pack(v.z * factor, v.w * factor));
   };
   if (active == 1) {
-    combineShares<Shape>(shares, Shape::warps, weights, finish);
+    combineShares<Shape>(shares, Shape::warps, statistics, finish);
     return;
   }
   const int place = batch * gridDim.y + blockIdx.y;
   float *partial = a.partial + (int64)place * Shape::splits * Shape::shareFloats, *own = partial + split * Shape::shareFloats;
-  combineShares<Shape>(shares, Shape::warps, weights, [&](int row, int d, float4 v) {
+  combineShares<Shape>(shares, Shape::warps, statistics, [&](int row, int d, float4 v) {
     *(float4 *)(own + row * D + d) = v;
     if (d == 0)
-      *(float2 *)(own + rows * D + 2 * row) = *(const float2 *)(weights + Shape::mostShares * rows + 2 * row);
+      *(float2 *)(own + rows * D + 2 * row) = rowOf[row];
   });
   __threadfence();
   __syncthreads();
@@ -321,7 +323,7 @@ template <class Shape> DEVICE void attendDecode(const DecodeAttentionArguments &
   __threadfence();
   if (threadIdx.x == 0)
     a.arrived[place] = 0;
-  combineShares<Shape>(partial, active, weights, finish);
+  combineShares<Shape>(partial, active, statistics, finish);
 }
 
 } // namespace transom::cuda

@@ -1,12 +1,11 @@
 // Prefill attention for sm_90a: y = softmax(scale * q * k^T) * v by wgmma and TMA, causal or not, windowed, packed
 // (cumulative lengths), padded, or over a cache. head_dim 64 and 128. Other GPUs and options: AttentionMma.cuh.
 //
-// After FlashAttention-3 (Shah et al., 2024). A block stays on its multiprocessor and takes tiles of 64 queries per
+// After FlashAttention-3 (Shah et al., 2024), less its turns at the tensor cores (README, Decisions). A block stays on its multiprocessor and takes tiles of 64 queries per
 // consumer warpgroup. One producer thread copies queries, keys and values through rings in shared memory. A consumer
 // 1. multiplies its queries with the keys of the next block while
 // 2. the values of the block before are multiplied with its weights, held in registers;
-// 3. softmax of the next block runs under that product; named barriers let the consumers take turns at the tensor
-//    cores, so that one's softmax runs under another's products.
+// 3. softmax of the next block follows, under the other consumers' products.
 // Blocks of keys go from the last to the first: those that need a mask come first.
 #pragma once
 
@@ -14,9 +13,10 @@
 
 namespace transom::cuda {
 
-template <class T_, int headDim_, int consumers_, int keysAtOnce_, bool causal_> struct HopperAttentionShape {
+template <class T_, int headDim_, int consumers_, int keysAtOnce_, bool causal_, int stages_ = 2>
+struct HopperAttentionShape {
   using T = T_;
-  static constexpr int headDim = headDim_, consumers = consumers_, keysAtOnce = keysAtOnce_, stages = 2;
+  static constexpr int headDim = headDim_, consumers = consumers_, keysAtOnce = keysAtOnce_, stages = stages_;
   static constexpr bool causal = causal_;
   static constexpr int queriesAtOnce = 64 * consumers, threads = 128 * (consumers + 1), runs = headDim / 64;
   static constexpr int queryBytes = queriesAtOnce * headDim * 2, stageBytes = keysAtOnce * headDim * 2;
@@ -48,6 +48,12 @@ struct AttentionTile {
   int queryRow, keyRow;                       // where the sequence begins
   bool packedQueries, packedKeys;
 };
+
+/// Which tile the block takes in its n-th turn. Causal tiles come longest first, so every other turn runs backwards: no
+/// block gets the longer ones each time.
+template <class Shape> DEVICE int turnOf(int n) {
+  return n * gridDim.x + (Shape::causal && n % 2 ? gridDim.x - 1 - blockIdx.x : blockIdx.x);
+}
 
 /// Decodes tile `index`; false where there is none. All lanes of a warp call it.
 template <class Shape> DEVICE bool tileAt(const HopperAttentionArguments &a, int index, AttentionTile &tile, bool &skip) {
@@ -139,7 +145,7 @@ template <class Shape> DEVICE void produceTiles(const HopperAttentionArguments &
   int stage = 0, round = 0, tiles = 0;
   AttentionTile tile;
   bool skip;
-  for (int index = blockIdx.x; tileAt<Shape>(a, index, tile, skip); index += gridDim.x) {
+  for (int turn = 0; tileAt<Shape>(a, turnOf<Shape>(turn), tile, skip); ++turn) {
     int offset = tile.keys - tile.queries;
     int2 blocks = keyBlocks<Shape>(a, tile, offset);
     if (skip || blocks.x >= blocks.y || !leader)
@@ -174,30 +180,39 @@ struct SoftmaxRows {
   float top[2], sum[2];
 };
 
-/// s becomes e^(scale * s - top); kept: what earlier sums are multiplied by.
+/// s becomes e^(scale * s - top); kept: what earlier sums are multiplied by. Four chains of maxima and of sums at a time:
+/// a multiprocessor's quarter has one warp in this code, so latency counts.
 template <int n> DEVICE void softmaxStep(float (&s)[n], SoftmaxRows &rows, float (&kept)[2], float scale) {
+  float top[2][2], sum[2][2], shift[2];
+  UNROLL
+  for (int row = 0; row < 2; ++row)
+    top[row][0] = top[row][1] = rows.top[row];
+  UNROLL
+  for (int j = 0; j < n / 4; ++j)
+    UNROLL
+    for (int i = 0; i < 4; ++i)
+      top[i / 2][i % 2] = fmaxf(top[i / 2][i % 2], s[4 * j + i]);
   UNROLL
   for (int row = 0; row < 2; ++row) {
-    float top = rows.top[row];
-    UNROLL
-    for (int j = 0; j < n / 4; ++j)
-      top = fmaxf(top, fmaxf(s[4 * j + 2 * row], s[4 * j + 2 * row + 1]));
-    top = fmaxf(top, __shfl_xor_sync(~0u, top, 1));
-    top = fmaxf(top, __shfl_xor_sync(~0u, top, 2));
-    float shift = top == -infinity() ? 0.0f : top * scale;
-    kept[row] = exp2Fast(rows.top[row] * scale - shift);
-    rows.top[row] = top;
-    float sum = 0.0f;
-    UNROLL
-    for (int j = 0; j < n / 4; ++j)
-      UNROLL
-      for (int i = 0; i < 2; ++i) {
-        float &v = s[4 * j + 2 * row + i];
-        v = exp2Fast(fmaf(v, scale, -shift));
-        sum += v;
-      }
-    rows.sum[row] = rows.sum[row] * kept[row] + sum;
+    top[row][0] = fmaxf(top[row][0], top[row][1]);
+    top[row][0] = fmaxf(top[row][0], __shfl_xor_sync(~0u, top[row][0], 1));
+    top[row][0] = fmaxf(top[row][0], __shfl_xor_sync(~0u, top[row][0], 2));
+    shift[row] = top[row][0] == -infinity() ? 0.0f : top[row][0] * scale;
+    kept[row] = exp2Fast(fmaf(rows.top[row], scale, -shift[row]));
+    rows.top[row] = top[row][0];
+    sum[row][0] = rows.sum[row] * kept[row], sum[row][1] = 0.0f;
   }
+  UNROLL
+  for (int j = 0; j < n / 4; ++j)
+    UNROLL
+    for (int i = 0; i < 4; ++i) {
+      float &v = s[4 * j + i];
+      v = exp2Fast(fmaf(v, scale, -shift[i / 2]));
+      sum[i / 2][i % 2] += v;
+    }
+  UNROLL
+  for (int row = 0; row < 2; ++row)
+    rows.sum[row] = sum[row][0] + sum[row][1];
 }
 
 template <class T, int n> DEVICE void packWeights(uint4 (&weights)[n / 8], const float (&s)[n]) {
@@ -278,21 +293,10 @@ template <class Shape> DEVICE void consumeTiles(const HopperAttentionArguments &
     if (laneId() == 0)
       arrive(barrier);
   };
-  // Consumers take turns in a ring; barrier 1 + group is group's turn.
-  auto takeTurn = [&] {
-    if (Shape::consumers > 1)
-      syncNamed(1 + group, 256);
-  };
-  auto passTurn = [&] {
-    if (Shape::consumers > 1)
-      arriveNamed(1 + (group + 1) % Shape::consumers, 256);
-  };
-  if (group == Shape::consumers - 1)
-    passTurn();
   int stage = 0, round = 0, tiles = 0;
   AttentionTile tile;
   bool skip;
-  for (int index = blockIdx.x; tileAt<Shape>(a, index, tile, skip); index += gridDim.x) {
+  for (int turn = 0; tileAt<Shape>(a, turnOf<Shape>(turn), tile, skip); ++turn) {
     if (skip)
       continue;
     const int offset = tile.keys - tile.queries, firstRow = tile.firstQuery + group * 64 + warp * 16;
@@ -355,7 +359,6 @@ template <class Shape> DEVICE void consumeTiles(const HopperAttentionArguments &
       if (++stage == Shape::stages)
         stage = 0, ++round;
       waitBarrier(r.keysFull + 8 * stage, round & 1);
-      takeTurn();
       pin(scores);
       pin(sums);
       beginProducts();
@@ -363,7 +366,6 @@ template <class Shape> DEVICE void consumeTiles(const HopperAttentionArguments &
       waitBarrier(r.valuesFull + 8 * valueStage, valueRound & 1);
       beginProducts();
       multiplyValues(valueStage);
-      passTurn();
       waitProducts<1>();
       pin(scores);
       release(r.keysEmpty + 8 * stage);

@@ -31,13 +31,15 @@ template <int headDim> struct HeadPairs { // W is heads; pairs (i, headDim / 2 +
   }
 };
 
-template <class Format_, int outputs, int rowsOfX, int splits_, int warps_, int depth_, class Pairs_> struct GemvShape {
+/// hint: how many bytes of each row behind those in registers are hinted towards L2 before the wait.
+template <class Format_, int outputs, int rowsOfX, int splits_, int warps_, int depth_, class Pairs_, int hint_ = 0>
+struct GemvShape {
   using Format = Format_;
   using Pairs = Pairs_;
   static constexpr int N = outputs, M = rowsOfX, K = Format::K, splits = splits_, warps = warps_, depth = depth_;
   static constexpr int threads = warps * 32, columns = M * splits, columnTiles = ceilDiv(columns, 8);
   static constexpr int blocks = ceilDiv(N, 16);
-  static constexpr int steps = Format::steps;
+  static constexpr int steps = Format::steps, hint = hint_;
   // x is staged in phases, so that it fits beside other blocks; of whole rounds of `depth`, so that each phase begins
   // with the first register.
   static constexpr int roundK = warps * Format::stepK, columnBytes = columns * 2 + (Format::minima ? columns / 8 : 0);
@@ -237,8 +239,8 @@ DEVICE void gemv(const typename Shape::Format::View &weights, Prologue prologue,
       high[d] = Format::load(weights, rowHigh, step, t);
     }
   }
-  if (Shape::depth * Shape::warps < Shape::steps && threadIdx.x < 16)
-    Format::prefetchRow(weights, minInt(Shape::Pairs::row(tile, threadIdx.x), Shape::N - 1), Shape::depth * Shape::warps);
+  if (Shape::hint > 0 && Shape::depth * Shape::warps < Shape::steps && threadIdx.x < 16)
+    Format::prefetchRow(weights, minInt(Shape::Pairs::row(tile, threadIdx.x), Shape::N - 1), Shape::depth * Shape::warps, Shape::hint);
 
   waitProducers();
   // Results: thread i has row i % 16 of the tile and row i / 16 of x.

@@ -36,9 +36,9 @@ template <class T, int innerSize> struct PlainFormat {
       return {make_uint4(0, 0, 0, 0)};
     return {loadStream(w.data + row * K + at)};
   }
-  static DEVICE void prefetchRow(const View &w, int64 row, int step) {
+  static DEVICE void prefetchRow(const View &w, int64 row, int step, int most) {
     if (step < steps)
-      prefetchL2(w.data + row * K + step * stepK, (K - step * stepK) * 2 & ~15);
+      prefetchL2(w.data + row * K + step * stepK, minInt(most, (K - step * stepK) * 2 & ~15));
   }
   template <int tiles, int columns>
   static DEVICE void multiply(float (&sums)[tiles][4], Piece low, Piece high, const uint16 *x, const float *, int g,
@@ -104,9 +104,9 @@ template <int innerSize> struct Q80Format {
   static DEVICE Piece load(const View &w, int64 row, int step, int t) {
     return {loadStream(w.quants + (row * steps + step) * 64 + 16 * t), ((const uint32 *)w.scales)[row * steps + step]};
   }
-  static DEVICE void prefetchRow(const View &w, int64 row, int step) {
+  static DEVICE void prefetchRow(const View &w, int64 row, int step, int most) {
     if (step < steps)
-      prefetchL2(w.quants + (row * steps + step) * 64, (steps - step) * 64);
+      prefetchL2(w.quants + (row * steps + step) * 64, minInt(most, (steps - step) * 64));
   }
   /// Four int8 as two operand pairs.
   static DEVICE uint2 pairs(uint32 word) {
@@ -160,9 +160,9 @@ template <int innerSize, bool withMinimum> struct Q4Format {
     }
     return piece;
   }
-  static DEVICE void prefetchRow(const View &w, int64 row, int step) {
+  static DEVICE void prefetchRow(const View &w, int64 row, int step, int most) {
     if (step < steps)
-      prefetchL2(w.quants + (row * steps + step) * 64, (steps - step) * 64);
+      prefetchL2(w.quants + (row * steps + step) * 64, minInt(most, (steps - step) * 64));
   }
   static DEVICE float scale(const Piece &p, int block) {
     return withMinimum ? lowFloat<Half>(p.scales[block]) : toFloat(Half{(uint16)(p.scales[block / 2] >> 16 * (block & 1))});
@@ -210,9 +210,9 @@ template <int innerSize> struct Q4KFormat {
     }
     return piece;
   }
-  static DEVICE void prefetchRow(const View &w, int64 row, int step) {
+  static DEVICE void prefetchRow(const View &w, int64 row, int step, int most) {
     if (step < steps)
-      prefetchL2(w.quants + (row * steps + step) * 64, (steps - step) * 64);
+      prefetchL2(w.quants + (row * steps + step) * 64, minInt(most, (steps - step) * 64));
   }
   template <int tiles, int columns>
   static DEVICE void multiply(float (&sums)[tiles][4], Piece low, Piece high, const uint16 *x, const float *blockSums,
@@ -250,9 +250,9 @@ template <int innerSize> struct Q6KFormat {
     return {loadStream(w.low + at * 64 + 16 * t), ((const uint2 *)(w.high + at * 32))[t], ((const uint2 *)w.scales)[at],
             toFloat(w.outer[at >> 1])};
   }
-  static DEVICE void prefetchRow(const View &w, int64 row, int step) {
+  static DEVICE void prefetchRow(const View &w, int64 row, int step, int most) {
     if (step < steps)
-      prefetchL2(w.low + (row * steps + step) * 64, (steps - step) * 64);
+      prefetchL2(w.low + (row * steps + step) * 64, minInt(most, (steps - step) * 64));
   }
   /// high: 16 bits, the 2-bit number of nibble i at 2i.
   static DEVICE uint4 operands(uint32 low, uint32 high) {

@@ -1,5 +1,5 @@
 // Row-wise kernels: embedding, norms with residual, softmax, elementwise regions, packing, reductions, and the end of a
-// greedy step. A block takes a row; the live number of rows is read on the device, blocks past it leave at once.
+// step. A block takes a row; the live number of rows is read on the device, blocks past it leave at once.
 #pragma once
 
 #include "Epilogues.cuh"
@@ -198,21 +198,22 @@ DEVICE void unpackRows(const uint4 *x, const int *cumulative, uint4 *y, int seq,
 //===-- The end of a step -------------------------------------------------------------------------------------------===//
 
 struct StepState {
-  uint64 *best;   // [batch]: the head's argmax (LogitsEpilogue); zeroed for the next step
-  int *token;     // [batch]: input of the next step
-  int *past;      // [batch]: grows by one
-  int *step;      // one number: grows by one
-  int *tokens;    // [steps, batch]: what the host reads, or null
+  uint64 *best;       // [batch]: the head's argmax (LogitsEpilogue); zeroed for the next step
+  const int *sampled; // [batch]: what Sample.cuh chose; null: the argmax
+  int *token;         // [batch]: input of the next step
+  int *past;          // [batch]: grows by one
+  int *step;          // one number: grows by one
+  int *tokens;        // [steps, batch]: what the host reads, or null
   int batch;
 };
-/// One block: takes the greedy tokens and advances the lengths.
-DEVICE void advanceGreedy(const StepState &s) {
+/// One block: takes the tokens and advances the lengths.
+DEVICE void advanceStep(const StepState &s) {
   launchDependents();
   waitProducers();
   const int step = *s.step;
   __syncthreads();
   for (int row = threadIdx.x; row < s.batch; row += blockDim.x) {
-    int token = argmaxIndex(s.best[row]);
+    int token = s.sampled ? s.sampled[row] : argmaxIndex(s.best[row]);
     s.best[row] = 0;
     s.token[row] = token;
     s.past[row] += 1;

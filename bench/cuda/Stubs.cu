@@ -1,5 +1,0 @@
-#include "Checks.h"
-namespace lab {
-void checkSampling() {}
-void timeSampling() {}
-}
