@@ -44,7 +44,7 @@ struct Problem {
 };
 
 template <class Shape, bool maps = true> HopperAttentionArguments arguments(const Problem &p, typename Shape::T *q, typename Shape::T *k, typename Shape::T *v, typename Shape::T *y, int tokens,
-                                                          const int *cumulative, const int *lengths, const int *past) {
+                                                          const int *cumulative, const int *lengths, const int *past, int *next) {
   using T = typename Shape::T;
   constexpr bool half = std::is_same_v<T, Half>;
   constexpr int D = Shape::headDim;
@@ -64,9 +64,11 @@ template <class Shape, bool maps = true> HopperAttentionArguments arguments(cons
   a.cumulativeQueries = packed ? cumulative : nullptr, a.cumulativeKeys = packed ? cumulative : nullptr;
   a.lengths = cached ? lengths : nullptr, a.past = cached ? past : nullptr;
   a.batch = p.batch, a.heads = p.heads, a.kvHeads = p.kvHeads, a.queries = p.queries, a.keys = p.keys, a.window = p.window;
-  // About four blocks of the device share a pair's keys at a time; equal sections.
-  int pairs = p.batch * p.heads;
-  a.pairsAtOnce = ceilDiv(pairs, ceilDiv(pairs, 33));
+  // Equal sections whose keys and values stay in L2.
+  int pairs = p.batch * p.heads, fit = (int)std::max<int64_t>(1, (32ll << 20) / ((int64_t)std::max(p.keys, 1) * D * 4));
+  for (a.pairsAtOnce = std::min(fit, pairs); pairs % a.pairsAtOnce != 0;)
+    --a.pairsAtOnce;
+  a.next = next;
   a.scale = 1.0f / std::sqrt((float)D);
   return a;
 }
@@ -109,7 +111,8 @@ template <class Shape, bool mma = false> void check(const std::string &name, con
             std::memset((void *)(x->data() + keyAt(b, i, h)), 0xff, D * sizeof(T));
   Device<T> dq(q), dk(k), dv(v), y(q.size());
   Device<int> dc(cumulative), dl(p.lengths), dp(p.past.empty() ? std::vector<int>{0} : p.past);
-  HopperAttentionArguments a = {};
+  Device<int> next(std::vector<int>{0, 0});
+  auto a = arguments<Shape, !mma>(p, dq, dk, dv, y, tokens, dc, dl, dp, next);
   std::vector<int> mask((size_t)p.batch * std::max(p.keys, 1));
   for (int &m : mask)
     m = randomInt(0, 3) > 0;
@@ -184,7 +187,8 @@ template <class Shape> void time(const char *name, int batch, int heads, int seq
   }
   CHECK(cudaDeviceSynchronize());
   Problem p{Rows::padded, batch, heads, heads, seq, seq, 0, std::vector<int>(batch, seq), {}};
-  auto a = arguments<Shape>(p, q, k, v, y, 0, nullptr, nullptr, nullptr);
+  Device<int> next(std::vector<int>{0, 0});
+  auto a = arguments<Shape>(p, q, k, v, y, 0, nullptr, nullptr, nullptr, next);
   double ms = medianMs(nullptr, 20, 2, [&] { launch(attendHopperEntry<Shape>, {dim3(132), Shape::threads, Shape::sharedBytes, nullptr, false}, a); });
   double flops = 4.0 * batch * heads * seq * (double)seq * D * (Shape::causal ? 0.5 : 1.0);
   std::printf("A1 own D%d S%d batch %d heads %d %s %s: %.3f ms %.0f TFLOP/s\n", D, seq, batch, heads, Shape::causal ? "causal" : "full", name, ms, flops / ms / 1e9);
@@ -214,21 +218,12 @@ void checkPrefillAttention() {
 }
 
 void timePrefillAttention(const char *) {
-  time<HopperAttentionShape<BFloat, 64, 3, 128, false, 2>>("192x128x2", 8, 32, 2048);
-  time<HopperAttentionShape<BFloat, 64, 3, 128, false, 4>>("192x128x4", 8, 32, 2048);
-  time<HopperAttentionShape<BFloat, 64, 2, 128, false, 4>>("128x128x4", 8, 32, 2048);
-  time<HopperAttentionShape<BFloat, 64, 3, 128, true, 4>>("192x128x4", 8, 32, 2048);
-  time<HopperAttentionShape<BFloat, 64, 2, 128, true, 4>>("128x128x4", 8, 32, 2048);
-  time<HopperAttentionShape<BFloat, 128, 2, 128, false, 2>>("128x128x2", 8, 16, 2048);
-  time<HopperAttentionShape<BFloat, 128, 2, 128, false, 3>>("128x128x3", 8, 16, 2048);
-  time<HopperAttentionShape<BFloat, 128, 2, 176, false, 2>>("128x176x2", 8, 16, 2048);
-  time<HopperAttentionShape<BFloat, 128, 2, 128, true, 2>>("128x128x2", 8, 16, 2048);
-  time<HopperAttentionShape<BFloat, 128, 2, 128, true, 3>>("128x128x3", 8, 16, 2048);
-  time<HopperAttentionShape<BFloat, 128, 2, 176, false, 2>>("128x176x2", 2, 16, 8192);
-  time<HopperAttentionShape<BFloat, 128, 2, 128, false, 3>>("128x128x3", 2, 16, 8192);
-  time<HopperAttentionShape<BFloat, 128, 2, 128, true, 2>>("128x128x2", 2, 16, 8192);
-  time<HopperAttentionShape<BFloat, 128, 2, 128, true, 3>>("128x128x3", 2, 16, 8192);
-  time<HopperAttentionShape<BFloat, 128, 2, 176, true, 2>>("128x176x2", 2, 16, 8192);
+  time<HopperAttentionShape<BFloat, 64, 3, 128, false>>("192x128", 8, 32, 2048);
+  time<HopperAttentionShape<BFloat, 64, 3, 128, true>>("192x128", 8, 32, 2048);
+  time<HopperAttentionShape<BFloat, 128, 2, 176, false>>("128x176", 8, 16, 2048);
+  time<HopperAttentionShape<BFloat, 128, 2, 128, true>>("128x128", 8, 16, 2048);
+  time<HopperAttentionShape<BFloat, 128, 2, 176, false>>("128x176", 2, 16, 8192);
+  time<HopperAttentionShape<BFloat, 128, 2, 128, true>>("128x128", 2, 16, 8192);
 }
 
 } // namespace lab

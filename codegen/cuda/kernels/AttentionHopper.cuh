@@ -13,14 +13,14 @@
 
 namespace transom::cuda {
 
-template <class T_, int headDim_, int consumers_, int keysAtOnce_, bool causal_, int stages_ = 2>
+template <class T_, int headDim_, int consumers_, int keysAtOnce_, bool causal_, bool turns_ = true>
 struct HopperAttentionShape {
   using T = T_;
-  static constexpr int headDim = headDim_, consumers = consumers_, keysAtOnce = keysAtOnce_, stages = stages_;
-  static constexpr bool causal = causal_;
+  static constexpr int headDim = headDim_, consumers = consumers_, keysAtOnce = keysAtOnce_, stages = 2;
+  static constexpr bool causal = causal_, turns = turns_;
   static constexpr int queriesAtOnce = 64 * consumers, threads = 128 * (consumers + 1), runs = headDim / 64;
   static constexpr int queryBytes = queriesAtOnce * headDim * 2, stageBytes = keysAtOnce * headDim * 2;
-  static constexpr int barrierBytes = 128;
+  static constexpr int barrierBytes = 256;
   static constexpr int sharedBytes = 1024 + queryBytes + 2 * stages * stageBytes + barrierBytes;
   static constexpr int producerRegisters = consumers == 3 ? 32 : 40, consumerRegisters = consumers == 3 ? 160 : 232;
   static_assert(headDim % 64 == 0 && keysAtOnce % 16 == 0 && sharedBytes <= 227 * 1024, "");
@@ -36,6 +36,7 @@ struct HopperAttentionArguments {
   const int *past;               // [batch]: keys before the queries', for caches; null: none
   int batch, heads, kvHeads, queries, keys; // queries, keys: sizes of padded rows
   int window;                    // 0: none
+  int *next;                     // two zeroed ints: tiles handed out, blocks done; zero again at the end
   int pairsAtOnce;               // how many (batch, head) pairs are in turn at a time, so that their keys stay in L2
   float scale;
 };
@@ -48,12 +49,6 @@ struct AttentionTile {
   int queryRow, keyRow;                       // where the sequence begins
   bool packedQueries, packedKeys;
 };
-
-/// Which tile the block takes in its n-th turn. Causal tiles come longest first, so every other turn runs backwards: no
-/// block gets the longer ones each time.
-template <class Shape> DEVICE int turnOf(int n) {
-  return n * gridDim.x + (Shape::causal && n % 2 ? gridDim.x - 1 - blockIdx.x : blockIdx.x);
-}
 
 /// Decodes tile `index`; false where there is none. All lanes of a warp call it.
 template <class Shape> DEVICE bool tileAt(const HopperAttentionArguments &a, int index, AttentionTile &tile, bool &skip) {
@@ -130,6 +125,7 @@ template <class Shape> DEVICE int2 keyBlocks(const HopperAttentionArguments &a, 
 /// Addresses in shared memory.
 template <class Shape> struct HopperRings {
   uint32 query, keys, values, queryFull, queryEmpty, keysFull, keysEmpty, valuesFull, valuesEmpty;
+  uint32 tile, tileFull, tileEmpty; // two tiles ahead
   DEVICE explicit HopperRings(const void *shared) {
     query = (sharedAddress(shared) + 1023) & ~1023u;
     keys = query + Shape::queryBytes;
@@ -137,15 +133,27 @@ template <class Shape> struct HopperRings {
     queryFull = values + Shape::stages * Shape::stageBytes;
     queryEmpty = queryFull + 8, keysFull = queryFull + 16, keysEmpty = keysFull + 8 * Shape::stages;
     valuesFull = keysEmpty + 8 * Shape::stages, valuesEmpty = valuesFull + 8 * Shape::stages;
+    tileFull = valuesEmpty + 8 * Shape::stages, tileEmpty = tileFull + 16, tile = tileEmpty + 16;
   }
 };
 
 template <class Shape> DEVICE void produceTiles(const HopperAttentionArguments &a, const HopperRings<Shape> &r) {
   bool leader = threadIdx.x == 0;
-  int stage = 0, round = 0, tiles = 0;
+  int stage = 0, round = 0, tiles = 0, index = blockIdx.x;
   AttentionTile tile;
   bool skip;
-  for (int turn = 0; tileAt<Shape>(a, turnOf<Shape>(turn), tile, skip); ++turn) {
+  for (int turn = 0;; ++turn) {
+    // Tiles are handed out as blocks come free: in fixed turns, some blocks would get the longer ones each time.
+    if (leader) {
+      waitBarrier(r.tileEmpty + turn % 2 * 8, (turn / 2 & 1) ^ 1);
+      asm volatile("st.shared.u32 [%0], %1;" ::"r"(r.tile + turn % 2 * 4), "r"(index) : "memory");
+      arrive(r.tileFull + turn % 2 * 8);
+    }
+    if (!tileAt<Shape>(a, index, tile, skip))
+      break;
+    if (leader)
+      index = atomicAdd(a.next, 1) + gridDim.x;
+    index = __shfl_sync(~0u, index, 0);
     int offset = tile.keys - tile.queries;
     int2 blocks = keyBlocks<Shape>(a, tile, offset);
     if (skip || blocks.x >= blocks.y || !leader)
@@ -173,6 +181,8 @@ template <class Shape> DEVICE void produceTiles(const HopperAttentionArguments &
         stage = 0, ++round;
     }
   }
+  if (leader && atomicAdd(a.next + 1, 1) == (int)gridDim.x - 1)
+    a.next[0] = a.next[1] = 0;
 }
 
 /// Online softmax of rows g and g + 8 of a warp.
@@ -180,39 +190,30 @@ struct SoftmaxRows {
   float top[2], sum[2];
 };
 
-/// s becomes e^(scale * s - top); kept: what earlier sums are multiplied by. Four chains of maxima and of sums at a time:
-/// a multiprocessor's quarter has one warp in this code, so latency counts.
+/// s becomes e^(scale * s - top); kept: what earlier sums are multiplied by.
 template <int n> DEVICE void softmaxStep(float (&s)[n], SoftmaxRows &rows, float (&kept)[2], float scale) {
-  float top[2][2], sum[2][2], shift[2];
-  UNROLL
-  for (int row = 0; row < 2; ++row)
-    top[row][0] = top[row][1] = rows.top[row];
-  UNROLL
-  for (int j = 0; j < n / 4; ++j)
-    UNROLL
-    for (int i = 0; i < 4; ++i)
-      top[i / 2][i % 2] = fmaxf(top[i / 2][i % 2], s[4 * j + i]);
   UNROLL
   for (int row = 0; row < 2; ++row) {
-    top[row][0] = fmaxf(top[row][0], top[row][1]);
-    top[row][0] = fmaxf(top[row][0], __shfl_xor_sync(~0u, top[row][0], 1));
-    top[row][0] = fmaxf(top[row][0], __shfl_xor_sync(~0u, top[row][0], 2));
-    shift[row] = top[row][0] == -infinity() ? 0.0f : top[row][0] * scale;
-    kept[row] = exp2Fast(fmaf(rows.top[row], scale, -shift[row]));
-    rows.top[row] = top[row][0];
-    sum[row][0] = rows.sum[row] * kept[row], sum[row][1] = 0.0f;
-  }
-  UNROLL
-  for (int j = 0; j < n / 4; ++j)
+    float top = rows.top[row];
     UNROLL
-    for (int i = 0; i < 4; ++i) {
-      float &v = s[4 * j + i];
-      v = exp2Fast(fmaf(v, scale, -shift[i / 2]));
-      sum[i / 2][i % 2] += v;
-    }
-  UNROLL
-  for (int row = 0; row < 2; ++row)
-    rows.sum[row] = sum[row][0] + sum[row][1];
+    for (int j = 0; j < n / 4; ++j)
+      top = fmaxf(top, fmaxf(s[4 * j + 2 * row], s[4 * j + 2 * row + 1]));
+    top = fmaxf(top, __shfl_xor_sync(~0u, top, 1));
+    top = fmaxf(top, __shfl_xor_sync(~0u, top, 2));
+    float shift = top == -infinity() ? 0.0f : top * scale;
+    kept[row] = exp2Fast(rows.top[row] * scale - shift);
+    rows.top[row] = top;
+    float sum = 0.0f;
+    UNROLL
+    for (int j = 0; j < n / 4; ++j)
+      UNROLL
+      for (int i = 0; i < 2; ++i) {
+        float &v = s[4 * j + 2 * row + i];
+        v = exp2Fast(fmaf(v, scale, -shift));
+        sum += v;
+      }
+    rows.sum[row] = rows.sum[row] * kept[row] + sum;
+  }
 }
 
 template <class T, int n> DEVICE void packWeights(uint4 (&weights)[n / 8], const float (&s)[n]) {
@@ -293,10 +294,27 @@ template <class Shape> DEVICE void consumeTiles(const HopperAttentionArguments &
     if (laneId() == 0)
       arrive(barrier);
   };
+  // Consumers take turns at the tensor cores in a ring; barrier 1 + group is group's turn.
+  auto takeTurn = [&] {
+    if (Shape::turns)
+      syncNamed(1 + group, 256);
+  };
+  auto passTurn = [&] {
+    if (Shape::turns)
+      arriveNamed(1 + (group + 1) % Shape::consumers, 256);
+  };
+  if (group == Shape::consumers - 1)
+    passTurn();
   int stage = 0, round = 0, tiles = 0;
   AttentionTile tile;
   bool skip;
-  for (int turn = 0; tileAt<Shape>(a, turnOf<Shape>(turn), tile, skip); ++turn) {
+  for (int turn = 0;; ++turn) {
+    int index;
+    waitBarrier(r.tileFull + turn % 2 * 8, turn / 2 & 1);
+    asm volatile("ld.shared.u32 %0, [%1];" : "=r"(index) : "r"(r.tile + turn % 2 * 4) : "memory");
+    release(r.tileEmpty + turn % 2 * 8);
+    if (!tileAt<Shape>(a, index, tile, skip))
+      break;
     if (skip)
       continue;
     const int offset = tile.keys - tile.queries, firstRow = tile.firstQuery + group * 64 + warp * 16;
@@ -359,6 +377,7 @@ template <class Shape> DEVICE void consumeTiles(const HopperAttentionArguments &
       if (++stage == Shape::stages)
         stage = 0, ++round;
       waitBarrier(r.keysFull + 8 * stage, round & 1);
+      takeTurn();
       pin(scores);
       pin(sums);
       beginProducts();
@@ -366,6 +385,7 @@ template <class Shape> DEVICE void consumeTiles(const HopperAttentionArguments &
       waitBarrier(r.valuesFull + 8 * valueStage, valueRound & 1);
       beginProducts();
       multiplyValues(valueStage);
+      passTurn();
       waitProducts<1>();
       pin(scores);
       release(r.keysEmpty + 8 * stage);
@@ -403,6 +423,10 @@ template <class Shape> DEVICE void attendHopper(const HopperAttentionArguments &
     prefetchMap(&a.queryMap), prefetchMap(&a.keyMap), prefetchMap(&a.valueMap);
     initBarrier(rings.queryFull, 1);
     initBarrier(rings.queryEmpty, 4 * Shape::consumers);
+    for (int i = 0; i < 2; ++i) {
+      initBarrier(rings.tileFull + 8 * i, 1);
+      initBarrier(rings.tileEmpty + 8 * i, 4 * Shape::consumers);
+    }
     for (int i = 0; i < Shape::stages; ++i) {
       initBarrier(rings.keysFull + 8 * i, 1);
       initBarrier(rings.valuesFull + 8 * i, 1);

@@ -87,9 +87,9 @@ struct RotaryAppendEpilogue {
   }
 };
 
-/// Larger floats have larger keys; NaN counts as the smallest.
+/// Larger floats have larger keys; NaN counts as the smallest, both zeros are equal.
 DEVICE uint32 orderKey(float x) {
-  uint32 bits = __float_as_uint(x);
+  uint32 bits = __float_as_uint(x + 0.0f);
   return x != x ? 0 : (bits >> 31 ? ~bits : bits | 0x80000000u);
 }
 /// Sorts by logit, then by falling index: the largest is the first of the largest. Zero is below all.
