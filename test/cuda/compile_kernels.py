@@ -1,0 +1,134 @@
+#!/usr/bin/env python3
+"""Every kernel of the CUDA library compiles by NVRTC for each named architecture, without a header of CUDA or the host;
+the hot ones spill no registers. Needs no GPU. Ends with "compile_kernels: N passed, M failed"; where NVRTC is missing it says so
+and exits 77."""
+
+import argparse
+import ctypes
+import ctypes.util
+import glob
+import os
+import re
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+ARCHITECTURES = ("sm_80", "sm_86", "sm_89", "sm_90a")
+
+LLAMA = "RmsPrologue<BFloat, BFloat, 2048>"
+# name -> (entry, hot: no spills allowed)
+KERNELS = {
+    "qkv bf16": ("gemvEntry<GemvShape<PlainFormat<BFloat, 2048>, 3072, 1, 2, 16, 4, HeadPairs<64>>, " + LLAMA +
+                 ", RotaryAppendEpilogue<BFloat, BFloat, BFloat, 32, 8, 64, 64, 8>>", True),
+    "out bf16": ("gemvEntry<GemvShape<PlainFormat<BFloat, 2048>, 2048, 1, 1, 16, 4, NeighbourPairs>, NoPrologue<BFloat, 2048>, "
+                 "StoreEpilogue<BFloat, BFloat, 2048, Identity>>", True),
+    "up bf16": ("gemvEntry<GemvShape<PlainFormat<BFloat, 2048>, 16384, 1, 2, 16, 2, HalfPairs<8192>>, " + LLAMA +
+                ", GateEpilogue<BFloat, BFloat, 8192, Silu>>", True),
+    "down bf16": ("gemvEntry<GemvShape<PlainFormat<BFloat, 8192>, 2048, 1, 1, 8, 12, NeighbourPairs>, NoPrologue<BFloat, 8192>, "
+                  "StoreEpilogue<BFloat, BFloat, 2048, Identity>>", True),
+    "head bf16": ("gemvEntry<GemvShape<PlainFormat<BFloat, 2048>, 128256, 1, 2, 8, 8, NeighbourPairs>, " + LLAMA +
+                  ", LogitsEpilogue<BFloat, 128256>>", True),
+    "batch 16 bf16": ("gemvEntry<GemvShape<PlainFormat<BFloat, 2048>, 2048, 16, 1, 8, 4, NeighbourPairs>, NoPrologue<BFloat, 2048>, "
+                      "StoreEpilogue<BFloat, BFloat, 2048, Identity>>", False),
+    "layer norm fp16": ("gemvEntry<GemvShape<PlainFormat<Half, 768>, 3072, 1, 2, 8, 3, NeighbourPairs>, "
+                        "NormPrologue<Half, Half, 768, true, true>, StoreEpilogue<Half, Half, 3072, GeluTanh>>", True),
+    "fp32": ("gemvFmaEntry<GemvFmaShape<float, 768, 3072, 4, NeighbourPairs>, NoPrologue<float, 3072>, "
+             "StoreEpilogue<float, float, 768, GeluErf>>", False),
+    **{name: (f"gemvEntry<GemvShape<{form}, 4096, 1, 2, 8, 4, NeighbourPairs>, NoPrologue<BFloat, 4096>, "
+              "StoreEpilogue<BFloat, BFloat, 4096, Identity>>", True)
+       for name, form in (("q8_0", "Q80Format<4096>"), ("q4_0", "Q4Format<4096, false>"), ("q4_1", "Q4Format<4096, true>"),
+                          ("q4_K", "Q4KFormat<4096>"), ("q6_K", "Q6KFormat<4096>"))},
+    **{f"repack {name}": (f"repackEntry<{form}, 4096>", False)
+       for name, form in (("q8_0", "RepackQ80"), ("q4_0", "RepackQ4<false>"), ("q4_1", "RepackQ4<true>"), ("q4_K", "RepackQ4K"),
+                          ("q6_K", "RepackQ6K"))},
+    "decode attention D64": ("attendDecodeEntry<DecodeAttentionShape<BFloat, 32, 8, 64, 8, 16, 256>>", False),
+    "decode attention D128": ("attendDecodeEntry<DecodeAttentionShape<Half, 32, 2, 128, 4, 32, 256>>", False),
+    "attention mma D64": ("attendMmaEntry<MmaAttentionShape<BFloat, 64, 4, 64, true>>", False),
+    "attention mma D128": ("attendMmaEntry<MmaAttentionShape<Half, 128, 4, 64, false>>", False),
+    "attention Hopper D64": ("attendHopperEntry<HopperAttentionShape<BFloat, 64, 3, 128, true>>", True),
+    "attention Hopper D128": ("attendHopperEntry<HopperAttentionShape<BFloat, 128, 2, 176, false>>", True),
+    "attention Hopper D128 causal": ("attendHopperEntry<HopperAttentionShape<Half, 128, 2, 128, true>>", True),
+    "sample": ("sampleEntry<8>", False),
+    "advance": ("advanceEntry<32>", False),
+    "embedding": ("embeddingEntry<BFloat, BFloat, 2048, 128>", False),
+    "layer norm": ("normEntry<Half, Half, Half, 1024, 4, true>", False),
+    "softmax": ("softmaxEntry<float, BFloat, 8>", False),
+    "reduce": ("reduceEntry<BFloat, MaxReduction, 4>", False),
+    "map": ("mapEntry<Half>", False),
+    "pack": ("packEntry<128>", False),
+    "unpack": ("unpackEntry<128>", False),
+}
+
+
+def load_nvrtc():
+    names = [os.environ.get("TRANSOM_NVRTC"), *sorted(glob.glob("/usr/local/cuda*/lib64/libnvrtc.so*")), "libnvrtc.so.13", "libnvrtc.so.12",
+             *sorted(glob.glob(str(Path(sys.prefix) / "lib/python*/site-packages/nvidia/*/lib/libnvrtc.so*"))),
+             ctypes.util.find_library("nvrtc")]
+    for name in filter(None, names):
+        try:
+            return ctypes.CDLL(name)
+        except OSError:
+            continue
+    return None
+
+
+def sources():
+    """Entries.cuh and the headers that it includes, all by their file names."""
+    headers = {path.name: path.read_text() for path in sorted((ROOT / "codegen/cuda/kernels").glob("*.cuh"))}
+    return headers, (ROOT / "bench/cuda/Entries.cuh").read_text().replace("../../codegen/cuda/kernels/", "") + "\nusing namespace transom::cuda;\n"
+
+
+def compile_one(nvrtc, headers, text, entry, architecture):
+    """(whether it compiled, the log)."""
+    program = ctypes.c_void_p()
+    names = [name.encode() for name in headers]
+    array = ctypes.c_char_p * len(names)
+    nvrtc.nvrtcCreateProgram(ctypes.byref(program), text.encode(), b"Entries.cuh", len(names),
+                             array(*[headers[name.decode()].encode() for name in names]), array(*names))
+    nvrtc.nvrtcAddNameExpression(program, f"transom::cuda::{entry}".encode())
+    options = [b"-std=c++20", b"-arch=" + architecture.encode(), b"--ptxas-options=-v", b"-default-device"]
+    result = nvrtc.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*options))
+    size = ctypes.c_size_t()
+    nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size))
+    log = ctypes.create_string_buffer(size.value)
+    nvrtc.nvrtcGetProgramLog(program, log)
+    cubin = ctypes.c_size_t()
+    if result == 0:
+        nvrtc.nvrtcGetCUBINSize(program, ctypes.byref(cubin))
+    nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
+    return result == 0 and cubin.value > 0, log.value.decode(errors="replace")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--arch", action="append", choices=ARCHITECTURES, help="all without it")
+    parser.add_argument("--only", default="", help="kernels whose name contains this")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    arguments = parser.parse_args()
+    nvrtc = load_nvrtc()
+    if nvrtc is None:
+        print("compile_kernels: skipped, libnvrtc was not found (TRANSOM_NVRTC names one)")
+        return 77
+    headers, text = sources()
+    jobs = [(name, arch) for name in KERNELS if arguments.only in name for arch in arguments.arch or ARCHITECTURES]
+
+    def run(job):
+        name, arch = job
+        entry, hot = KERNELS[name]
+        compiled, log = compile_one(nvrtc, headers, text, entry, arch)
+        spills = sum(int(n) for n in re.findall(r"(\d+) bytes spill", log))
+        registers = re.search(r"Used (\d+) registers", log)
+        bad = not compiled or (hot and spills > 0 and arch == "sm_90a")
+        what = log.strip() if not compiled else f"{registers.group(1) if registers else '?'} registers, {spills} bytes spilled"
+        print(f"{'FAIL' if bad else 'ok  '} {name} {arch}: {what}", flush=True)
+        return bad
+
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        failed = sum(pool.map(run, jobs))
+    print(f"compile_kernels: {len(jobs) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
