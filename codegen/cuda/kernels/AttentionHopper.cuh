@@ -1,11 +1,11 @@
 // Prefill attention for sm_90a: y = softmax(scale * q * k^T) * v by wgmma and TMA, causal or not, windowed, packed
 // (cumulative lengths), padded, or over a cache. head_dim 64 and 128. Other GPUs and options: AttentionMma.cuh.
 //
-// After FlashAttention-3 (Shah et al., 2024), less its turns at the tensor cores (README, Decisions). A block stays on its multiprocessor and takes tiles of 64 queries per
+// After FlashAttention-3 (Shah et al., 2024). A block stays on its multiprocessor and takes tiles of 64 queries per
 // consumer warpgroup. One producer thread copies queries, keys and values through rings in shared memory. A consumer
 // 1. multiplies its queries with the keys of the next block while
 // 2. the values of the block before are multiplied with its weights, held in registers;
-// 3. softmax of the next block follows, under the other consumers' products.
+// 3. softmax of the next block follows, under the other consumers' products: they take turns at the tensor cores.
 // Blocks of keys go from the last to the first: those that need a mask come first.
 #pragma once
 
