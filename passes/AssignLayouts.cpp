@@ -89,7 +89,11 @@ void RowJoiner::addRows(Value value) {
     const Dims &found = dims.of(other);
     return found.size() >= 2 && found[0] == shape[0] && found[1] == shape[1];
   };
-  // What gives the sizes should be there from the start.
+  // What gives the sizes should be there from the start: an argument, or else the first value that has them.
+  for (Operation &op : llvm::reverse(function.getBody().front()))
+    for (Value result : op.getResults())
+      if (matches(result))
+        rows.like = result;
   for (BlockArgument argument : llvm::reverse(function.getArguments()))
     if (matches(argument))
       rows.like = argument;

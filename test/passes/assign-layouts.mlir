@@ -95,3 +95,20 @@ func.func @axes(%ids: !i {transom.dims = #i}) -> tensor<?x?x1xf32> {
   %m = transom.reduce max %c axes [2] keep_dims : (!x) -> tensor<?x?x1xf32>
   return %m : tensor<?x?x1xf32>
 }
+
+// No argument has the rows of a sequence-first graph; the first value that has them says how many there are.
+// CHECK-LABEL: @rows_without_argument
+// CHECK: %[[TURNED:.*]] = transom.transpose
+// CHECK: transom.split_rows %{{.*}} like %[[TURNED]]
+// CHECK: transom.transpose
+func.func @rows_without_argument(%ids: !i {transom.dims = #i}) -> (!x, !x) {
+  %table = transom.weight "table" : tensor<5x8xf32>
+  %w = transom.weight "w" : tensor<8x8xf32>
+  %x = transom.embedding %table, %ids : (tensor<5x8xf32>, !i) -> !x
+  %t = transom.transpose %x [1, 0, 2] : (!x) -> !x
+  %a = transom.abs %t : (!x) -> !x
+  %b = transom.transpose %a [1, 0, 2] : (!x) -> !x
+  %n = transom.neg %a : (!x) -> !x
+  %y = transom.matmul %n, %w transpose_rhs : (!x, tensor<8x8xf32>) -> !x
+  return %b, %y : !x, !x
+}

@@ -70,13 +70,18 @@ void printResult(const CheckResult &result) {
 
 bool isCompiled(const RunOptions &options, uint64_t seed) { return options.compileEvery > 0 && seed % uint64_t(options.compileEvery) == 0; }
 
-void reduceSeed(const RunOptions &options, uint64_t seed, const Failure &failure) {
-  bool crash = failure.kind == "crash";
-  CheckOptions one{isCompiled(options, seed) || llvm::StringRef(failure.variant).starts_with("compiled"), crash ? "" : failure.variant};
+void reduceSeed(const RunOptions &options, uint64_t seed, Failure failure) {
+  bool crash = failure.kind == "crash", compiles = isCompiled(options, seed);
+  CheckOptions one{compiles, failure.variant};
   auto specFails = [&](const Spec &spec) {
     return inChild([&] { return has(checkSpec(spec, one), failure); }, crash);
   };
   Spec spec = makeSpec(seed);
+  if (crash)
+    for (const Variant &variant : variantsFor(seed, compiles))
+      if (one.only = variant.name; specFails(spec))
+        break;
+  failure.variant = one.only;
   if (!specFails(spec)) {
     llvm::outs() << "  seed " << seed << " does not fail again alone\n";
     return;

@@ -25,6 +25,6 @@ int runMany(const RunOptions &options);
 bool isCompiled(const RunOptions &options, uint64_t seed);
 
 /// Makes a failure of a seed small and writes it to the output folder and the log.
-void reduceSeed(const RunOptions &options, uint64_t seed, const Failure &failure);
+void reduceSeed(const RunOptions &options, uint64_t seed, Failure failure);
 
 } // namespace transom::random
