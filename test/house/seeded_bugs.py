@@ -24,8 +24,8 @@ STEP_LIMIT_S = 900
 # name: (what it builds, how it runs), quick ones first. PYTHON is the interpreter with NumPy.
 UNITS = {
     "passes": ["PassEquivalence", "Pipeline"],
-    "plan": ["PlanArtifact", "PlanWeights"],
-    "kernels": ["CpuGemv", "CpuAttention", "CpuOps", "CpuRegions"],
+    "plan": ["PlanArtifact", "PlanWeights", "CpuGroups"],
+    "kernels": ["CpuGemv", "CpuAttention", "CpuOps", "CpuRegions", "CpuPacked", "CpuGroups"],
     "runtime": ["Session", "Gemm", "ThreadPool", "SessionGenerate", "Artifact", "Sampling"],
 }
 
