@@ -25,6 +25,18 @@ void TransposeSinker::visitRotary(RotaryOp op) {
   if (written == HeadLayout::thd)
     return visitDefault(op);
   HeadLayout layout = layoutOf(op.getInput(), written);
+  // Tokens written [seq, batch] turn in the order that they stand in, if their positions come to that order too.
+  Permutation swapped = {1, 0, 2, 3}, swappedPositions = {1, 0};
+  auto cost = [&](Order heads, Order positions) {
+    return std::min(INT64_MAX / 4, values.costOf(op.getInput(), heads)) + std::min(INT64_MAX / 4, values.costOf(op.getPositions(), positions));
+  };
+  if (written == HeadLayout::bshd && cost(swapped, swappedPositions) < cost(between(written, layout), identityPermutation(2))) {
+    constexpr const char *condition = "T4: expected batch first and head_dim last";
+    SmallVector<Value> operands = {settle(op.getInput(), swapped, op, condition), settle(op.getPositions(), swappedPositions, op, condition)};
+    if (Value factors = op.getFactors())
+      operands.push_back(values.settle(factors, op, condition));
+    return rebuild(op, operands, swapped);
+  }
   SmallVector<Value> operands = withFirst(op, settleHeads(op.getInput(), written, layout, op));
   if (layout == written)
     return rebuild(op, operands, identityPermutation(4));

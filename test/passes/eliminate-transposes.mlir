@@ -127,6 +127,18 @@ func.func @axes(%x: !x {transom.dims = #x}) -> tensor<?x12xf32> {
   return %y : tensor<?x12xf32>
 }
 
+// Rotary of tokens written [seq, batch] turns them in the order that they stand in, with their positions.
+// CHECK-LABEL: @rotary_sequence_first
+// CHECK-NEXT: %[[R:.*]] = transom.rotary bshd %arg0, %arg1 dims 4
+// CHECK-NEXT: return %[[R]]
+func.func @rotary_sequence_first(%x: !s {transom.dims = ["batch", "seq", "2", "4"]}, %p: !i {transom.dims = #i}) -> !s {
+  %t = transom.transpose %x [1, 0, 2, 3] : (!s) -> !s
+  %q = transom.transpose %p [1, 0] : (!i) -> !i
+  %r = transom.rotary bshd %t, %q dims 4 base 100.0 : (!s, !i) -> !s
+  %y = transom.transpose %r [1, 0, 2, 3] : (!s) -> !s
+  return %y : !s
+}
+
 // A smaller operand gets its sizes of 1 where the result's dimensions now stand.
 // CHECK-LABEL: @broadcast
 // CHECK: %[[B:.*]] = transom.reshape %{{.*}} [2, 1, 4] : (tensor<2x4xf32>) -> tensor<2x1x4xf32>
