@@ -20,7 +20,7 @@ enum class Saves {
 constexpr std::pair<StringRef, Saves> table[] = {
     {"fold-constants", Saves::resultTwice},   {"make-kv-static", Saves::allJoins}, {"eliminate-transposes", Saves::resultTwice},
     {"merge-projections", Saves::operand},    {"fuse-norm", Saves::resultTwice},   {"fuse-elementwise", Saves::resultTwice},
-    {"fuse-epilogue", Saves::resultTwice},
+    {"fuse-epilogue", Saves::resultTwice},    {"remove-padding", Saves::resultTwice}, // the least that padding costs: one op's rows
 };
 
 } // namespace
@@ -47,7 +47,7 @@ void MissCosts::measure() {
 
 void MissCosts::fill(Finding &finding) {
   auto *row = llvm::find_if(table, [&](auto &row) { return row.first == finding.pass; });
-  if (finding.kind != Finding::Kind::rejected || finding.cost.bytes || finding.cost.launches || row == std::end(table))
+  if (finding.kind != Finding::Kind::rejected || finding.cost.bytes || row == std::end(table))
     return;
   measure();
   bool joins = row->second == Saves::allJoins;
@@ -62,7 +62,8 @@ void MissCosts::fill(Finding &finding) {
     return;
   // Ops of one name and layer cannot be told apart: each counts as their mean.
   finding.cost.bytes = joins ? bytes : bytes / found;
-  finding.cost.launches = joins ? found : 1;
+  if (!finding.cost.launches)
+    finding.cost.launches = joins ? found : 1;
 }
 
 } // namespace transom

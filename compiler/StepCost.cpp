@@ -1,6 +1,8 @@
 // See StepCost.h. Sizes inside a kernel follow from its buffers' through the ops' own shape rules.
 #include "compiler/StepCost.h"
 
+#include "ir/Quiet.h"
+
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -50,7 +52,7 @@ private:
     for (Value operand : op->getOperands())
       operands.push_back(sizes.lookup(operand));
     auto shaped = dyn_cast<ShapedOp>(op);
-    ScopedDiagnosticHandler quiet(op->getContext(), [](Diagnostic &) { return success(); });
+    QuietDiagnostics quiet(op->getContext());
     FailureOr<SmallVector<Dims>> results = failure();
     if (shaped)
       results = shaped.resultDims(operands, [&] { return op->emitOpError(); });

@@ -1,6 +1,8 @@
 // See DimAnalysis.h.
 #include "ir/DimAnalysis.h"
 
+#include "ir/Quiet.h"
+
 using namespace mlir;
 
 namespace transom {
@@ -43,7 +45,7 @@ void DimAnalysis::add(Operation &op) {
     for (Value operand : op.getOperands())
       operands.push_back(of(operand));
     // The op verified, so symbolic sizes cannot contradict its constraints in a way that is an error here.
-    ScopedDiagnosticHandler quiet(op.getContext(), [](Diagnostic &) { return success(); });
+    QuietDiagnostics quiet(op.getContext());
     if (auto inferred = shaped.resultDims(operands, [&] { return op.emitOpError(); }); succeeded(inferred))
       results = *inferred;
   }

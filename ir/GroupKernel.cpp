@@ -8,6 +8,8 @@
 // 4. Values that leave the group are written where they belong at once; others get scratch.
 #include "ir/GroupKernel.h"
 
+#include "ir/Quiet.h"
+
 #include "llvm/Support/FormatVariadic.h"
 
 using namespace mlir;
@@ -82,7 +84,7 @@ private:
     }
     for (Operation &op : block.without_terminator()) {
       auto operands = llvm::map_to_vector(op.getOperands(), [&](Value operand) { return kernel.sizes.lookup(operand); });
-      ScopedDiagnosticHandler quiet(op.getContext(), [](Diagnostic &) { return success(); });
+      QuietDiagnostics quiet(op.getContext());
       auto inferred = cast<ShapedOp>(op).resultDims(operands, [&] { return op.emitOpError(); });
       for (auto [index, result] : llvm::enumerate(op.getResults())) {
         Dims own = dimsOf(result.getType());

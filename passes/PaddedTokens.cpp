@@ -31,8 +31,8 @@ public:
 
 private:
   /// Drops the space at work.
-  LogicalResult reject(Operation *op, const Twine &condition) {
-    reporter.reject(op, condition);
+  LogicalResult reject(Operation *op, const Twine &condition, const Cost &cost = {}) {
+    reporter.reject(op, condition, cost);
     return failure();
   }
 
@@ -100,7 +100,7 @@ LogicalResult Matcher::checkCandidate(AttentionOp attention, const TokenSpace &s
   if (space.seq.asSymbol() == std::nullopt && !space.seq.constant())
     return reject(attention, "P1: expected a mask of the new tokens alone, found " + sizes + ": past ones go into caches first");
   if (*rows < 2 || *longest < 2)
-    return reject(attention, "P2: expected rows that can be padded, found at most " + Twine(*rows) + " of " + Twine(*longest) + " tokens");
+    return reject(attention, "P2: expected rows that can be padded, found at most " + Twine(*rows) + " of " + Twine(*longest) + " tokens", Cost{0, 0});
   if (!space.rows)
     return reject(attention, "P8: expected an argument of sizes " + sizes);
   return success();

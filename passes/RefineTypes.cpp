@@ -1,6 +1,8 @@
 // See RefineTypes.h.
 #include "passes/RefineTypes.h"
 
+#include "ir/Quiet.h"
+
 using namespace mlir;
 
 namespace transom {
@@ -21,7 +23,7 @@ Operation *cloneRefined(OpBuilder &builder, Operation *op, IRMapping &mapping) {
   if (!inferring)
     return clone;
   // The caller decides whether this is worth a word.
-  ScopedDiagnosticHandler quiet(op->getContext(), [](Diagnostic &) { return success(); });
+  QuietDiagnostics quiet(op->getContext());
   llvm::SmallVector<Type> types;
   if (failed(inferring.inferReturnTypes(op->getContext(), clone->getLoc(), clone->getOperands(), clone->getRawDictionaryAttrs(),
                                         clone->getPropertiesStorage(), clone->getRegions(), types))) {
