@@ -21,7 +21,7 @@ std::optional<RowKind> rowKindOf(Operation *op) {
     return RowKind::norm;
   if (isa<SliceOp>(op))
     return RowKind::slice;
-  if (isa<ReshapeOp>(op))
+  if (isReshape(op))
     return RowKind::reshape;
   if (isa<RotaryOp>(op))
     return RowKind::rotary;
@@ -32,6 +32,14 @@ std::optional<RowKind> rowKindOf(Operation *op) {
   if (isa<QuantizeOp>(op))
     return RowKind::quantize;
   return std::nullopt;
+}
+
+bool isReshape(Operation *op) { return isa_and_nonnull<ReshapeOp, SplitRowsOp>(op); }
+
+Value reshapedFrom(Value value) {
+  while (isReshape(value.getDefiningOp()))
+    value = value.getDefiningOp()->getOperand(0);
+  return value;
 }
 
 std::pair<unsigned, unsigned> defaultRows(Operation *op) {
@@ -80,7 +88,7 @@ public:
         return fail("expected a slice of the columns of f32");
       return use;
     case RowKind::reshape:
-      return reshape(use);
+      return index == 0 ? reshape(use) : fail("expected the operand that is reshaped");
     case RowKind::rotary:
       return rotary(use, index);
     case RowKind::append:
@@ -231,8 +239,10 @@ LogicalResult fail(std::string *why, const llvm::Twine &reason) {
 /// Adds what `op` says about rows to what is known.
 LogicalResult addUse(GroupForm &form, Operation *op, std::string *why) {
   auto [index, leading] = defaultRows(op);
+  // Of an operand that gives sizes only the rows do not matter.
+  auto operands = op->getOperands().take_front(isa<SplitRowsOp>(op) ? 1 : op->getNumOperands());
   // The first that is known: others, such as positions, follow it.
-  for (auto [place, operand] : llvm::enumerate(op->getOperands()))
+  for (auto [place, operand] : llvm::enumerate(operands))
     if (unsigned known = form.leading.lookup(operand)) {
       std::tie(index, leading) = std::pair(unsigned(place), known);
       break;
@@ -241,7 +251,7 @@ LogicalResult addUse(GroupForm &form, Operation *op, std::string *why) {
   FailureOr<RowUse> use = rowUseOf(op, index, leading, [](Value value) { return dimsOf(value.getType()); }, UnknownSizes::agree, reason);
   if (failed(use))
     return fail(why, "'" + op->getName().getStringRef() + "': " + reason);
-  for (auto [place, operand] : llvm::enumerate(op->getOperands()))
+  for (auto [place, operand] : llvm::enumerate(operands))
     if (auto [entry, isNew] = form.leading.try_emplace(operand, use->operands[place]); !isNew && !countAlike(dimsOf(operand.getType()), entry->second, use->operands[place]))
       return fail(why, "'" + op->getName().getStringRef() + "' reads a value as rows of another form than the ops before it");
   form.leading[op->getResult(0)] = use->result;

@@ -21,7 +21,7 @@ enum class RowKind {
   pointwise, ///< elementwise op or transom.fused without reduce, f32; whole operands broadcast within the row
   norm,      ///< rms_norm or layer_norm of whole rows
   slice,     ///< columns [start, start + size) of rows of one dimension
-  reshape,   ///< splits or joins the dimensions of the row, or those that count rows; moves nothing
+  reshape,   ///< reshape or split_rows: splits or joins the dimensions of the row, or those that count rows; moves nothing
   rotary,    ///< thd with one leading dimension, bshd with two; positions have the leading dimensions alone
   append,    ///< cache_append: tokens have one leading dimension in thd, two in bshd; cache and lengths are whole
   embedding, ///< rows of a whole table; the indices have the leading dimensions alone
@@ -30,6 +30,11 @@ enum class RowKind {
 
 /// What kind of row-wise op `op` is; nullopt if none, whatever its operands.
 std::optional<RowKind> rowKindOf(mlir::Operation *op);
+
+/// Whether `op`, which may be null, is of RowKind::reshape.
+bool isReshape(mlir::Operation *op);
+/// The value of which `value` is another shape, back over all reshapes.
+mlir::Value reshapedFrom(mlir::Value value);
 
 /// How an op uses rows: for each operand, and for its result, how many leading dimensions count them; 0 for whole ones.
 struct RowUse {

@@ -22,7 +22,7 @@ static constexpr int64_t blockColumns = 512;
 /// With a prologue, fewer columns than this would cost less than it does.
 static constexpr int64_t columnsWorthPrologue = 64;
 
-static bool isViewOp(Operation *op) { return isa_and_nonnull<ReshapeOp, SliceOp>(op); }
+static bool isViewOp(Operation *op) { return isReshape(op) || isa_and_nonnull<SliceOp>(op); }
 static bool isPointwise(Operation *op) {
   auto fused = dyn_cast<FusedOp>(op);
   return fused ? !fused.getReduce() : isa<ScalarOp>(op);
@@ -172,7 +172,7 @@ private:
         bool ofRow = slice.getAxis() + 1 == dimsOf(result.getType()).size() && kernel.rowElements(slice.getInput()) == lastDim(slice.getInput());
         if (!ofRow)
           return refuse("a slice is not of whole rows' columns");
-      } else if (isa<ReshapeOp>(op)) {
+      } else if (isReshape(&op)) {
         if (kernel.rowElements(op.getOperand(0)) != kernel.rowElements(result))
           return refuse("a reshape moves numbers between rows");
       } else if (!isPointwise(&op) && !isa<RmsNormOp, LayerNormOp, RotaryOp, CacheAppendOp, EmbeddingOp, QuantizeOp, MatmulOp>(op)) {
@@ -240,18 +240,14 @@ private:
 
   /// Whether lhs is an argument under another shape.
   bool isLhsOfArgument() {
-    Value lhs = kernel.form.root.getLhs();
-    while (auto reshape = lhs.getDefiningOp<ReshapeOp>())
-      lhs = reshape.getInput();
+    Value lhs = reshapedFrom(kernel.form.root.getLhs());
     kernel.keepsLhs = !isa<BlockArgument>(lhs);
     return isa<BlockArgument>(lhs);
   }
 
   /// Makes the step that computes `value` write to `output`, or adds one that copies.
   void place(SmallVectorImpl<RowStep> &steps, Value value, int output) {
-    Value base = value;
-    while (auto reshape = base.getDefiningOp<ReshapeOp>())
-      base = reshape.getInput();
+    Value base = reshapedFrom(value);
     for (RowStep &step : steps)
       if (step.op && step.value == base && step.shift == 0 && step.output == RowStep::inScratch) {
         step.output = output;
@@ -317,8 +313,8 @@ private:
     }
     if (auto slice = dyn_cast<SliceOp>(op))
       return collect(band, slice.getInput(), shift + int64_t(slice.getStart()));
-    if (auto reshape = dyn_cast<ReshapeOp>(op))
-      return collect(band, reshape.getInput(), shift);
+    if (isReshape(op))
+      return collect(band, op->getOperand(0), shift);
     if (llvm::any_of(band.steps, [&](const RowStep &step) { return step.op == op && step.shift == shift; }))
       return success();
     if (failed(checkColumns(band, op, shift)))
@@ -420,8 +416,7 @@ bool groupCanOverwrite(GroupOp group, unsigned index, unsigned result) {
   Value argument = block.getArgument(index), value = block.getTerminator()->getOperand(result);
   if (isCache(value) || isCache(argument))
     return updatedCache(group, result) == index;
-  while (auto reshape = value.getDefiningOp<ReshapeOp>())
-    value = reshape.getInput();
+  value = reshapedFrom(value);
   Operation *writer = value.getDefiningOp();
   Type from = argument.getType(), to = value.getType();
   bool alike = bytesOfRow(elementOf(from), 1) == bytesOfRow(elementOf(to), 1) && bytesOfRow(elementOf(to), 1) &&

@@ -179,7 +179,7 @@ void Epilogue::cut() {
 void Epilogue::trim() {
   SmallVector<Operation *> grown(members.begin(), members.end());
   for (Operation *op : llvm::reverse(grown))
-    if (isa<ReshapeOp>(op) && llvm::none_of(op->getUsers(), [&](Operation *user) { return members.contains(user); }))
+    if (isReshape(op) && llvm::none_of(op->getUsers(), [&](Operation *user) { return members.contains(user); }))
       members.remove(op);
 }
 

@@ -81,9 +81,9 @@ Cost savedBy(GroupOp group, const DimAnalysis &dims) {
   Cost saved{.bytes = 0, .launches = -1};
   Operation *yield = group.getBody().front().getTerminator();
   for (Operation &op : group.getBody().front().without_terminator()) {
-    *saved.launches += !isa<ReshapeOp>(op);
+    *saved.launches += !isReshape(&op);
     Value result = op.getResult(0);
-    if (isa<ReshapeOp>(op) || llvm::is_contained(yield->getOperands(), result))
+    if (isReshape(&op) || llvm::is_contained(yield->getOperands(), result))
       continue;
     Cost cost = costOf(result, dims);
     saved.bytes = saved.bytes && cost.bytes ? std::optional(*saved.bytes + *cost.bytes) : std::nullopt;

@@ -59,7 +59,7 @@ static std::string groupStem(GroupOp group) {
   for (Operation &op : group.getBody().front().without_terminator())
     if (auto fused = dyn_cast<FusedOp>(op))
       say(fusedName(fused));
-    else if (!isa<ReshapeOp, SliceOp, MatmulOp>(op))
+    else if (!isReshape(&op) && !isa<SliceOp, MatmulOp>(op))
       say(op.getName().stripDialect().str());
   return name;
 }

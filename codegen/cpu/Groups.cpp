@@ -108,8 +108,8 @@ private:
         return addressOfStep(step);
     if (auto append = dyn_cast<CacheAppendOp>(op))
       return address(append.getCache(), 0);
-    if (auto reshape = dyn_cast<ReshapeOp>(op))
-      return address(reshape.getInput(), shift);
+    if (isReshape(op))
+      return address(op->getOperand(0), shift);
     auto slice = cast<SliceOp>(op);
     mlir::Value input = slice.getInput();
     // Of whole rows there is one copy, wherever a slice of them begins.
@@ -130,9 +130,7 @@ private:
   }
 
   llvm::Value *lhs() {
-    mlir::Value value = kernel.form.root.getLhs();
-    while (auto reshape = value.getDefiningOp<ReshapeOp>())
-      value = reshape.getInput();
+    mlir::Value value = reshapedFrom(kernel.form.root.getLhs());
     return isa<BlockArgument>(value) ? entry.pointer(value) : offset(entry.scratch, entry.integer(kernel.lhsAt()));
   }
 

@@ -118,3 +118,32 @@ func.func @shared_norm(%x: tensor<?x8xf32> {transom.dims = ["rows", "8"]}) -> (t
   return %0, %1 : tensor<?x8xf32>, tensor<?x8xf32>
 }
 }
+
+// -----
+
+// A prefill's key: rotary on rows, and rows apart again for the cache that takes them.
+// CHECK-LABEL: @prefill_append
+// CHECK: %[[G:.*]]:2 = transom.group(%{{.*}}, %{{.*}}, %{{.*}}, %arg1, %arg2, %arg3, %arg4) {
+// CHECK: transom.matmul
+// CHECK: transom.rotary thd
+// CHECK-NEXT: %[[K:.*]] = transom.split_rows
+// CHECK-NEXT: transom.cache_append bshd %{{.*}}, %[[K]]
+// CHECK: return %[[G]]#0, %[[G]]#1
+func.func @prefill_append(%x: tensor<?x?x8xf32> {transom.dims = ["batch", "seq", "8"]},
+                          %p: tensor<?x?xi32> {transom.dims = ["batch", "seq"]},
+                          %c: !transom.cache<?x1x16x4xf32> {transom.dims = ["batch", "1", "16", "4"]},
+                          %past: tensor<?xi32> {transom.dims = ["batch"]}, %len: tensor<?xi32> {transom.dims = ["batch"]})
+    -> (tensor<?x8xf32>, !transom.cache<?x1x16x4xf32>) {
+  %w = transom.weight "w" : tensor<12x8xf32>
+  %r = transom.reshape %x [-1, 8] : (tensor<?x?x8xf32>) -> tensor<?x8xf32>
+  %pr = transom.reshape %p [-1] : (tensor<?x?xi32>) -> tensor<?xi32>
+  %0 = transom.matmul %r, %w transpose_rhs : (tensor<?x8xf32>, tensor<12x8xf32>) -> tensor<?x12xf32>
+  %1 = transom.slice %0 axis 1 start 0 size 8 : (tensor<?x12xf32>) -> tensor<?x8xf32>
+  %2 = transom.slice %0 axis 1 start 8 size 4 : (tensor<?x12xf32>) -> tensor<?x4xf32>
+  %3 = transom.reshape %2 [0, 1, 4] : (tensor<?x4xf32>) -> tensor<?x1x4xf32>
+  %4 = transom.rotary thd %3, %pr dims 4 base 10000.0 : (tensor<?x1x4xf32>, tensor<?xi32>) -> tensor<?x1x4xf32>
+  %5 = transom.split_rows %4 like %p : (tensor<?x1x4xf32>, tensor<?x?xi32>) -> tensor<?x?x1x4xf32>
+  %6 = transom.cache_append bshd %c, %5 past %past lengths %len
+    : (!transom.cache<?x1x16x4xf32>, tensor<?x?x1x4xf32>, tensor<?xi32>, tensor<?xi32>) -> !transom.cache<?x1x16x4xf32>
+  return %1, %6 : tensor<?x8xf32>, !transom.cache<?x1x16x4xf32>
+}

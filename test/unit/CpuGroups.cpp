@@ -108,6 +108,56 @@ TEST_P(CpuGroups, NormProductRotaryAppend) {
     }
 }
 
+/// Product, rotary, and heads as [batch, seq] again for their cache: a prefill's first half.
+std::string prefillAppend(const Shape &s, int64_t batch, int64_t seq) {
+  int64_t c = s.heads * s.headDim, kv = s.kvHeads * s.headDim, n = c + kv;
+  std::string x = tensor("?x?x" + number(c)), rows = tensor("?x" + number(c)), w = tensor(number(n) + "x" + number(c), s.element);
+  std::string product = tensor("?x" + number(n)), keys = tensor("?x" + number(kv)), i = tensor("?", "i32"), i2 = tensor("?x?", "i32");
+  std::string heads = tensor(fmt::format("?x{}x{}", s.kvHeads, s.headDim)), apart = tensor(fmt::format("?x?x{}x{}", s.kvHeads, s.headDim));
+  std::string cache = "!transom.cache<?x" + number(s.kvHeads) + "x8x" + number(s.headDim) + "xf32>";
+  std::string body = weight("w", number(n) + "x" + number(c), s.element);
+  body += fmt::format("    %r.f = transom.reshape %x.f [-1, {}] : ({}) -> {}\n    %p.f = transom.reshape %positions.f [-1] : ({}) -> {}\n", c, x, rows, i2, i);
+  body += "    %q, %k = transom.group (%r.f, %w.f, %p.f, %positions.f, %keys.f, %past.f, %lengths.f) {\n";
+  body += fmt::format("    ^bb0(%x: {}, %w: {}, %p: {}, %l: {}, %ck: {}, %past: {}, %len: {}):\n", rows, w, i, i2, cache, i, i);
+  body += fmt::format("      %0 = transom.matmul %x, %w transpose_rhs : ({}, {}) -> {}\n", rows, w, product);
+  body += fmt::format("      %1 = transom.slice %0 axis 1 start 0 size {} : ({}) -> {}\n", c, product, rows);
+  body += fmt::format("      %2 = transom.slice %0 axis 1 start {} size {} : ({}) -> {}\n", c, kv, product, keys);
+  body += fmt::format("      %3 = transom.reshape %2 [0, {}, {}] : ({}) -> {}\n", s.kvHeads, s.headDim, keys, heads);
+  body += fmt::format("      %4 = transom.rotary thd %3, %p dims {} base 10000.0 : ({}, {}) -> {}\n", s.dims, heads, i, heads);
+  body += fmt::format("      %5 = transom.split_rows %4 like %l : ({}, {}) -> {}\n", heads, i2, apart);
+  body += fmt::format("      %6 = transom.cache_append bshd %ck, %5 past %past lengths %len : ({0}, {1}, {2}, {2}) -> {0}\n", cache, apart, i);
+  body += fmt::format("      transom.yield %1, %6 : {}, {}\n    }} : ({}, {}, {}, {}, {}, {}, {}) -> ({}, {})\n", rows, cache, rows, w, i, i2, cache, i, i, rows, cache);
+  body += fmt::format("    return %q, %k : {}, {}\n", rows, cache);
+  return fmt::format("module attributes {{transom.bounds = {{batch = [0, {}], seq = [0, {}]}}}} {{\n  func.func @main({}) -> ({}) {{\n{}  }}\n}}\n", batch, seq,
+                     argument("x", x, fmt::format("\"batch\", \"seq\", \"{}\"", c)) + ", " + argument("positions", i2, "\"batch\", \"seq\"") + ", " +
+                         argument("past", i, "\"batch\"") + ", " + argument("lengths", i, "\"batch\"") + ", " +
+                         argument("keys", cache, fmt::format("\"batch\", \"{}\", \"8\", \"{}\"", s.kvHeads, s.headDim)),
+                     result("q", rows) + ", " + result("keys", cache), body);
+}
+
+// Rows that count tokens of several sequences, apart again for the cache: few and many rows.
+TEST_P(CpuGroups, SplitRowsAppend) {
+  for (const Shape &shape : {even, odd})
+    for (auto [batch, seq] : {std::pair<int64_t, int64_t>{3, 7}, {2, 4}, {1, 7}}) {
+      SCOPED_TRACE(fmt::format("at most {} of {} tokens, {}, seed {}", batch, seq, shape.element, seed));
+      CompiledProgram program(prefillAppend(shape, batch, seq), GetParam(), random);
+      ASSERT_TRUE(program);
+      EXPECT_EQ(program.steps().size(), 1u);
+      for (int64_t rows = 0; rows <= batch; ++rows)
+        for (int64_t tokens : {int64_t(0), int64_t(1), seq - 1, seq}) {
+          program.clearCaches();
+          std::map<std::string, std::vector<int64_t>> given;
+          for (int64_t row = 0; row < rows; ++row) {
+            given["past"].push_back(row);
+            given["lengths"].push_back(std::max<int64_t>(0, tokens - row));
+            for (int64_t token = 0; token < tokens; ++token)
+              given["positions"].push_back(row + token);
+          }
+          program.check({{"batch", rows}, {"seq", tokens}}, given);
+        }
+    }
+}
+
 /// A group of one product: `body` computes the results from %x, %w and more, all f32.
 struct Product {
   int64_t k, n;

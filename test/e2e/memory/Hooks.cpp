@@ -141,7 +141,7 @@ void findLibraries() {
   rangeCount = 0;
   while (maps && rangeCount < maxRanges && std::fgets(line, sizeof line, maps)) {
     unsigned long begin, end;
-    bool library = std::strstr(line, "dnnl") || std::strstr(line, "gomp") || std::strstr(line, "iomp") || std::strstr(line, "libtbb");
+    bool library = std::strstr(line, "dnnl") || std::strstr(line, "ld-linux") || std::strstr(line, "gomp") || std::strstr(line, "iomp") || std::strstr(line, "libtbb");
     if (library && std::sscanf(line, "%lx-%lx", &begin, &end) == 2)
       ranges[rangeCount++] = {begin, end};
   }
