@@ -96,7 +96,8 @@ std::optional<SmallVector<unsigned>> Sinker::rowOperands(Operation *op) const {
     return std::nullopt;
   if (auto matmul = dyn_cast<MatmulOp>(op))
     return matmul.getRhs().getType().getRank() == 2 ? std::optional(SmallVector<unsigned>{0}) : std::nullopt;
-  if (isa<RmsNormOp, LayerNormOp>(op))
+  auto slice = dyn_cast<SliceOp>(op);
+  if (isa<RmsNormOp, LayerNormOp>(op) || (slice && slice.getAxis() >= 2))
     return SmallVector<unsigned>{0};
   return isPointwise(op) ? pointwiseOperands(op) : std::nullopt;
 }
@@ -117,6 +118,16 @@ static bool swapsFirstTwo(TransposeOp op) {
   return true;
 }
 
+/// `op` on operands without the token dimension.
+static Operation *cloneForRows(Operation *op, IRMapping &mapping) {
+  OpBuilder builder(op);
+  if (auto slice = dyn_cast<SliceOp>(op))
+    return builder.create<SliceOp>(op->getLoc(), mapping.lookup(slice.getInput()), slice.getAxis() - 1, slice.getStart(), slice.getSize());
+  Operation *narrow = cloneRefined(builder, op, mapping);
+  assert(narrow && "a row-wise op accepts one row");
+  return narrow;
+}
+
 bool Sinker::sinkOne() {
   for (auto [value, selection] : selections) { // copies: selecting more moves the table
     Operation *op = value.getDefiningOp();
@@ -135,9 +146,7 @@ bool Sinker::sinkOne() {
     IRMapping mapping;
     for (unsigned index : *rows)
       mapping.map(op->getOperand(index), select(op->getOperand(index), swapped)->getResult(0));
-    OpBuilder builder(op);
-    Operation *narrow = cloneRefined(builder, op, mapping);
-    assert(narrow && "a row-wise op accepts one row");
+    Operation *narrow = cloneForRows(op, mapping);
     done = isa<MatmulOp>(op) && reach == SinkReach::oneMatmul;
     replace(value, selection, narrow->getResult(0));
     op->erase();

@@ -15,8 +15,8 @@ enum class SinkReach {
 
 /// Replaces `use` of a tensor [batch, seq, ...] by a tensor [batch, ...]: the last of lengths[b] tokens of each row;
 /// where `lengths` is null, seq is 1 and the only token is meant. Row-wise ops (matmul by a matrix, norms, elementwise
-/// ops) that nothing else reads are then computed for the chosen tokens alone, and so are those behind a swap of the first two
-/// dimensions, [seq, batch, ...]. `function` verifies and holds all of it.
+/// ops, slices of what a token has) that nothing else reads are then computed for the chosen tokens alone, and so are those
+/// behind a swap of the first two dimensions, [seq, batch, ...]. `function` verifies and holds all of it.
 void selectToken(mlir::func::FuncOp function, mlir::OpOperand &use, mlir::Value lengths, SinkReach reach);
 
 /// `value` [a, b, ...] as [b, a, ...].

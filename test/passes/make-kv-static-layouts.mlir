@@ -79,3 +79,31 @@ func.func @main(%q: !q3 {transom.dims = ["batch", "2", "seq", "4"]}, %k: tensor<
   return %y, %c : tensor<?x?x5xf32>, tensor<?x?x4xf32>
 }
 }
+
+// -----
+
+// A product of which two parts are read: each token has them apart, so the choice moves above both.
+// CHECK-LABEL: @prefill
+// CHECK: %[[L:.*]] = transom.last_token
+// CHECK-NEXT: %[[ALL:.*]] = transom.matmul %[[L]], {{.*}} -> tensor<?x6xf32>
+// CHECK-DAG: transom.slice %[[ALL]] axis 1 start 0 size 3 : (tensor<?x6xf32>) -> tensor<?x3xf32>
+// CHECK-DAG: transom.slice %[[ALL]] axis 1 start 3 size 3 : (tensor<?x6xf32>) -> tensor<?x3xf32>
+// CHECK: transom.mul {{.*}} -> tensor<?x3xf32>
+// CHECK-NOT: transom.last_token
+// CHECK-LABEL: @decode
+!q4 = tensor<?x1x?x4xf32>
+module attributes {transom.bounds = {batch = [1, 4], past = [0, 15], seq = [1, 16]}} {
+func.func @main(%q: !q4 {transom.dims = ["batch", "1", "seq", "4"]}, %p: !q4 {transom.dims = ["batch", "1", "past", "4"], transom.name = "past.0"})
+    -> (tensor<?x?x3xf32>, !q4) {
+  %w = transom.weight "w" : tensor<6x4xf32>
+  %c = transom.concat %p, %q axis 2 : (!q4, !q4) -> !q4
+  %a = transom.attention bhsd %q, %c, %c {causal, scale = 0.5 : f64} : (!q4, !q4, !q4) -> !q4
+  %t = transom.transpose %a [0, 2, 1, 3] : (!q4) -> tensor<?x?x1x4xf32>
+  %x = transom.reshape %t [0, 0, 4] : (tensor<?x?x1x4xf32>) -> tensor<?x?x4xf32>
+  %both = transom.matmul %x, %w transpose_rhs : (tensor<?x?x4xf32>, tensor<6x4xf32>) -> tensor<?x?x6xf32>
+  %one = transom.slice %both axis 2 start 0 size 3 : (tensor<?x?x6xf32>) -> tensor<?x?x3xf32>
+  %other = transom.slice %both axis 2 start 3 size 3 : (tensor<?x?x6xf32>) -> tensor<?x?x3xf32>
+  %y = transom.mul %one, %other : (tensor<?x?x3xf32>, tensor<?x?x3xf32>) -> tensor<?x?x3xf32>
+  return %y, %c : tensor<?x?x3xf32>, !q4
+}
+}
