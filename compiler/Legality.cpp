@@ -4,6 +4,7 @@
 #include "ir/DimAnalysis.h"
 #include "ir/Plan.h"
 #include "passes/FusedRegion.h"
+#include "passes/Permutations.h"
 
 #include "llvm/ADT/StringSet.h"
 
@@ -55,20 +56,9 @@ bool couldBeInlined(const Place &place) {
   return mine.size() == theirs.size() && std::equal(mine.begin(), mine.end(), theirs.begin());
 }
 
-/// Whether a transpose changes the order of numbers in memory; one that moves only sizes of 1 is a view.
 bool movesNumbers(const Place &place) {
   auto transpose = dyn_cast<TransposeOp>(place.op);
-  if (!transpose)
-    return false;
-  int64_t last = -1;
-  for (int64_t axis : transpose.getPermutation()) {
-    if (place.dims.of(transpose.getInput())[axis] == DimExpr(1))
-      continue;
-    if (axis < last)
-      return true;
-    last = axis;
-  }
-  return false;
+  return transpose && !movesOnlyUnits(transpose.getPermutation(), place.dims.of(transpose.getInput()));
 }
 
 bool extendsArgument(Operation *op) {

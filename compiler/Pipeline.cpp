@@ -80,7 +80,10 @@ const Entry entries[] = {
        manager.addNestedPass<func::FuncOp>(createFuseElementwisePass(reporting<FuseElementwisePassOptions>(report)));
      }},
     // From the graph to what a device runs; the rest reads programs.
-    {"lower-to-plan", false, [](OpPassManager &manager, bool) { manager.addPass(createLowerToPlanPass()); }},
+    {"lower-to-plan", false,
+     [](OpPassManager &manager, bool report) {
+       manager.addPass(createLowerToPlanPass(reporting<LowerToPlanPassOptions>(report)));
+     }},
     // Last: offsets follow from the final order of the steps. Without it each buffer keeps memory of its own.
     {"plan-memory", true, [](OpPassManager &manager, bool) { manager.addPass(createPlanMemoryPass()); }},
 };

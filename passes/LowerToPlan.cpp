@@ -8,6 +8,7 @@
 // 3. Each buffer of the arena gets bytes of its own.
 #include "passes/FusedRegion.h"
 #include "passes/Passes.h"
+#include "passes/Permutations.h"
 #include "passes/PlanGroups.h"
 #include "passes/PlanKernels.h"
 
@@ -108,25 +109,12 @@ private:
 
 bool isWeightLike(Operation *op) { return isa_and_nonnull<WeightOp, RecipeOp, ConstantOp>(op); }
 
-/// Whether a transpose leaves the order of all dimensions but those of size 1.
-bool movesOnlyUnits(TransposeOp op, const Dims &input) {
-  int64_t last = -1;
-  for (int64_t axis : op.getPermutation()) {
-    if (input[axis] == DimExpr(1))
-      continue;
-    if (axis < last)
-      return false;
-    last = axis;
-  }
-  return true;
-}
-
 /// Whether the result of `op` is the memory of its first operand.
 bool isView(Operation *op, const DimAnalysis &dims) {
   if (isa_and_nonnull<ReshapeOp, SplitRowsOp>(op))
     return true;
   if (auto transpose = dyn_cast_or_null<TransposeOp>(op))
-    return movesOnlyUnits(transpose, dims.of(transpose.getInput()));
+    return movesOnlyUnits(transpose.getPermutation(), dims.of(transpose.getInput()));
   return isa_and_nonnull<SliceOp, PadOp, BroadcastOp, ConcatOp>(op) && llvm::equal(dims.of(op->getOperand(0)), dims.of(op->getResult(0)));
 }
 
@@ -161,14 +149,14 @@ std::string sourceOf(Operation *op, StringRef stem) {
 
 class FunctionLowering {
 public:
-  FunctionLowering(func::FuncOp function, KernelTable &kernels, WeightTable &weights)
+  FunctionLowering(func::FuncOp function, KernelTable &kernels, WeightTable &weights, const Reporter &reporter)
       : module(function->getParentOfType<ModuleOp>()), function(function), block(function.getBody().front()),
-        kernels(kernels), weights(weights), builder(function.getContext()) {}
+        kernels(kernels), weights(weights), reporter(reporter), builder(function.getContext()) {}
 
   FailureOr<plan::ProgramOp> run() {
     if (failed(checkOps()))
       return failure();
-    epilogues = prepareGroups(function);
+    epilogues = prepareGroups(function, reporter);
     wrapScalarOps();
     if (failed(copyResults()))
       return failure();
@@ -448,6 +436,7 @@ private:
   Block &block;
   KernelTable &kernels;
   WeightTable &weights;
+  const Reporter &reporter;
   OpBuilder builder;
   llvm::DenseMap<Operation *, StringRef> stems; ///< names for fused ops of one op
   llvm::DenseMap<Operation *, GroupOp> epilogues; ///< of matrix products, in the same step
@@ -465,6 +454,7 @@ struct LowerToPlanPass : impl::LowerToPlanPassBase<LowerToPlanPass> {
     ModuleOp module = getOperation();
     KernelTable kernels(module);
     WeightTable weights(module);
+    Reporter reporter(getArgument(), report);
     SmallVector<plan::ProgramOp> programs;
     SmallVector<Operation *> old;
     for (Operation &op : *module.getBody())
@@ -475,7 +465,7 @@ struct LowerToPlanPass : impl::LowerToPlanPassBase<LowerToPlanPass> {
         op->emitError("'") << op->getName() << "' cannot be lowered: only functions with a body can";
         return signalPassFailure();
       }
-      FailureOr<plan::ProgramOp> program = FunctionLowering(function, kernels, weights).run();
+      FailureOr<plan::ProgramOp> program = FunctionLowering(function, kernels, weights, reporter).run();
       if (failed(program))
         return signalPassFailure();
       programs.push_back(*program);

@@ -81,6 +81,8 @@ void Matcher::addCandidate(AttentionOp attention) {
     return;
   const Dims &tokens = dims.of(cached ? attention.getQuery() : attention.getKey());
   TokenSpace space{tokens[0], tokens[axis], cached ? Value() : attention.getMask(), attention.getLengths()};
+  if (maximumOf(module, space.seq).value_or(2) < 2)
+    return; // one token a row, as in decode: there is no padding
   if (llvm::any_of(seen, [&](const Dims &known) { return known[0] == space.batch && known[1] == space.seq; }))
     return; // whether the mask is the same one is part of the proof
   seen.push_back({space.batch, space.seq});
@@ -99,8 +101,8 @@ LogicalResult Matcher::checkCandidate(AttentionOp attention, const TokenSpace &s
     return reject(attention, "P1: expected rows of tokens of bounded size, found " + sizes);
   if (space.seq.asSymbol() == std::nullopt && !space.seq.constant())
     return reject(attention, "P1: expected a mask of the new tokens alone, found " + sizes + ": past ones go into caches first");
-  if (*rows < 2 || *longest < 2)
-    return reject(attention, "P2: expected rows that can be padded, found at most " + Twine(*rows) + " of " + Twine(*longest) + " tokens", Cost{0, 0});
+  if (*rows < 2)
+    return reject(attention, "P2: expected rows of which some are shorter, found at most one of " + Twine(*longest) + " tokens", Cost{0, 0});
   if (!space.rows)
     return reject(attention, "P8: expected an argument of sizes " + sizes);
   return success();

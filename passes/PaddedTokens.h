@@ -38,7 +38,7 @@ struct PaddedGraph {
 /// The padded tokens of `function` that can be packed; none where there is no attention. Conditions, each a rejection of
 /// one pair of sizes where it fails:
 /// P1: attention's mask is [batch, seq] over tokens, or it reads caches with lengths, and batch and seq have bounds.
-/// P2: batch and seq can be larger than 1. P3: all attention over rows of these sizes has this mask, or these lengths.
+/// P2: batch can be larger than 1. P3: all attention over rows of these sizes has this mask, or these lengths.
 /// P4: attention, rotary and cache_append have layout bshd. P5: attention has no bias; with a mask no window, as a mask may
 /// have holes, which change distances; and causal attention is over the queries' own rows. P6: where queries are packed,
 /// keys and values are too. P7: what depends on attention is read token by token, returned, appended to caches, reduced

@@ -64,7 +64,7 @@ def RemovePaddingPass : Transom_Pass<"remove-padding", "::mlir::ModuleOp"> {
     after. The first token of a row is its first valid one. Zeros that the mask puts in place of the padding are taken as
     such: what would be multiplied by them is not computed.
     Conditions, each a rejection where it fails: P1 to P8 of passes/PaddedTokens.h.
-    Leaves alone: functions without attention; rows of which a condition does not hold.
+    Leaves alone: functions without attention; rows of one token, as in decode; rows of which a condition does not hold.
   }];
 }
 
@@ -140,7 +140,8 @@ def LowerToPlanPass : Transom_Pass<"lower-to-plan", "::mlir::ModuleOp"> {
     from `transom.dims` of the arguments, and a bound for each name. No cache value is used after its update.
     Guarantees: only plan ops are left; every program can run. Equal ops share a kernel. Ops that move nothing are views.
     A group is one step if ir/GroupKernel.h has a form of it: a launch, or with a product of more than 16 rows the matrix
-    library's, whose epilogue is what follows the product; what comes before such a product is a launch. Other groups are inlined.
+    library's, whose epilogue is what follows the product; what comes before such a product is a launch. Other groups are
+    inlined, each a rejection: G1 to G3 of passes/PlanGroups.h.
     Leaves alone: the order of the ops; the module's attributes.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect", "::transom::plan::PlanDialect"];

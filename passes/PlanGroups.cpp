@@ -1,6 +1,8 @@
 // See PlanGroups.h.
 #include "passes/PlanGroups.h"
 
+#include "passes/GroupBuilder.h"
+
 #include "mlir/IR/IRMapping.h"
 #include "llvm/ADT/SetVector.h"
 
@@ -63,45 +65,77 @@ static SmallVector<Operation *> mapped(ArrayRef<Operation *> ops, IRMapping &map
   return llvm::map_to_vector(ops, [&](Operation *op) { return mapping.lookup(op); });
 }
 
-static bool hasKernel(GroupOp group) {
-  std::string reason;
-  return succeeded(plan::GroupKernel::of(group, reason));
-}
-static void inlineUnlessKernel(GroupOp group) {
-  if (!hasKernel(group))
-    inlineGroup(group);
+//===-- Reports -----------------------------------------------------------------------------------------------------===//
+
+/// What it costs that `ops` of a group's body are steps of their own.
+static Cost costApart(ArrayRef<Operation *> ops, const DimAnalysis &dims) {
+  Cost cost{.bytes = 0, .launches = -1};
+  for (Operation *op : ops) {
+    if (isa<ReshapeOp>(op))
+      continue;
+    ++*cost.launches;
+    if (llvm::none_of(op->getUsers(), [&](Operation *user) { return llvm::is_contained(ops, user); }))
+      continue;
+    std::optional<int64_t> bytes = costOf(op->getResult(0), dims).bytes;
+    cost.bytes = bytes && cost.bytes ? std::optional(*cost.bytes + *bytes) : std::nullopt;
+  }
+  cost.launches = std::max<int64_t>(*cost.launches, 0);
+  return cost;
 }
 
-/// Whether the matrix library can compute the root, and what comes before it nothing but its lhs.
-static bool suitsLibrary(GroupForm form) {
-  auto rhs = dyn_cast<BlockArgument>(form.root.getRhs());
-  return rhs && plan::isGemv(form.root) && isLibraryWeight(rhs.getType()) && llvm::all_of(form.prologue, [&](Operation *op) {
-           return llvm::none_of(op->getUsers(), [&](Operation *user) { return llvm::is_contained(form.epilogue, user); });
-         });
+/// What it costs that a product is a step between those of the ops before and behind it.
+static Cost costOfParts(GroupForm form, const DimAnalysis &dims) {
+  SmallVector<Operation *> parts = {form.root};
+  if (!form.prologue.empty())
+    parts.push_back(form.prologue.back());
+  if (!form.epilogue.empty())
+    parts.push_back(form.epilogue.front());
+  return costApart(parts, dims);
 }
 
-/// The matrix library computes the root: the ops around it in groups of their own.
-static void split(GroupOp group, GroupForm form, llvm::DenseMap<Operation *, GroupOp> &epilogues) {
-  IRMapping mapping;
-  inlineBody(group, mapping);
-  SmallVector<Operation *> before = mapped(form.prologue, mapping), behind = mapped(form.epilogue, mapping);
-  Operation *root = mapping.lookup(form.root.getOperation());
-  if (before.size() > 1) // a single op has a kernel of its own, shared with its equals
-    inlineUnlessKernel(wrap(before, Value()));
-  if (behind.empty())
-    return;
-  GroupOp epilogue = wrap(behind, root->getResult(0));
-  bool alone = llvm::all_of(root->getUsers(), [&](Operation *user) { return user == epilogue; });
-  if (!hasKernel(epilogue))
-    inlineGroup(epilogue);
-  else if (alone && epilogue.getNumOperands() + epilogue.getNumResults() <= plan::maxEpilogueBuffers)
-    epilogues[root] = epilogue;
-}
+/// A part of a group, and what falls apart with it.
+struct Part {
+  SmallVector<Operation *> ops; ///< while their group is whole, afterwards what they became
+  Cost cost;
+};
 
-/// Whether one kernel computes all of the group.
-static bool staysWhole(GroupOp group, const DimAnalysis &dims) {
-  std::string reason;
-  FailureOr<plan::GroupKernel> kernel = plan::GroupKernel::of(group, reason);
+//===-- Taking apart ------------------------------------------------------------------------------------------------===//
+
+namespace {
+
+class Preparation {
+public:
+  Preparation(func::FuncOp function, const Reporter &reporter) : function(function), reporter(reporter), dims(function) {}
+
+  llvm::DenseMap<Operation *, GroupOp> run() {
+    // All questions before the first change: it makes values that the analysis does not know.
+    SmallVector<std::pair<GroupOp, std::string>> apart;
+    for (GroupOp group : function.getBody().front().getOps<GroupOp>()) {
+      std::string why;
+      if (!staysWhole(group, why))
+        apart.push_back({group, why});
+    }
+    for (auto &[group, why] : apart)
+      takeApart(group, why);
+    return std::move(epilogues);
+  }
+
+private:
+  bool staysWhole(GroupOp group, std::string &why);
+  void takeApart(GroupOp group, std::string why);
+  void split(GroupOp group, GroupForm form);
+  GroupOp wrapUnlessRefused(const Part &part, Value first);
+
+  func::FuncOp function;
+  const Reporter &reporter;
+  DimAnalysis dims;
+  llvm::DenseMap<Operation *, GroupOp> epilogues;
+};
+
+/// Whether one kernel computes all of the group. If not, `why` says why none does; empty where the matrix library is to
+/// compute the product.
+bool Preparation::staysWhole(GroupOp group, std::string &why) {
+  FailureOr<plan::GroupKernel> kernel = plan::GroupKernel::of(group, why);
   if (failed(kernel))
     return false;
   DimExpr rows = kernel->rowsOf([&](unsigned index) { return dims.of(group.getInputs()[index]); });
@@ -109,23 +143,71 @@ static bool staysWhole(GroupOp group, const DimAnalysis &dims) {
   return !kernel->form.root || maximumOf(module, rows).value_or(maxGemvRows + 1) <= maxGemvRows;
 }
 
-llvm::DenseMap<Operation *, GroupOp> prepareGroups(func::FuncOp function) {
-  llvm::DenseMap<Operation *, GroupOp> epilogues;
-  DimAnalysis dims(function);
-  // All questions before the first change: it makes values that the analysis does not know.
-  SmallVector<GroupOp> apart;
-  for (GroupOp group : function.getBody().front().getOps<GroupOp>())
-    if (!staysWhole(group, dims))
-      apart.push_back(group);
-  for (GroupOp group : apart) {
-    // Without a kernel for all of it the parts may still have one each.
-    FailureOr<GroupForm> form = matchGroup(group);
-    if (succeeded(form) && form->root && suitsLibrary(*form))
-      split(group, *form, epilogues);
-    else
-      inlineGroup(group);
-  }
-  return epilogues;
+/// Why the matrix library cannot compute the root, or what comes before it makes more than its lhs; empty if it can.
+static std::string whyNoLibrary(GroupForm form) {
+  auto rhs = dyn_cast<BlockArgument>(form.root.getRhs());
+  if (!rhs || !plan::isGemv(form.root) || !isLibraryWeight(rhs.getType()))
+    return "the matrix library does not read the weight of its product";
+  for (Operation *op : form.prologue)
+    if (llvm::any_of(op->getUsers(), [&](Operation *user) { return llvm::is_contained(form.epilogue, user); }))
+      return "what comes before the product is used behind it";
+  return "";
+}
+
+void Preparation::takeApart(GroupOp group, std::string why) {
+  FailureOr<GroupForm> form = matchGroup(group);
+  std::string whyNot = succeeded(form) && form->root ? whyNoLibrary(*form) : why;
+  bool splits = succeeded(form) && form->root && whyNot.empty();
+  if (why.empty())
+    why = whyNot; // many rows: a kernel would not do
+  auto body = llvm::map_to_vector(group.getBody().front().without_terminator(), [](Operation &op) { return &op; });
+  if (!why.empty())
+    reporter.reject(group, "G1: expected a kernel for all of it, found none: " + why, splits ? costOfParts(*form, dims) : costApart(body, dims));
+  if (splits) // without a kernel for all of it the parts may still have one each
+    split(group, *form);
+  else
+    inlineGroup(group);
+}
+
+/// Ops as one group if a kernel computes it, else null: they stay as they are.
+GroupOp Preparation::wrapUnlessRefused(const Part &part, Value first) {
+  GroupOp group = wrap(part.ops, first);
+  std::string why;
+  if (succeeded(plan::GroupKernel::of(group, why)))
+    return group;
+  reporter.reject(group, "G2: expected a kernel for one side of the product, found none: " + why, part.cost);
+  inlineGroup(group);
+  return {};
+}
+
+/// The matrix library computes the root: the ops around it in groups of their own.
+void Preparation::split(GroupOp group, GroupForm form) {
+  Part before{form.prologue, costApart(form.prologue, dims)}, behind{form.epilogue, costApart(form.epilogue, dims)};
+  Cost ofProduct = costOf(form.root, dims);
+  IRMapping mapping;
+  inlineBody(group, mapping);
+  before.ops = mapped(form.prologue, mapping), behind.ops = mapped(form.epilogue, mapping);
+  Operation *root = mapping.lookup(form.root.getOperation());
+  if (before.ops.size() > 1) // a single op has a kernel of its own, shared with its equals
+    wrapUnlessRefused(before, Value());
+  if (behind.ops.empty())
+    return;
+  GroupOp epilogue = wrapUnlessRefused(behind, root->getResult(0));
+  if (!epilogue)
+    return;
+  size_t buffers = epilogue.getNumOperands() + epilogue.getNumResults();
+  if (llvm::any_of(root->getUsers(), [&](Operation *user) { return user != epilogue; }))
+    reporter.reject(epilogue, "G3: expected no other reader of the product", ofProduct);
+  else if (buffers > plan::maxEpilogueBuffers)
+    reporter.reject(epilogue, "G3: expected at most " + llvm::Twine(plan::maxEpilogueBuffers) + " buffers, found " + llvm::Twine(buffers), ofProduct);
+  else
+    epilogues[root] = epilogue;
+}
+
+} // namespace
+
+llvm::DenseMap<Operation *, GroupOp> prepareGroups(func::FuncOp function, const Reporter &reporter) {
+  return Preparation(function, reporter).run();
 }
 
 } // namespace transom
