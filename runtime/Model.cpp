@@ -65,6 +65,8 @@ MemoryPlan memoryPlanOf(const artifact::Contents &contents, uint32_t threads) {
   for (const artifact::State &state : contents.states)
     plan.states += padded(state.bytes);
   for (const artifact::Program &program : contents.programs) {
+    if (program.device != artifact::Device::cpu)
+      continue;
     plan.arena = std::max(plan.arena, program.arenaBytes);
     for (const auto *values : {&program.inputs, &program.outputs})
       for (const artifact::Value &value : *values)
@@ -77,10 +79,12 @@ MemoryPlan memoryPlanOf(const artifact::Contents &contents, uint32_t threads) {
 Result<size_t> Model::programIndex(std::string_view name) const {
   const auto &programs = contents().programs;
   std::vector<std::string_view> names;
-  for (const artifact::Program &program : programs) {
-    if (program.name == name)
-      return names.size();
-    names.push_back(program.name);
+  for (size_t i = 0; i < programs.size(); ++i) {
+    if (programs[i].device != artifact::Device::cpu)
+      continue;
+    if (programs[i].name == name)
+      return i;
+    names.push_back(programs[i].name);
   }
   return error(StatusCode::notFound, "no program \"{}\"; the artifact has {}", name, fmt::join(names, ", "));
 }

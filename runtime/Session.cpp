@@ -49,9 +49,13 @@ Status Session::allocate(const SessionOptions &options) {
   }
   uint64_t staged = 0;
   for (const artifact::Program &program : model_->contents().programs) {
+    if (program.device != artifact::Device::cpu) {
+      runners_.emplace_back();
+      continue;
+    }
     addRunner(program, staged, states);
     if (options.profile)
-      runners_.back().plan.profile();
+      runners_.back()->plan.profile();
   }
   return {};
 }
@@ -76,8 +80,8 @@ void Session::addRunner(const artifact::Program &program, uint64_t &staged, cons
   }
   std::vector<std::byte *> inputs = storage.inputs;
   std::vector<const TensorView *> given(program.inputs.size());
-  runners_.push_back({program, std::move(inputs), ProgramPlan(*model_, program, std::move(storage), pool_.threads()),
-                      std::move(outputs), std::move(shapes), std::move(given)});
+  runners_.push_back(Runner{program, std::move(inputs), ProgramPlan(*model_, program, std::move(storage), pool_.threads()),
+                            std::move(outputs), std::move(shapes), std::move(given)});
 }
 
 Status Session::matchInputs(Runner &runner, std::span<const TensorView> inputs) {
@@ -142,7 +146,9 @@ Status Session::checkShapes(const Runner &runner) const {
 Result<std::span<const TensorView>> Session::run(size_t program, std::span<const TensorView> inputs) {
   if (program >= runners_.size())
     return invalid("program {} of {}", program, runners_.size());
-  Runner &runner = runners_[program];
+  if (!runners_[program])
+    return invalid("program {} is not for the CPU", model_->contents().programs[program].name);
+  Runner &runner = *runners_[program];
   TRANSOM_RETURN_IF_ERROR(matchInputs(runner, inputs));
   TRANSOM_RETURN_IF_ERROR(bindSymbols(runner));
   TRANSOM_RETURN_IF_ERROR(checkShapes(runner));

@@ -32,7 +32,7 @@ public:
 
   /// Where an input's bytes lie, room for its largest shape. What is written there and given to run() as its data is not
   /// copied.
-  std::byte *inputMemory(size_t program, size_t input) { return runners_[program].inputs[input]; }
+  std::byte *inputMemory(size_t program, size_t input) { return runners_[program]->inputs[input]; }
 
   /// All states back to zero.
   void clearStates() { states_.clear(); }
@@ -40,7 +40,7 @@ public:
   const Model &model() const { return *model_; }
   uint32_t threads() const { return pool_.threads(); }
   /// Time spent so far in each step of a program; empty without SessionOptions::profile.
-  std::span<const uint64_t> stepNanoseconds(size_t program) const { return runners_[program].plan.stepNanoseconds(); }
+  std::span<const uint64_t> stepNanoseconds(size_t program) const { return runners_[program]->plan.stepNanoseconds(); }
 
 private:
   struct Runner {
@@ -62,7 +62,7 @@ private:
   std::shared_ptr<const Model> model_;
   ThreadPool pool_;
   MemoryBlock arena_, states_, staging_, scratch_;
-  std::vector<Runner> runners_;
+  std::vector<std::optional<Runner>> runners_; ///< by program; empty for those of another device
   std::vector<int64_t> symbols_;
 };
 

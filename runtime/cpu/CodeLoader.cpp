@@ -64,7 +64,7 @@ Result<LoadedCode> LoadedCode::load(const Artifact &artifact) {
   LoadedCode loaded;
   Status refused;
   for (const artifact::Code &code : artifact.contents().code) {
-    if (!code.target.starts_with("cpu:"))
+    if (!code.isFor(artifact::Device::cpu))
       continue;
     if (refused = checkFeatures(code); !refused.ok())
       continue;
@@ -81,7 +81,7 @@ Result<LoadedCode> LoadedCode::load(const Artifact &artifact) {
   if (!refused.ok())
     return refused;
   for (const artifact::Program &program : artifact.contents().programs)
-    if (!program.steps.empty())
+    if (program.device == artifact::Device::cpu && !program.steps.empty())
       return error(StatusCode::unsupported, "the artifact has no code for CPUs");
   return loaded;
 }

@@ -58,8 +58,22 @@ private:
                           gemm.scratch);
   }
   Offset<fb::Size> pack(const Size &size) { return fb::CreateSize(builder_, size.symbol, size.buffer); }
+  Offset<fb::CudaLaunch> pack(const CudaLaunch &launch) {
+    auto buffers = builder_.CreateVector(launch.buffers);
+    return fb::CreateCudaLaunch(builder_, launch.kernel, buffers, packAll(launch.grid), launch.workspace, launch.dependent);
+  }
+  Offset<fb::CudaGemm> pack(const CudaGemm &gemm) {
+    auto m = pack(gemm.m), n = pack(gemm.n), k = pack(gemm.k);
+    return fb::CreateCudaGemm(builder_, gemm.lhs, gemm.rhs, gemm.out, m, n, k, static_cast<fb::GemmCompute>(gemm.compute), gemm.bias,
+                              gemm.residual, static_cast<fb::GemmActivation>(gemm.activation), gemm.workspace,
+                              builder_.CreateVector(gemm.algorithm));
+  }
   Offset<fb::Step> pack(const Step &step) {
     auto source = pack(step.source);
+    if (auto *launch = std::get_if<CudaLaunch>(&step.kind))
+      return fb::CreateStep(builder_, fb::StepKind::CudaLaunch, pack(*launch).Union(), source);
+    if (auto *gemm = std::get_if<CudaGemm>(&step.kind))
+      return fb::CreateStep(builder_, fb::StepKind::CudaGemm, pack(*gemm).Union(), source);
     if (auto *size = std::get_if<Size>(&step.kind))
       return fb::CreateStep(builder_, fb::StepKind::Size, pack(*size).Union(), source);
     if (auto *gemm = std::get_if<Gemm>(&step.kind))
@@ -75,7 +89,8 @@ private:
     auto name = pack(program.name);
     auto inputs = packAll(program.inputs), outputs = packAll(program.outputs);
     auto buffers = packAll(program.buffers);
-    return fb::CreateProgram(builder_, name, inputs, outputs, buffers, packAll(program.steps), program.arenaBytes);
+    return fb::CreateProgram(builder_, name, inputs, outputs, buffers, packAll(program.steps), program.arenaBytes,
+                             static_cast<fb::Device>(program.device), program.workspaceBytes);
   }
   Offset<fb::State> pack(const State &state) {
     auto name = pack(state.name);
@@ -93,6 +108,10 @@ private:
     const Section &section = code.section;
     return fb::CreateCode(builder_, target, features, kernels, section.offset, section.bytes, section.checksum);
   }
+  Offset<fb::CudaKernel> pack(const CudaKernel &kernel) {
+    auto name = pack(kernel.name), source = pack(kernel.source);
+    return fb::CreateCudaKernel(builder_, name, source, builder_.CreateVector(kernel.block), kernel.sharedBytes, kernel.maxRegisters);
+  }
   Offset<fb::Metadata> pack(const Metadata &item) {
     auto key = pack(item.key);
     return fb::CreateMetadata(builder_, key, pack(item.value));
@@ -108,8 +127,9 @@ private:
     auto metadata = packAll(c.metadata);
     auto plan = pack(c.plan);
     auto kernelText = packAll(c.kernelText);
+    auto cudaKernels = packAll(c.cudaKernels);
     return fb::CreateArtifact(builder_, producer, model, architecture, task, symbols, programs, states, weights, code,
-                              tokenizer, metadata, plan, kernelText);
+                              tokenizer, metadata, plan, kernelText, cudaKernels);
   }
 
   flatbuffers::FlatBufferBuilder builder_;

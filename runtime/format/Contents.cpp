@@ -81,13 +81,20 @@ std::string toString(const Shape &shape, std::span<const Symbol> symbols) {
 }
 
 std::string_view name(BufferKind kind) {
-  static constexpr std::array<std::string_view, 5> names = {"arena", "weight", "input", "output", "state"};
+  static constexpr std::array<std::string_view, 6> names = {"arena", "weight", "input", "output", "state", "workspace"};
   return names[static_cast<size_t>(kind)];
 }
 
-const Program *Contents::findProgram(std::string_view name) const {
-  auto found = std::find_if(programs.begin(), programs.end(), [&](const Program &p) { return p.name == name; });
+std::string_view name(Device device) { return device == Device::cuda ? "cuda" : "cpu"; }
+
+const Program *Contents::findProgram(std::string_view name, Device device) const {
+  auto found = std::find_if(programs.begin(), programs.end(),
+                            [&](const Program &p) { return p.name == name && p.device == device; });
   return found == programs.end() ? nullptr : &*found;
+}
+
+bool Contents::runsOn(Device device) const {
+  return std::any_of(programs.begin(), programs.end(), [&](const Program &p) { return p.device == device; });
 }
 
 const std::string *Contents::findMetadata(std::string_view key) const {

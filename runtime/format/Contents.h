@@ -50,13 +50,16 @@ std::string toString(const Expr &expr, std::span<const Symbol> symbols);
 /// "[batch, 3, past+seq]".
 std::string toString(const Shape &shape, std::span<const Symbol> symbols);
 
-enum class BufferKind : uint8_t { arena, weight, input, output, state };
+enum class Device : uint8_t { cpu, cuda };
+std::string_view name(Device device);
+
+enum class BufferKind : uint8_t { arena, weight, input, output, state, workspace };
 std::string_view name(BufferKind kind);
 
 struct Buffer {
   BufferKind kind = BufferKind::arena;
-  uint32_t index = 0;  ///< into weights, inputs, outputs or states, by kind; arena: 0
-  uint64_t offset = 0; ///< arena: bytes from its start, a multiple of bufferAlignment; others: 0
+  uint32_t index = 0;  ///< into weights, inputs, outputs or states, by kind; arena and workspace: 0
+  uint64_t offset = 0; ///< arena and workspace: bytes from its start, a multiple of bufferAlignment; others: 0
   DType dtype = DType::f32;
   Shape shape;
   uint64_t bytes = 0; ///< at the bounds
@@ -88,8 +91,30 @@ struct Size {
   uint32_t buffer = 0;
 };
 
+struct CudaLaunch {
+  uint32_t kernel = 0;           ///< into Contents::cudaKernels
+  std::vector<uint32_t> buffers; ///< operands, then results
+  std::vector<Expr> grid;        ///< one to three dimensions; evaluated at the bounds of a bucket
+  int32_t workspace = -1;        ///< a buffer; -1: the kernel has no such parameter
+  bool dependent = false;        ///< launched before what precedes it is done; the kernel waits by itself
+};
+
+enum class GemmCompute : uint8_t { f32, tf32 };
+enum class GemmActivation : uint8_t { none, relu, geluTanh };
+
+/// out[m, n] = activation(lhs[m, k] * rhs[n, k]^T + bias[n]) + residual[m, n], by cuBLASLt
+struct CudaGemm {
+  uint32_t lhs = 0, rhs = 0, out = 0;
+  Expr m, n, k;
+  GemmCompute compute = GemmCompute::f32;
+  int32_t bias = -1, residual = -1; ///< buffers; -1: none. A residual excludes an activation, and may be `out`
+  GemmActivation activation = GemmActivation::none;
+  uint64_t workspace = 0;         ///< bytes the library may use
+  std::vector<uint8_t> algorithm; ///< empty: the library chooses; or a cublasLtMatmulAlgo_t
+};
+
 struct Step {
-  std::variant<Launch, Gemm, Size> kind;
+  std::variant<Launch, Gemm, Size, CudaLaunch, CudaGemm> kind;
   std::string source; ///< the op or layer this came from, for people
 };
 
@@ -107,6 +132,8 @@ struct Program {
   std::vector<Buffer> buffers;
   std::vector<Step> steps;
   uint64_t arenaBytes = 0;
+  Device device = Device::cpu;
+  uint64_t workspaceBytes = 0; ///< CUDA only
 };
 
 struct State {
@@ -129,9 +156,19 @@ struct Weight {
 };
 
 struct Code {
-  std::string target; ///< "cpu:x86-64-v4"
-  std::vector<std::string> features, kernels;
+  std::string target; ///< "cpu:x86-64-v4", "cuda:sm_90a"
+  std::vector<std::string> features;
+  std::vector<std::string> kernels; ///< CPU: symbol of kernel i; CUDA: names of cudaKernels
   Section section;
+  bool isFor(Device device) const { return target.starts_with(device == Device::cuda ? "cuda:" : "cpu:"); }
+};
+
+struct CudaKernel {
+  std::string name;   ///< an extern "C" entry
+  std::string source; ///< CUDA C++ that compiles alone
+  std::vector<uint32_t> block; ///< one to three dimensions
+  uint32_t sharedBytes = 0;    ///< dynamic
+  uint32_t maxRegisters = 0;   ///< 0: no limit
 };
 
 struct Metadata {
@@ -149,9 +186,11 @@ struct Contents {
   std::vector<Metadata> metadata; ///< sorted by key
   std::string plan;
   std::vector<std::string> kernelText;
+  std::vector<CudaKernel> cudaKernels;
 
   /// Null where there is none of that name.
-  const Program *findProgram(std::string_view name) const;
+  const Program *findProgram(std::string_view name, Device device = Device::cpu) const;
+  bool runsOn(Device device) const;
   const std::string *findMetadata(std::string_view key) const;
 };
 

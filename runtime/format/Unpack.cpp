@@ -72,6 +72,27 @@ public:
     to.scratch = from->scratch();
   }
   void copy(const fb::Size *from, Size &to) { to = {from->symbol(), from->buffer()}; }
+  void copy(const fb::CudaLaunch *from, CudaLaunch &to) {
+    to.kernel = from->kernel();
+    copy(from->buffers(), to.buffers);
+    copy(from->grid(), to.grid);
+    to.workspace = from->workspace();
+    to.dependent = from->dependent();
+  }
+  void copy(const fb::CudaGemm *from, CudaGemm &to) {
+    to.lhs = from->lhs();
+    to.rhs = from->rhs();
+    to.out = from->out();
+    copy(from->m(), to.m);
+    copy(from->n(), to.n);
+    copy(from->k(), to.k);
+    to.compute = static_cast<GemmCompute>(from->compute());
+    to.bias = from->bias();
+    to.residual = from->residual();
+    to.activation = static_cast<GemmActivation>(from->activation());
+    to.workspace = from->workspace();
+    copy(from->algorithm(), to.algorithm);
+  }
   void copy(const fb::Step *from, Step &to) {
     copy(from->source(), to.source);
     if (const fb::Gemm *gemm = from->kind_as_Gemm())
@@ -80,6 +101,10 @@ public:
       copy(launch, to.kind.emplace<Launch>());
     else if (const fb::Size *size = from->kind_as_Size())
       copy(size, to.kind.emplace<Size>());
+    else if (const fb::CudaLaunch *launch = from->kind_as_CudaLaunch())
+      copy(launch, to.kind.emplace<CudaLaunch>());
+    else if (const fb::CudaGemm *gemm = from->kind_as_CudaGemm())
+      copy(gemm, to.kind.emplace<CudaGemm>());
     else
       unknownStep_ = true;
   }
@@ -97,6 +122,8 @@ public:
     copy(from->buffers(), to.buffers);
     copy(from->steps(), to.steps);
     to.arenaBytes = from->arena_bytes();
+    to.device = static_cast<Device>(from->device());
+    to.workspaceBytes = from->workspace_bytes();
   }
   void copy(const fb::State *from, State &to) {
     copy(from->name(), to.name);
@@ -116,6 +143,13 @@ public:
     copy(from->kernels(), to.kernels);
     to.section = {from->offset(), from->bytes(), from->checksum()};
   }
+  void copy(const fb::CudaKernel *from, CudaKernel &to) {
+    copy(from->name(), to.name);
+    copy(from->source(), to.source);
+    copy(from->block(), to.block);
+    to.sharedBytes = from->shared_bytes();
+    to.maxRegisters = from->max_registers();
+  }
   void copy(const fb::Metadata *from, Metadata &to) {
     copy(from->key(), to.key);
     copy(from->value(), to.value);
@@ -134,6 +168,7 @@ public:
     copy(from->metadata(), to.metadata);
     copy(from->plan(), to.plan);
     copy(from->kernel_text(), to.kernelText);
+    copy(from->cuda_kernels(), to.cudaKernels);
   }
   bool foundUnknownStep() const { return unknownStep_; }
 

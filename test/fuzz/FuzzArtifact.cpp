@@ -83,7 +83,8 @@ bool fuzzFrom(test::ArtifactBuilder builder) {
 
 int main() {
   bool ok = true;
-  for (auto seed : {test::scaleThenMultiply(), test::packedTokens(), test::multiplyThenScale()})
+  for (auto seed : {test::scaleThenMultiply(), test::packedTokens(), test::multiplyThenScale(), test::scaleThenMultiplyOnBoth(),
+                    test::packedTokensOnCuda()})
     ok = fuzzFrom(seed) && ok;
   return ok ? 0 : 1;
 }

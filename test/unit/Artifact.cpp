@@ -71,6 +71,41 @@ TEST(Artifact, SizesThatStepsFind) {
   EXPECT_EQ(refused([](auto &steps) { steps.push_back(steps[1]); }), "program main: step 3 (tokens): symbol: \"tokens\" has a value");
 }
 
+// Programs of one name on two devices, kernels with their images and CUDA's steps are read as they were written.
+TEST(Artifact, CudaRoundTrip) {
+  TemporaryFolder folder;
+  ASSERT_EQ(write(folder.file("a"), scaleThenMultiplyOnBoth().input).message(), "");
+  Result<Artifact> artifact = Artifact::open(folder.file("a"));
+  ASSERT_EQ(artifact.status().message(), "");
+  const Contents &read = artifact->contents();
+  EXPECT_TRUE(read.runsOn(Device::cuda));
+  EXPECT_EQ(read.findProgram("main"), &read.programs[0]);
+  const Program *program = read.findProgram("main", Device::cuda);
+  ASSERT_EQ(program, &read.programs[1]);
+  EXPECT_EQ(program->workspaceBytes, 64u);
+  EXPECT_EQ(program->buffers[4].kind, BufferKind::workspace);
+  auto &launch = std::get<CudaLaunch>(program->steps[0].kind);
+  EXPECT_EQ(launch.buffers, (std::vector<uint32_t>{0, 1}));
+  EXPECT_EQ(launch.grid, (std::vector<Expr>{Expr::symbol(0), Expr::constant(2)}));
+  EXPECT_EQ(launch.workspace, 4);
+  EXPECT_TRUE(launch.dependent);
+  auto &gemm = std::get<CudaGemm>(program->steps[1].kind);
+  EXPECT_EQ(gemm.compute, GemmCompute::tf32);
+  EXPECT_EQ(gemm.activation, GemmActivation::relu);
+  EXPECT_EQ(gemm.bias, 3);
+  EXPECT_EQ(gemm.residual, -1);
+  EXPECT_EQ(gemm.workspace, 1024u);
+  EXPECT_EQ(gemm.algorithm, std::vector<uint8_t>(64, 7));
+  ASSERT_EQ(read.cudaKernels.size(), 1u);
+  EXPECT_EQ(read.cudaKernels[0].source, "extern \"C\" __global__ void scale_rows() {}");
+  EXPECT_EQ(read.cudaKernels[0].block, std::vector<uint32_t>{128});
+  ASSERT_EQ(read.code.size(), 3u);
+  EXPECT_TRUE(read.code[2].isFor(Device::cuda));
+  std::string image = "image of scale_rows for sm_90a";
+  auto bytes = artifact->bytes(read.code[2].section);
+  EXPECT_EQ(std::string(reinterpret_cast<const char *>(bytes.data()), bytes.size()), image);
+}
+
 // The same input gives the same bytes.
 TEST(Artifact, Deterministic) {
   TemporaryFolder folder;
@@ -100,7 +135,7 @@ TEST(Artifact, NewerVersion) {
   writeBytes(folder.file("a"), bytes);
   Status status = Artifact::open(folder.file("a")).status();
   EXPECT_EQ(status.code(), StatusCode::unsupported);
-  EXPECT_NE(status.message().find("version: the file has 3"), std::string::npos) << status.message();
+  EXPECT_NE(status.message().find("version: the file has 4"), std::string::npos) << status.message();
 }
 
 // Files that are no artifacts.
@@ -164,6 +199,76 @@ TEST(Artifact, Inconsistent) {
     c.symbols.push_back({"seq", 1, 4});
     std::get<Launch>(c.programs[0].steps[0].kind).work = Expr::symbol(1);
   });
+}
+
+// Each inconsistent field of what is for CUDA is refused by its name.
+TEST(Artifact, InconsistentCuda) {
+  auto refused = [](auto edit) {
+    ArtifactBuilder b = scaleThenMultiplyOnBoth();
+    Contents &c = b.contents;
+    auto &steps = c.programs[1].steps;
+    edit(c, c.programs[1], std::get<CudaLaunch>(steps[0].kind), std::get<CudaGemm>(steps[1].kind));
+    return check(c).message();
+  };
+#define EXPECT_CUDA(text, edit)                                                                                        \
+  EXPECT_NE(refused([]([[maybe_unused]] Contents & c, [[maybe_unused]] Program & p, [[maybe_unused]] CudaLaunch & launch, \
+                       [[maybe_unused]] CudaGemm & gemm) { edit; }).find(text),                                        \
+            std::string::npos)                                                                                         \
+      << refused([]([[maybe_unused]] Contents & c, [[maybe_unused]] Program & p, [[maybe_unused]] CudaLaunch & launch,  \
+                    [[maybe_unused]] CudaGemm & gemm) { edit; })
+  EXPECT_EQ(refused([](auto &...) {}), "");
+  EXPECT_CUDA("program main: device: 2 is none", p.device = static_cast<Device>(2));
+  EXPECT_CUDA("a step for cuda in a program for cpu", c.programs[0].steps = p.steps);
+  EXPECT_CUDA("a step for cpu in a program for cuda", p.steps = c.programs[0].steps);
+  EXPECT_CUDA("program \"main\": the name appears twice", c.programs.push_back(p));
+  EXPECT_CUDA("kind: 5 is none this version knows on cpu", c.programs[0].buffers[1].kind = BufferKind::workspace);
+  EXPECT_CUDA("workspace_bytes: expected 0 on the CPU", c.programs[0].workspaceBytes = 64);
+  EXPECT_CUDA("pass the workspace's end at 0", p.workspaceBytes = 0);
+  EXPECT_CUDA("kernel: 1 of 1", launch.kernel = 1);
+  EXPECT_CUDA("buffers: 6 of 6", launch.buffers[1] = 6);
+  EXPECT_CUDA("buffers: expected 1 to 510, found 511", launch.buffers.assign(511, 0));
+  EXPECT_CUDA("grid: expected 1 to 3 dimensions, found 0", launch.grid.clear());
+  EXPECT_CUDA("grid: 65536 is too large", launch.grid[1] = Expr::constant(65536));
+  EXPECT_CUDA("grid: symbol 4 of 1", launch.grid[0] = Expr::symbol(4));
+  EXPECT_CUDA("workspace: 6 of 6", launch.workspace = 6);
+  EXPECT_CUDA("workspace: expected a buffer or -1", launch.workspace = -2);
+  EXPECT_CUDA("lhs: 128 bytes do not hold [batch, 5]", gemm.k = Expr::constant(5));
+  EXPECT_CUDA("out: 6 of 6", gemm.out = 6);
+  EXPECT_CUDA("out: a buffer of kind input is not written", (gemm.out = 0, gemm.n = Expr::constant(1)));
+  EXPECT_CUDA("lhs and rhs: expected f32, f16 or bf16 for both, found f32 and i32", p.buffers[2].dtype = DType::i32);
+  EXPECT_CUDA("compute and activation: 2 and 1", gemm.compute = static_cast<GemmCompute>(2));
+  EXPECT_CUDA("compute and activation: 1 and 3", gemm.activation = static_cast<GemmActivation>(3));
+  EXPECT_CUDA("workspace: 2147483648 bytes", gemm.workspace = uint64_t(1) << 31);
+  EXPECT_CUDA("algorithm: expected none or 64 bytes, found 63", gemm.algorithm.pop_back());
+  EXPECT_CUDA("bias: 6 of 6", gemm.bias = 6);
+  EXPECT_CUDA("bias and residual: expected buffers or -1", gemm.bias = -2);
+  EXPECT_CUDA("bias: expected f32 as out has, found i32", gemm.bias = (p.buffers[4].shape = {Expr::constant(3)}, p.buffers[4].bytes = 12, 4));
+  EXPECT_CUDA("residual: none can follow an activation", gemm.residual = int32_t(gemm.out));
+  EXPECT_CUDA("cuda kernel scale_rows: source", c.cudaKernels[0].source.clear());
+  EXPECT_CUDA("name: not an identifier", (c.cudaKernels[0].name = "2x"));
+  EXPECT_CUDA("cuda kernel \"scale_rows\": the name appears twice", c.cudaKernels.push_back(c.cudaKernels[0]));
+  EXPECT_CUDA("block: expected 1 to 3 dimensions, found 0", c.cudaKernels[0].block.clear());
+  EXPECT_CUDA("block: 1025 is none that CUDA has", c.cudaKernels[0].block = {1025});
+  EXPECT_CUDA("block: 1x1x65 is none", (c.cudaKernels[0].block = {1, 1, 65}));
+  EXPECT_CUDA("block: 65536x65536 is none", (c.cudaKernels[0].block = {65536, 65536}));
+  EXPECT_CUDA("shared_bytes: 4294967295", c.cudaKernels[0].sharedBytes = UINT32_MAX);
+  EXPECT_CUDA("max_registers: 256", c.cudaKernels[0].maxRegisters = 256);
+  EXPECT_CUDA("target: expected an architecture", c.code[1].target = "cuda:sm_9");
+  EXPECT_CUDA("kernels: \"other\" is no cuda kernel", c.code[1].kernels = {"other"});
+  EXPECT_CUDA("kernels: \"scale_rows\" appears twice", c.code[1].target = c.code[2].target);
+  EXPECT_CUDA("the artifact has no code for CPUs", c.code.erase(c.code.begin()));
+#undef EXPECT_CUDA
+}
+
+// On CUDA the place of a size's number is known before the program runs.
+TEST(Artifact, CudaSizesThatStepsFind) {
+  TemporaryFolder folder;
+  EXPECT_EQ(write(folder.file("a"), packedTokensOnCuda().input).message(), "");
+  ArtifactBuilder b = packedTokensOnCuda();
+  b.contents.symbols.push_back({"more", 0, 64});
+  b.contents.programs[0].steps.push_back({Size{3, 1}, "more"});
+  EXPECT_EQ(check(b.contents).message(),
+            "program main: step 3 (more): buffer: its size depends on symbol \"tokens\", which a step sets");
 }
 
 // Expressions: text, value, bound.

@@ -82,12 +82,24 @@ struct ArtifactBuilder {
   }
   uint32_t buffer(artifact::Program &p, artifact::BufferKind kind, uint32_t index, DType dtype, const artifact::Shape &shape) {
     artifact::Buffer buffer{kind, index, 0, dtype, shape, bytes(dtype, shape)};
-    if (kind == artifact::BufferKind::arena) {
-      buffer.offset = p.arenaBytes;
-      p.arenaBytes += (buffer.bytes + 63) / 64 * 64;
+    if (kind == artifact::BufferKind::arena || kind == artifact::BufferKind::workspace) {
+      uint64_t &used = kind == artifact::BufferKind::arena ? p.arenaBytes : p.workspaceBytes;
+      buffer.offset = used;
+      used += (buffer.bytes + 63) / 64 * 64;
     }
     p.buffers.push_back(buffer);
     return static_cast<uint32_t>(p.buffers.size() - 1);
+  }
+  /// A kernel for CUDA with an image for each of `targets`, "sm_90a" or the like.
+  uint32_t cudaKernel(const std::string &name, const std::vector<std::string> &targets) {
+    contents.cudaKernels.push_back({name, "extern \"C\" __global__ void " + name + "() {}", {128}, 0, 0});
+    for (const std::string &target : targets) {
+      contents.code.push_back({"cuda:" + target, {}, {name}, {}});
+      std::string image = "image of " + name + " for " + target;
+      auto bytes = std::as_bytes(std::span(image));
+      input.codeBytes.emplace_back(bytes.begin(), bytes.end());
+    }
+    return static_cast<uint32_t>(contents.cudaKernels.size() - 1);
   }
   uint32_t value(artifact::Program &p, artifact::BufferKind kind, const std::string &name, DType dtype, const artifact::Shape &shape) {
     auto &table = kind == artifact::BufferKind::input ? p.inputs : p.outputs;
@@ -154,6 +166,44 @@ inline ArtifactBuilder multiplyThenScale(int64_t maxBatch = 8) {
   p.steps.push_back({Gemm{.lhs = x, .rhs = wBuffer, .out = product, .m = batch, .n = four, .k = four, .unpack = unpackI8,
                           .epilogue = scaleRows, .extras = {}, .results = {y}, .sizes = {batch, batch}, .scratch = 64},
                      "multiply"});
+  return b;
+}
+
+/// scaleThenMultiply for both devices: on CUDA by a kernel with a workspace and cuBLASLt, all f32, with a bias.
+inline ArtifactBuilder scaleThenMultiplyOnBoth(int64_t maxBatch = 8) {
+  using namespace artifact;
+  ArtifactBuilder b = scaleThenMultiply(maxBatch);
+  Expr batch = Expr::symbol(0), four = Expr::constant(4), three = Expr::constant(3), two = Expr::constant(2);
+  uint32_t weight = b.weight("w.cuda", DType::f32, {3, 4}, std::vector<float>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11});
+  uint32_t bias = b.weight("bias", DType::f32, {3}, std::vector<float>{0, 0, 0});
+  uint32_t kernel = b.cudaKernel("scale_rows", {"sm_80", "sm_90a"});
+  Program &p = b.program("main");
+  p.device = Device::cuda;
+  uint32_t x = b.value(p, BufferKind::input, "x", DType::f32, {batch, four});
+  uint32_t y = b.buffer(p, BufferKind::arena, 0, DType::f32, {batch, four});
+  uint32_t wBuffer = b.buffer(p, BufferKind::weight, weight, DType::f32, {three, four});
+  uint32_t biasBuffer = b.buffer(p, BufferKind::weight, bias, DType::f32, {three});
+  uint32_t counters = b.buffer(p, BufferKind::workspace, 0, DType::i32, {two});
+  uint32_t z = b.value(p, BufferKind::output, "z", DType::f32, {batch, three});
+  p.steps.push_back({CudaLaunch{kernel, {x, y}, {batch, two}, int32_t(counters), true}, "scale"});
+  p.steps.push_back({CudaGemm{.lhs = y, .rhs = wBuffer, .out = z, .m = batch, .n = three, .k = four, .compute = GemmCompute::tf32,
+                              .bias = int32_t(biasBuffer), .residual = -1, .activation = GemmActivation::relu, .workspace = 1024,
+                              .algorithm = std::vector<uint8_t>(64, 7)},
+                     "multiply"});
+  return b;
+}
+
+/// packedTokens for CUDA, and for it alone.
+inline ArtifactBuilder packedTokensOnCuda() {
+  using namespace artifact;
+  ArtifactBuilder b = packedTokens();
+  b.contents.code.clear();
+  b.input.codeBytes.clear();
+  uint32_t find = b.cudaKernel("valid_tokens", {"sm_90a"}), copy = b.cudaKernel("copy_tokens", {});
+  Program &p = b.contents.programs[0];
+  p.device = Device::cuda;
+  p.steps[0].kind = CudaLaunch{find, {0, 1, 2}, {Expr::constant(1)}, -1, false};
+  p.steps[2].kind = CudaLaunch{copy, {1, 3}, {Expr::symbol(2)}, -1, false};
   return b;
 }
 

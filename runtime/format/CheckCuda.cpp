@@ -1,0 +1,143 @@
+// Checks of what an artifact holds for CUDA: kernels, cubins, and the steps of its programs.
+#include "runtime/format/CheckProgram.h"
+
+#include <algorithm>
+#include <set>
+
+namespace transom::artifact {
+
+namespace {
+
+// Limits that hold on every architecture: CUDA C++ Programming Guide, "Compute Capabilities".
+constexpr uint32_t maxBlockThreads = 1024, maxBlockZ = 64, maxRegisters = 255;
+constexpr uint64_t maxGrid[] = {INT32_MAX, UINT16_MAX, UINT16_MAX};
+/// Shared memory is checked against the device when the kernel is loaded; this is more than any has.
+constexpr uint32_t maxSharedBytes = 1 << 20;
+/// 4096 bytes of parameters, of which two are the table of symbols and the workspace.
+constexpr size_t maxBuffers = 4096 / 8 - 2;
+/// The library is given a workspace per stream; it asks for 32 MiB at most by itself.
+constexpr uint64_t maxGemmWorkspace = uint64_t(1) << 30;
+constexpr size_t algorithmBytes = 64; // sizeof(cublasLtMatmulAlgo_t)
+
+bool isIdentifier(std::string_view text) {
+  auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; };
+  return !text.empty() && letter(text[0]) &&
+         std::all_of(text.begin(), text.end(), [&](char c) { return letter(c) || (c >= '0' && c <= '9'); });
+}
+
+/// "cuda:sm_90a": two or three digits, then nothing, or "a" or "f" for cubins of one architecture or family.
+bool isCudaTarget(std::string_view target) {
+  constexpr std::string_view prefix = "cuda:sm_";
+  if (!target.starts_with(prefix))
+    return false;
+  target.remove_prefix(prefix.size());
+  size_t digits = std::min(target.find_first_not_of("0123456789"), target.size());
+  std::string_view suffix = target.substr(digits);
+  return digits >= 2 && digits <= 3 && (suffix.empty() || suffix == "a" || suffix == "f");
+}
+
+Status checkKernel(const CudaKernel &kernel) {
+  if (!isIdentifier(kernel.name))
+    return invalid("name: not an identifier of C");
+  if (kernel.source.empty() || kernel.source.find('\0') != std::string::npos)
+    return invalid("source: it is empty or holds a zero byte");
+  if (kernel.block.empty() || kernel.block.size() > 3)
+    return invalid("block: expected 1 to 3 dimensions, found {}", kernel.block.size());
+  CheckedSize threads = 1;
+  for (uint32_t size : kernel.block)
+    threads = threads * CheckedSize(size);
+  if (threads.value() == 0 || !threads.fits(maxBlockThreads) || (kernel.block.size() == 3 && kernel.block[2] > maxBlockZ))
+    return invalid("block: {} is none that CUDA has", fmt::join(kernel.block, "x"));
+  if (kernel.sharedBytes > maxSharedBytes)
+    return invalid("shared_bytes: {}, more than {}", kernel.sharedBytes, maxSharedBytes);
+  if (kernel.maxRegisters > maxRegisters)
+    return invalid("max_registers: {}, more than {}", kernel.maxRegisters, maxRegisters);
+  return {};
+}
+
+} // namespace
+
+Status checkCudaKernels(const Contents &contents) {
+  TRANSOM_RETURN_IF_ERROR(checkNames(contents.cudaKernels, "cuda kernel"));
+  std::set<std::string_view> names;
+  for (const CudaKernel &kernel : contents.cudaKernels) {
+    TRANSOM_RETURN_IF_ERROR(checkKernel(kernel).within("cuda kernel " + kernel.name));
+    names.insert(kernel.name);
+  }
+  std::set<std::pair<std::string_view, std::string_view>> seen;
+  for (const Code &code : contents.code) {
+    if (!code.isFor(Device::cuda))
+      continue;
+    if (!isCudaTarget(code.target))
+      return invalid("code {}: target: expected an architecture such as cuda:sm_90a", code.target);
+    for (const std::string &name : code.kernels) {
+      if (!names.contains(name))
+        return invalid("code {}: kernels: \"{}\" is no cuda kernel of the artifact", code.target, name);
+      if (!seen.insert({code.target, name}).second)
+        return invalid("code {}: kernels: \"{}\" appears twice", code.target, name);
+    }
+  }
+  return {};
+}
+
+Status ProgramChecker::checkStep(const CudaLaunch &launch) const {
+  if (launch.kernel >= contents_.cudaKernels.size())
+    return invalid("kernel: {} of {}", launch.kernel, contents_.cudaKernels.size());
+  if (launch.buffers.empty() || launch.buffers.size() > maxBuffers)
+    return invalid("buffers: expected 1 to {}, found {}", maxBuffers, launch.buffers.size());
+  for (uint32_t index : launch.buffers)
+    TRANSOM_RETURN_IF_ERROR(checkBufferIndex(index, "buffers"));
+  if (launch.grid.empty() || launch.grid.size() > 3)
+    return invalid("grid: expected 1 to 3 dimensions, found {}", launch.grid.size());
+  for (size_t i = 0; i < launch.grid.size(); ++i)
+    TRANSOM_RETURN_IF_ERROR(checkWork(launch.grid[i], "grid", maxGrid[i]));
+  if (launch.workspace < -1)
+    return invalid("workspace: expected a buffer or -1, found {}", launch.workspace);
+  if (launch.workspace >= 0)
+    TRANSOM_RETURN_IF_ERROR(checkBufferIndex(static_cast<uint64_t>(launch.workspace), "workspace"));
+  return {};
+}
+
+Status ProgramChecker::checkStep(const CudaGemm &gemm) const {
+  TRANSOM_RETURN_IF_ERROR(checkWork(gemm.m, "m", INT32_MAX));
+  TRANSOM_RETURN_IF_ERROR(checkWork(gemm.n, "n", INT32_MAX));
+  TRANSOM_RETURN_IF_ERROR(checkWork(gemm.k, "k", INT32_MAX));
+  TRANSOM_RETURN_IF_ERROR(checkMatrix(gemm.lhs, "lhs", gemm.m, gemm.k));
+  TRANSOM_RETURN_IF_ERROR(checkMatrix(gemm.rhs, "rhs", gemm.n, gemm.k));
+  TRANSOM_RETURN_IF_ERROR(checkMatrix(gemm.out, "out", gemm.m, gemm.n));
+  TRANSOM_RETURN_IF_ERROR(checkWritten(gemm.out, "out"));
+  auto dtypeOf = [&](uint32_t index) { return program_.buffers[index].dtype; };
+  DType type = dtypeOf(gemm.lhs), out = dtypeOf(gemm.out);
+  if (type != dtypeOf(gemm.rhs) || (type != DType::f32 && type != DType::f16 && type != DType::bf16))
+    return invalid("lhs and rhs: expected f32, f16 or bf16 for both, found {} and {}", name(type), name(dtypeOf(gemm.rhs)));
+  if (out != DType::f32 && out != type)
+    return invalid("out: expected f32 or {}, found {}", name(type), name(out));
+  if (gemm.compute > GemmCompute::tf32 || gemm.activation > GemmActivation::geluTanh)
+    return invalid("compute and activation: {} and {} are none this version knows", static_cast<int>(gemm.compute),
+                   static_cast<int>(gemm.activation));
+  if (gemm.compute == GemmCompute::tf32 && type != DType::f32)
+    return invalid("compute: tf32 for operands of {}", name(type));
+  if (gemm.workspace > maxGemmWorkspace)
+    return invalid("workspace: {} bytes, more than {}", gemm.workspace, maxGemmWorkspace);
+  if (!gemm.algorithm.empty() && gemm.algorithm.size() != algorithmBytes)
+    return invalid("algorithm: expected none or {} bytes, found {}", algorithmBytes, gemm.algorithm.size());
+  return checkAddends(gemm);
+}
+
+Status ProgramChecker::checkAddends(const CudaGemm &gemm) const {
+  DType out = program_.buffers[gemm.out].dtype;
+  if (gemm.bias < -1 || gemm.residual < -1)
+    return invalid("bias and residual: expected buffers or -1, found {} and {}", gemm.bias, gemm.residual);
+  if (gemm.residual >= 0 && gemm.activation != GemmActivation::none)
+    return invalid("residual: none can follow an activation");
+  for (auto [index, field, rows] : {std::tuple(gemm.bias, "bias", Expr::constant(1)), std::tuple(gemm.residual, "residual", gemm.m)}) {
+    if (index < 0)
+      continue;
+    TRANSOM_RETURN_IF_ERROR(checkMatrix(static_cast<uint32_t>(index), field, rows, gemm.n));
+    if (DType found = program_.buffers[static_cast<size_t>(index)].dtype; found != out)
+      return invalid("{}: expected {} as out has, found {}", field, name(out), name(found));
+  }
+  return {};
+}
+
+} // namespace transom::artifact
