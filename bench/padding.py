@@ -3,44 +3,30 @@
 
 Two sweeps over batches of 32 sentences: at a fixed padded size [32, 128] the valid tokens grow; at a fixed number of valid
 tokens the longest sentence, and with it the padding, grows. Prints a table and writes both as a plot to
-bench/results/<date>-<cpu>-padding.svg. Rounds go through all cases in turn; the median counts. Needs only Python.
+bench/results/<date>-padding-<cpu>.svg. Rounds go through all cases in turn; the median counts. Needs NumPy.
 """
 
 import argparse
 import datetime
 import json
-import platform
-import re
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-MINILM = HERE.parent / "build" / "models" / "minilm"
-WORK = HERE.parent / "build" / "bench"
+import numpy as np
+from peers import HERE, MINILM, ROOT, WORK, BenchError, cpu_name, run, slug
+
 ROWS, LONGEST = 32, 128
 VALID = 1024
-TIMEOUT_S = 900
 COLORS = {"with remove-padding": "#1f6f8b", "without": "#c0562f"}
 
 
-class BenchError(Exception):
-    """A failure whose message is the one line that the user sees."""
-
-
-def run(command, what):
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=TIMEOUT_S)
-    if done.returncode != 0:
-        reason = (done.stderr.strip() or "no reason given").splitlines()
-        raise BenchError(f"{what} exited with {done.returncode}: {reason[-1]}")
-    return done.stdout
-
-
 def write_batch(name, lengths):
-    """A file of sentences with these numbers of tokens, [CLS] and [SEP] included: "the" is one token."""
-    path = WORK / f"padding-{name}.txt"
-    path.write_text("".join(" ".join(["the"] * (length - 2)) + "\n" for length in lengths))
+    """A padded batch [len(lengths), max(lengths)]: any tokens, and a mask of these lengths."""
+    path = WORK / f"padding-{name}.npz"
+    mask = (np.arange(max(lengths)) < np.array(lengths)[:, None]).astype(np.int32)
+    ids = np.random.default_rng(1).integers(1000, 30000, mask.shape, np.int32)
+    np.savez(path, input_ids=ids * mask, attention_mask=mask, token_type_ids=np.zeros_like(mask))
     return path
 
 
@@ -74,10 +60,9 @@ def measure(options):
         for index, (sweep, lengths) in enumerate(cases):
             batch = write_batch(f"{sweep}-{index}", lengths)
             for variant, artifact in artifacts.items():
-                command = [options.transom, "bench", artifact, "--input", batch, "--batch", ROWS, "--json"]
+                command = [options.transom, "bench", artifact, "--tensors", batch, "--json"]
                 command += ["--threads", options.threads, "--repeat", options.repeat]
-                rate = json.loads(run(command, "transom bench"))["sentences_per_s"]
-                times[index][variant].append(1000 * ROWS / rate)
+                times[index][variant].append(1000 * json.loads(run(command, "transom bench"))["seconds"])
         print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
     return [
         (sweep, lengths, {variant: statistics.median(values) for variant, values in found.items()})
@@ -145,16 +130,9 @@ def plot(results, caption):
     )
 
 
-def processor():
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.machine()
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--transom", type=Path, default=HERE.parent / "build/release/bin/transom")
+    parser.add_argument("--transom", type=Path, default=ROOT / "build/release/bin/transom")
     parser.add_argument("--model", type=Path, default=MINILM)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
@@ -167,12 +145,11 @@ def main():
     except BenchError as failure:
         print(f"padding.py: {failure}", file=sys.stderr)
         return 1
-    today, name = datetime.date.today().isoformat(), processor()
-    caption = f"MiniLM-L6 fp32, {name.split(' Processor')[0]}, {options.threads} threads, {today}"
+    today, name = datetime.date.today().isoformat(), cpu_name()
+    caption = f"MiniLM-L6 fp32, {name}, {options.threads} threads, {today}"
     print(table(results))
     print(f"\n{caption}; median of {options.rounds} rounds. {options.note}".rstrip())
-    short = re.sub("[^a-z0-9]+", "-", " ".join(name.lower().split()[:2])).strip("-")
-    path = HERE / "results" / f"{today}-{short}-padding.svg"
+    path = HERE / "results" / f"{today}-padding-{slug(name)}.svg"
     path.write_text(plot(results, caption + (f", {options.note}" if options.note else "")))
     print(f"plot: {path}", file=sys.stderr)
     return 0

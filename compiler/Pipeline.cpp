@@ -3,6 +3,7 @@
 
 #include "compiler/Bounds.h"
 #include "compiler/Legality.h"
+#include "compiler/SizeCheck.h"
 #include "passes/Passes.h"
 
 #include "mlir/IR/Verifier.h"
@@ -209,6 +210,7 @@ Status runPipeline(ModuleOp module, const CompilerOptions &options, const StageC
                    std::vector<Finding> *findings) {
   TRANSOM_RETURN_IF_ERROR(checkDisabled(options));
   TRANSOM_RETURN_IF_ERROR(applyBounds(module, options));
+  TRANSOM_RETURN_IF_ERROR(checkSizes(module));
   // Passes always report: the check of what they leave asks for reasons.
   std::vector<Finding> own;
   std::vector<Finding> &all = findings ? *findings : own;

@@ -53,9 +53,12 @@ static bool isSplat(Attribute attribute, double value) {
   return elements.getSplatValue<APInt>().getSExtValue() == static_cast<int64_t>(value);
 }
 
-/// `x op identity` is x, where broadcasting does not widen it.
+/// `x op identity` is x, where broadcasting does not widen it: equal types with sizes `?` do not tell.
 static Value identity(Value x, Attribute other, double value, Type result) {
-  return isSplat(other, value) && x.getType() == result ? x : Value();
+  if (!isSplat(other, value) || x.getType() != result)
+    return {};
+  bool keepsSizes = cast<ShapedType>(result).hasStaticShape() || cast<ElementsAttr>(other).getNumElements() == 1;
+  return keepsSizes ? x : Value();
 }
 
 OpFoldResult AddOp::fold(FoldAdaptor adaptor) {

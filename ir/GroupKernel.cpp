@@ -411,6 +411,14 @@ std::optional<unsigned> updatedCache(GroupOp group, unsigned result) {
   return argument ? std::optional(argument.getArgNumber()) : std::nullopt;
 }
 
+/// Whether `user` reads of `value` its own rows only.
+static bool readsRowsOf(const GroupForm &form, Operation *user, Value value) {
+  auto use = form.uses.find(user);
+  return use != form.uses.end() && llvm::all_of(user->getOpOperands(), [&](OpOperand &operand) {
+           return operand.get() != value || use->second.operands[operand.getOperandNumber()] > 0;
+         });
+}
+
 bool groupCanOverwrite(GroupOp group, unsigned index, unsigned result) {
   Block &block = group.getBody().front();
   Value argument = block.getArgument(index), value = block.getTerminator()->getOperand(result);
@@ -429,7 +437,7 @@ bool groupCanOverwrite(GroupOp group, unsigned index, unsigned result) {
   for (Operation *user : argument.getUsers()) {
     // Behind a product other items read other columns, so the writer must be the one reader, number by number.
     bool only = user == writer && isPointwise(writer);
-    bool before = !form->root && !isViewOp(user) && user->isBeforeInBlock(writer);
+    bool before = !form->root && !isViewOp(user) && user->isBeforeInBlock(writer) && readsRowsOf(*form, user, argument);
     bool norm = !form->root && user == writer && isa<RmsNormOp, LayerNormOp>(writer) && writer->getOperand(0) == argument &&
                 llvm::count(writer->getOperands(), argument) == 1;
     if (!only && !before && !norm)

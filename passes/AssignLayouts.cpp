@@ -72,6 +72,7 @@ private:
   DimAnalysis dims;
   SmallVector<Rows> pairs;
   llvm::DenseMap<Value, Value> rows;         ///< from values of the old form to the same with rows joined
+  llvm::DenseMap<std::pair<Value, Value>, Value> positions; ///< from lookups [seq, width] and what gives rows their sizes
   llvm::DenseMap<Value, Value> views;        ///< and back, for those that are computed so
   llvm::SmallPtrSet<Operation *, 32> replaced;
 };
@@ -179,10 +180,12 @@ Value RowJoiner::positionOfEachRow(Value value, const Rows &pair) {
   auto lookup = value.getDefiningOp<EmbeddingOp>();
   if (!lookup || dims.of(value).size() != 2 || !(dims.of(value)[0] == pair.seq) || dims.of(pair.like).size() != 2)
     return {};
-  Value &known = rows[value];
+  Value &known = positions[{value, pair.like}];
   if (known)
     return known;
-  OpBuilder builder(lookup);
+  Operation *sizes = pair.like.getDefiningOp();
+  OpBuilder builder(value.getContext());
+  builder.setInsertionPointAfter(sizes && lookup->isBeforeInBlock(sizes) ? sizes : lookup);
   Dims each = {pair.batch, pair.seq};
   Type index = elementOf(lookup.getIndices().getType());
   Value spread = builder.create<BroadcastOp>(lookup.getLoc(), RankedTensorType::get(shapeOf(each), index), lookup.getIndices(), pair.like);

@@ -64,14 +64,23 @@ private:
 
 using Inputs = llvm::SetVector<Value>;
 
-void collectInputs(Operation *op, const SmallPtrSetImpl<Operation *> &inlined, Inputs &inputs) {
+/// What `op` and the ops inlined into it read, in the order of their operands; each op is asked once.
+void collectInputs(Operation *op, const SmallPtrSetImpl<Operation *> &inlined, SmallPtrSetImpl<Operation *> &asked, Inputs &inputs) {
+  if (!asked.insert(op).second)
+    return;
   for (Value operand : op->getOperands()) {
     Operation *producer = operand.getDefiningOp();
     if (producer && inlined.contains(producer))
-      collectInputs(producer, inlined, inputs);
+      collectInputs(producer, inlined, asked, inputs);
     else
       inputs.insert(operand);
   }
+}
+Inputs inputsOf(Operation *op, const SmallPtrSetImpl<Operation *> &inlined) {
+  Inputs inputs;
+  llvm::SmallPtrSet<Operation *, 32> asked;
+  collectInputs(op, inlined, asked, inputs);
+  return inputs;
 }
 
 /// Whether `kept` broadcast to the shape that `all` broadcast to.
@@ -102,8 +111,7 @@ SmallVector<Value> withoutSplats(const Inputs &inputs) {
 } // namespace
 
 FusedOp buildFused(OpBuilder &builder, Operation *root, const SmallPtrSetImpl<Operation *> &inlined) {
-  Inputs all;
-  collectInputs(root, inlined, all);
+  Inputs all = inputsOf(root, inlined);
   SmallVector<Value> inputs = withoutSplats(all);
   auto old = dyn_cast<FusedOp>(root);
   auto fused = builder.create<FusedOp>(root->getLoc(), root->getResult(0).getType(), inputs,

@@ -76,17 +76,33 @@ private:
     return cast<ReduceOp>(op).getKeepDims() ? withRowDim(builder, op, rows) : rows;
   }
 
-  /// The filler takes part as it does where there is padding; of rows without tokens it is all there is.
-  static Value extremum(OpBuilder &builder, const PackedExit &exit, Value packed, Value cumulative) {
+  /// The filler takes part in rows that have padding; of rows without tokens it is all there is.
+  Value extremum(OpBuilder &builder, const PackedExit &exit, Value packed) {
     Location loc = exit.op->getLoc();
     ReduceKind kind = cast<ReduceOp>(exit.op).getKind();
-    Value found = builder.create<ReducePackedOp>(loc, kind, packed, cumulative);
-    auto type = RankedTensorType::get({}, elementOf(packed.getType()));
-    Value filler = builder.create<ConstantOp>(loc, DenseElementsAttr::get(type, Attribute(exit.filler)));
-    return kind == ReduceKind::max ? builder.create<MaxOp>(loc, found, filler).getResult() : builder.create<MinOp>(loc, found, filler).getResult();
+    auto larger = [&](Value a, Value b) -> Value {
+      return kind == ReduceKind::max ? builder.create<MaxOp>(loc, a, b).getResult() : builder.create<MinOp>(loc, a, b).getResult();
+    };
+    auto constant = [&](Attribute number) {
+      return builder.create<ConstantOp>(loc, DenseElementsAttr::get(RankedTensorType::get({}, elementOf(packed.getType())), number));
+    };
+    Value found = builder.create<ReducePackedOp>(loc, kind, packed, packer.cumulative(exit.space));
+    Value isValid = builder.create<CastOp>(loc, graph.spaces[exit.space].rows, TypeAttr::get(builder.getI1Type()));
+    Value fillers = builder.create<SelectOp>(loc, isValid, constant(neutralOf(exit.filler, kind)), constant(exit.filler)); // [batch, seq]
+    SmallVector<int64_t> shape(cast<RankedTensorType>(found.getType()).getRank(), 1);
+    shape[0] = 0;
+    Value ofRow = builder.create<ReduceOp>(loc, kind, fillers, builder.getDenseI64ArrayAttr({1}), /*keep_dims=*/false);
+    return larger(found, builder.create<ReshapeOp>(loc, ofRow, builder.getDenseI64ArrayAttr(shape)));
   }
-  Value extremum(OpBuilder &builder, const PackedExit &exit, Value packed) {
-    return extremum(builder, exit, packed, packer.cumulative(exit.space));
+
+  /// The number that a reduction of this kind does not notice, of the type of `like`.
+  static Attribute neutralOf(TypedAttr like, ReduceKind kind) {
+    if (auto floating = dyn_cast<FloatAttr>(like))
+      return FloatAttr::get(like.getType(), APFloat::getInf(floating.getValue().getSemantics(), /*Negative=*/kind == ReduceKind::max));
+    unsigned width = like.getType().getIntOrFloatBitWidth();
+    if (width == 1) // false < true
+      return IntegerAttr::get(like.getType(), kind == ReduceKind::max ? 0 : 1);
+    return IntegerAttr::get(like.getType(), kind == ReduceKind::max ? APInt::getSignedMinValue(width) : APInt::getSignedMaxValue(width));
   }
 
   /// Padded rows of the packed tokens; once for each value.

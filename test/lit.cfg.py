@@ -5,7 +5,7 @@ import lit.formats
 config.name = "transom"
 config.test_format = lit.formats.ShTest(not bool(os.environ.get("TRANSOM_LIT_EXTERNAL_SHELL")))
 config.suffixes = [".mlir", ".test"]
-config.excludes = ["Inputs", "unit", "fuzz", "oracle", "CMakeLists.txt"]
+config.excludes = ["Inputs", "e2e", "unit", "fuzz", "oracle", "CMakeLists.txt"]
 config.test_source_root = os.path.dirname(__file__)
 config.test_exec_root = os.path.join(config.build_dir, "test", "lit")
 

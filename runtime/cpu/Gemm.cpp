@@ -22,7 +22,7 @@ constexpr int64_t maxPanelRows = 192, panelStep = 48;
 /// From this many rows of lhs per thread, an f32 product is cut along them.
 constexpr int64_t lhsRowsWorthCutting = 256;
 /// The same with an epilogue, whose rows then come from the cache; and the bytes of a block of such rows.
-constexpr int64_t epilogueRowsWorthCutting = 64, blockBytes = 512 << 10, minBlockRows = 32, maxBlockRows = 256;
+constexpr int64_t epilogueRowsWorthCutting = 64, blockBytes = 3 << 20, minBlockRows = 32, maxBlockRows = 512;
 
 int64_t divideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
 

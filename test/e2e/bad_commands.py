@@ -125,6 +125,13 @@ def flags(t):
     }
     for what, arguments in generate.items():
         t.refuses(f"generate: {what}", "generate", t.artifact, *arguments)
+    bench = {
+        "tensors that are not there": ("--tensors", t.folder / "none.npz"),
+        "tensors that are text": ("--tensors", t.bert / "config.json"),
+        "a program without tensors": ("--program", "prefill"),
+    }
+    for what, arguments in bench.items():
+        t.refuses(f"bench: {what}", "bench", t.artifact, *arguments)
     t.refuses("generate with an embedder", "generate", t.embedder, "--prompt", "the")
     t.refuses(
         "embed with a generator", "embed", t.artifact, "--input", t.bert / "config.json", "--output", t.folder / "e.npy"

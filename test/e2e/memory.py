@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 
+import tiny_architectures
 import tiny_models
 from harness import MINILM, ROOT, SMOLLM2, Suite, outcome
 
@@ -92,6 +93,9 @@ def main():
     for level in ("-O1", "-O0"):
         check_model(t, f"llama {level}", llama, level, *bounds)
         check_model(t, f"bert {level}", bert, level, *bounds[:2])
+    for name, architecture in tiny_architectures.ALL.items():
+        folder = tiny_architectures.write(t.folder / name, architecture, seed=1)
+        check_model(t, name, folder, *(bounds if architecture.decoder else bounds[:2]))
     gguf = tiny_models.llama_gguf(t.folder / "tiny.gguf", kind="Q4_1")
     check_model(t, "gguf Q4_1", gguf, *bounds)
     return t.finish()

@@ -1,6 +1,7 @@
 // transom bench: how fast an artifact runs here. Medians after warm-up; bytes per second beside tokens per second.
 #include "tools/transom/Commands.h"
 #include "tools/transom/Common.h"
+#include "tools/transom/Npz.h"
 
 #include "runtime/Embedder.h"
 #include "runtime/Session.h"
@@ -17,7 +18,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 struct BenchFlags {
-  std::string path, input;
+  std::string path, input, program;
+  std::vector<std::string> tensors;
   uint32_t threads = 0;
   int64_t promptTokens = 128, newTokens = 128, batch = 1, repeat = 5;
   bool json = false, profile = false;
@@ -129,15 +131,39 @@ Result<Json> benchEmbed(const BenchFlags &flags, Session &session) {
               {"tokens_per_s", double(stats.tokens) / middle}};
 }
 
+/// One program on tensors, as `transom run` takes them.
+Result<Json> benchProgram(const BenchFlags &flags, Session &session, const Model &model) {
+  std::string name = flags.program.empty() ? model.contents().programs.front().name : flags.program;
+  TRANSOM_ASSIGN(size_t program, model.programIndex(name));
+  TRANSOM_ASSIGN(std::vector<Array> inputs, readNamedArrays(flags.tensors));
+  std::vector<TensorView> views;
+  for (const Array &input : inputs)
+    views.push_back({input.name, input.dtype, input.shape, input.bytes.data()});
+  std::vector<double> seconds;
+  for (int64_t round = -1; round < flags.repeat; ++round) {
+    session.clearStates();
+    double start = now();
+    auto outputs = session.run(program, views);
+    if (!outputs.ok())
+      return outputs.status();
+    if (round >= 0)
+      seconds.push_back(now() - start);
+  }
+  return Json{{"program", name}, {"rounds", flags.repeat}, {"threads", session.threads()}, {"seconds", median(seconds)}};
+}
+
 Status bench(const BenchFlags &flags) {
   double start = now();
   TRANSOM_ASSIGN(std::shared_ptr<const Model> model, Model::load(flags.path));
   TRANSOM_ASSIGN(std::unique_ptr<Session> session, Session::create(model, {.threads = flags.threads, .profile = flags.profile}));
   double loaded = now() - start;
   bool decoder = model->contents().task == "generate";
-  if (!decoder && model->contents().task != "embed")
-    return error(StatusCode::unsupported, "bench measures artifacts that generate or embed; this one's task is {}", model->contents().task);
-  auto result = decoder ? benchGenerate(flags, *session, *model) : benchEmbed(flags, *session);
+  if (flags.tensors.empty() && !decoder && model->contents().task != "embed")
+    return error(StatusCode::unsupported, "bench measures artifacts that generate or embed by themselves; this one's task is {}: expected --tensors",
+                 model->contents().task);
+  auto result = !flags.tensors.empty() ? benchProgram(flags, *session, *model)
+                : decoder              ? benchGenerate(flags, *session, *model)
+                                       : benchEmbed(flags, *session);
   if (!result.ok())
     return result.status();
   Json json = *result;
@@ -169,6 +195,8 @@ void addBench(CLI::App &app, Action &action) {
   command->add_option("--new-tokens", flags->newTokens, "tokens to generate")->capture_default_str()->check(CLI::PositiveNumber);
   command->add_option("--batch", flags->batch, "prompts at once; of an embedding model texts per call, 1: all")->capture_default_str()->check(CLI::PositiveNumber);
   command->add_option("--input", flags->input, "texts for an embedding model, one a line");
+  CLI::Option *tensors = command->add_option("--tensors", flags->tensors, "measure a program on these: file.npz, or name=file.npy; may be given again");
+  command->add_option("--program", flags->program, "which program runs on --tensors; without it the first one")->needs(tensors);
   command->add_option("--repeat", flags->repeat, "rounds that count")->capture_default_str()->check(CLI::PositiveNumber);
   command->add_flag("--profile", flags->profile, "also time each kernel");
   command->add_flag("--json", flags->json, "print JSON");

@@ -246,4 +246,23 @@ Status writeNumpy(const std::string &path, std::span<const Array> arrays) {
   return writer.commit();
 }
 
+Result<std::vector<Array>> readNamedArrays(const std::vector<std::string> &files) {
+  std::vector<Array> inputs;
+  for (const std::string &text : files) {
+    size_t equals = text.find('=');
+    TRANSOM_ASSIGN(std::vector<Array> arrays, readNumpy(equals == text.npos ? text : text.substr(equals + 1)));
+    if (equals != text.npos) {
+      if (arrays.size() != 1)
+        return error(StatusCode::invalidArgument, "{}: expected one array, found {}", text, arrays.size());
+      arrays[0].name = text.substr(0, equals);
+    }
+    for (Array &array : arrays) {
+      if (array.name.empty())
+        return error(StatusCode::invalidArgument, "{}: an .npy file has no name; write name={}", text, text);
+      inputs.push_back(std::move(array));
+    }
+  }
+  return inputs;
+}
+
 } // namespace transom

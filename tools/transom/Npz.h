@@ -24,5 +24,7 @@ struct Array {
 Result<std::vector<Array>> readNumpy(const std::string &path);
 /// By the ending of `path`: .npz takes any number of arrays, .npy exactly one. Complete or not at all.
 Status writeNumpy(const std::string &path, std::span<const Array> arrays);
+/// As users name inputs: each text is a file, or name=file for a file of one array. Every array has a name then.
+Result<std::vector<Array>> readNamedArrays(const std::vector<std::string> &files);
 
 } // namespace transom

@@ -20,26 +20,6 @@ struct RunOptions {
   uint32_t threads = 0;
 };
 
-/// Inputs are files of named arrays, or name=file for one array.
-Result<std::vector<Array>> readInputs(const std::vector<std::string> &files) {
-  std::vector<Array> inputs;
-  for (const std::string &text : files) {
-    size_t equals = text.find('=');
-    TRANSOM_ASSIGN(std::vector<Array> arrays, readNumpy(equals == text.npos ? text : text.substr(equals + 1)));
-    if (equals != text.npos) {
-      if (arrays.size() != 1)
-        return error(StatusCode::invalidArgument, "{}: expected one array, found {}", text, arrays.size());
-      arrays[0].name = text.substr(0, equals);
-    }
-    for (Array &array : arrays) {
-      if (array.name.empty())
-        return error(StatusCode::invalidArgument, "{}: an .npy file has no name; write name={}", text, text);
-      inputs.push_back(std::move(array));
-    }
-  }
-  return inputs;
-}
-
 Result<std::vector<Array>> runArtifact(const RunOptions &options, const std::vector<Array> &inputs) {
   TRANSOM_ASSIGN(std::shared_ptr<const Model> model, Model::load(options.path));
   std::string name = options.program.empty() ? model->contents().programs.front().name : options.program;
@@ -80,7 +60,7 @@ Result<std::vector<Array>> runInterpreter(const RunOptions &options, std::vector
 }
 
 Status run(const RunOptions &options) {
-  TRANSOM_ASSIGN(std::vector<Array> inputs, readInputs(options.inputs));
+  TRANSOM_ASSIGN(std::vector<Array> inputs, readNamedArrays(options.inputs));
   auto outputs = options.device == "cpu" ? runArtifact(options, inputs) : runInterpreter(options, std::move(inputs));
   if (!outputs.ok())
     return outputs.status();
