@@ -1,10 +1,8 @@
-// See Legality.h. The table below is all there is to know; it grows with the passes.
+// See Legality.h. What is asked of each op is in Promises.cpp.
 #include "compiler/Legality.h"
 
-#include "ir/DimAnalysis.h"
+#include "compiler/Promises.h"
 #include "ir/Plan.h"
-#include "passes/FusedRegion.h"
-#include "passes/Permutations.h"
 
 #include "llvm/ADT/StringSet.h"
 
@@ -16,70 +14,6 @@ using llvm::StringRef;
 namespace transom {
 
 namespace {
-
-/// An op of a function, with the sizes of the function's values.
-struct Place {
-  Operation *op;
-  const DimAnalysis &dims;
-};
-
-enum class Exception {
-  none,     ///< nothing may break the promise
-  reported, ///< an op may that the pass has reported as a rejection
-};
-
-struct Promise {
-  StringRef pass;
-  StringRef text; ///< what holds of every op
-  Exception exception;
-  bool (*broken)(const Place &place);
-};
-
-bool isStored(Value value) { return isa_and_nonnull<WeightOp, ConstantOp, RecipeOp>(value.getDefiningOp()); }
-
-/// The ops that fold-constants takes into recipes.
-bool couldBeStored(Operation *op) {
-  return isa<TransomDialect>(op->getDialect()) && op->getNumRegions() == 0 && op->getNumResults() == 1 &&
-         op->getNumOperands() != 0 && !isa<MatmulOp, AttentionOp, YieldOp>(op) && llvm::all_of(op->getOperands(), isStored) &&
-         llvm::all_of(op->getResultTypes(), [](Type type) { return isa<RankedTensorType>(type) && cast<RankedTensorType>(type).hasStaticShape(); });
-}
-
-/// Whether the only reader of `op` could compute it.
-bool couldBeInlined(const Place &place) {
-  if (!isPointwise(place.op) || !place.op->hasOneUse())
-    return false;
-  Operation *reader = *place.op->user_begin();
-  const Dims &mine = place.dims.of(place.op->getResult(0));
-  if (!isPointwise(reader) || reader->getBlock() != place.op->getBlock())
-    return false;
-  const Dims &theirs = place.dims.of(reader->getResult(0));
-  return mine.size() == theirs.size() && std::equal(mine.begin(), mine.end(), theirs.begin());
-}
-
-bool movesNumbers(const Place &place) {
-  auto transpose = dyn_cast<TransposeOp>(place.op);
-  return transpose && !movesOnlyUnits(transpose.getPermutation(), place.dims.of(transpose.getInput()));
-}
-
-bool extendsArgument(Operation *op) {
-  auto function = op->getParentOfType<func::FuncOp>();
-  bool hasCaches = llvm::any_of(function.getArgumentTypes(), [](Type type) { return isa<CacheType>(type); });
-  return hasCaches && isa<ConcatOp>(op) && llvm::any_of(op->getOperands(), [](Value value) { return isa<BlockArgument>(value); });
-}
-
-const Promise promises[] = {
-    {"fold-constants", "nothing is computed from weights and constants alone", Exception::reported,
-     [](const Place &place) { return couldBeStored(place.op); }},
-    {"make-kv-static", "no function with caches joins an argument with new tokens", Exception::none,
-     [](const Place &place) { return extendsArgument(place.op); }},
-    {"eliminate-transposes", "no transpose is left", Exception::reported, movesNumbers},
-    {"assign-layouts", "rotary counts rows in one dimension", Exception::reported,
-     [](const Place &place) {
-       auto rotary = dyn_cast<RotaryOp>(place.op);
-       return rotary && rotary.getLayout() != HeadLayout::thd;
-     }},
-    {"fuse-elementwise", "no elementwise op feeds only one other of its shape", Exception::reported, couldBeInlined},
-};
 
 /// After these, a module holds a plan and nothing else.
 bool makesPlan(StringRef pass) { return pass == "lower-to-plan" || pass == "plan-memory"; }
@@ -123,17 +57,19 @@ Status checkLegality(StringRef pass, ModuleOp module, llvm::ArrayRef<Finding> fi
   if (promisesOf(pass).empty())
     return {};
   llvm::StringSet<> excused = reported(pass, findings);
+  auto isReported = [&](Operation *op) { return isExcused(op, excused); };
+  auto holds = [&](const Promise &promise, const Place &place) {
+    bool mayBreak = promise.exception == Exception::reportedAnywhere && !excused.empty();
+    return mayBreak || !promise.broken(place) || (promise.exception == Exception::reported && isReported(place.op));
+  };
   for (auto function : module.getOps<func::FuncOp>()) {
     if (function.isExternal())
       continue;
     DimAnalysis dims(function);
     for (Operation &op : function.getBody().front())
-      for (const Promise &promise : promises) {
-        if (promise.pass != pass || !promise.broken({&op, dims}))
-          continue;
-        if (promise.exception == Exception::none || !isExcused(&op, excused))
+      for (const Promise &promise : allPromises())
+        if (promise.pass == pass && !holds(promise, {&op, dims, isReported}))
           return broken(pass, &op, promise.text);
-      }
   }
   return {};
 }
@@ -142,7 +78,7 @@ llvm::SmallVector<StringRef> promisesOf(StringRef pass) {
   llvm::SmallVector<StringRef> texts;
   if (makesPlan(pass))
     texts.push_back(planPromise);
-  for (const Promise &promise : promises)
+  for (const Promise &promise : allPromises())
     if (promise.pass == pass)
       texts.push_back(promise.text);
   return texts;

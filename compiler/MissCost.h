@@ -22,9 +22,11 @@ private:
   };
   struct Entry {
     std::string op, layer;
+    std::string padded; ///< sizes of rows that may be padded, "[batch, seq]", or empty
     Sizes sizes;
   };
   void measure();
+  void fillPadding(Finding &finding);
 
   mlir::ModuleOp module;
   bool measured = false;

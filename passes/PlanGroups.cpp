@@ -132,15 +132,16 @@ private:
   llvm::DenseMap<Operation *, GroupOp> epilogues;
 };
 
-/// Whether one kernel computes all of the group. If not, `why` says why none does; empty where the matrix library is to
-/// compute the product.
+/// Whether one kernel computes all of the group. If not, `why` says why none does; empty where the matrix library computes
+/// the product whatever a kernel could do.
 bool Preparation::staysWhole(GroupOp group, std::string &why) {
-  FailureOr<plan::GroupKernel> kernel = plan::GroupKernel::of(group, why);
-  if (failed(kernel))
-    return false;
-  DimExpr rows = kernel->rowsOf([&](unsigned index) { return dims.of(group.getInputs()[index]); });
-  auto module = group->getParentOfType<ModuleOp>();
-  return !kernel->form.root || maximumOf(module, rows).value_or(maxGemvRows + 1) <= maxGemvRows;
+  FailureOr<GroupForm> form = matchGroup(group, &why);
+  bool few = true;
+  if (succeeded(form) && form->root) {
+    DimExpr rows = product(llvm::ArrayRef(dims.of(form->root.getLhs())).drop_back());
+    few = maximumOf(group->getParentOfType<ModuleOp>(), rows).value_or(maxGemvRows + 1) <= maxGemvRows;
+  }
+  return few && succeeded(plan::GroupKernel::of(group, why));
 }
 
 /// Why the matrix library cannot compute the root, or what comes before it makes more than its lhs; empty if it can.

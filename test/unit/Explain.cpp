@@ -106,6 +106,26 @@ TEST_F(Explain, EstimatedCosts) {
   EXPECT_EQ(unknown.cost.bytes, std::nullopt);
 }
 
+// Rows that stay padded cost half of all that is computed for them: 2 * 8 * 4 floats twice, by two ops; no launch.
+TEST_F(Explain, CostOfPadding) {
+  MissCosts costs(parse(R"(
+module attributes {transom.bounds = {batch = [1, 2], seq = [1, 8]}} {
+  func.func @main(%x: tensor<?x1x?x4xf32> {transom.dims = ["batch", "1", "seq", "4"]}, %mask: tensor<?x?xi32> {transom.dims = ["batch", "seq"]},
+                  %y: tensor<?x4xf32> {transom.dims = ["batch", "4"]}) -> (tensor<?x?x1x4xf32>, tensor<?x4xf32>) {
+    %0 = transom.attention bhsd %x, %x, %x mask %mask {scale = 0.5 : f64}
+      : (tensor<?x1x?x4xf32>, tensor<?x1x?x4xf32>, tensor<?x1x?x4xf32>, tensor<?x?xi32>) -> tensor<?x1x?x4xf32> loc("layers.0")
+    %1 = transom.transpose %0 [0, 2, 1, 3] : (tensor<?x1x?x4xf32>) -> tensor<?x?x1x4xf32>
+    %2 = transom.exp %y : (tensor<?x4xf32>) -> tensor<?x4xf32>
+    return %1, %2 : tensor<?x?x1x4xf32>, tensor<?x4xf32>
+  }
+}
+)"));
+  Finding finding{Finding::Kind::rejected, "remove-padding", "transom.attention", "layers.0", "P4: expected"};
+  costs.fill(finding);
+  EXPECT_EQ(finding.cost.bytes, 2 * (2 * 8 * 4 * 4));
+  EXPECT_EQ(finding.cost.launches, 0);
+}
+
 // An op that a pass promises not to leave is an error that names pass, op and layer, unless it was reported there.
 TEST_F(Explain, BrokenPromise) {
   parse(transposed);
