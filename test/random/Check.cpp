@@ -6,7 +6,7 @@
 
 #include "mlir/IR/OperationSupport.h"
 #include "llvm/ADT/Hashing.h"
-#include "llvm/ADT/StringSet.h"
+#include "llvm/ADT/StringMap.h"
 
 using namespace mlir;
 
@@ -100,6 +100,36 @@ Result<OwningOpRef<ModuleOp>> optimise(ModuleOp naive, const Variant &variant, s
   return module;
 }
 
+namespace {
+
+/// The forms that a graph takes under all passes: a variant that leaves one out begins with the form before it.
+class Forms {
+public:
+  explicit Forms(ModuleOp naive) : naive(naive) {}
+
+  Result<OwningOpRef<ModuleOp>> optimise(const Variant &variant, std::vector<Finding> *findings) {
+    if (variant.disabled.empty())
+      return random::optimise(naive, variant, findings,
+                              [&](llvm::StringRef stage, ModuleOp graph) { after[stage] = graph.clone(); });
+    ModuleOp begin = naive;
+    Variant rest = variant;
+    for (const std::string &pass : graphPasses()) {
+      auto form = after.find(pass);
+      if (llvm::is_contained(variant.disabled, pass) || form == after.end())
+        break;
+      begin = *form->second;
+      rest.disabled.push_back(pass);
+    }
+    return random::optimise(begin, rest, findings, {});
+  }
+
+private:
+  ModuleOp naive;
+  llvm::StringMap<OwningOpRef<ModuleOp>> after;
+};
+
+} // namespace
+
 CheckResult check(ModuleOp naive, uint64_t seed, const CheckOptions &options) {
   CheckResult result;
   WeightFile weights(naive);
@@ -112,6 +142,7 @@ CheckResult check(ModuleOp naive, uint64_t seed, const CheckOptions &options) {
     result.failures.push_back({"naive", "naive", *problem});
     return result;
   }
+  Forms forms(naive);
   llvm::DenseMap<size_t, bool> known;
   for (const Variant &variant : variantsFor(seed, options.compile)) {
     if (!options.only.empty() && options.only != variant.name)
@@ -123,7 +154,7 @@ CheckResult check(ModuleOp naive, uint64_t seed, const CheckOptions &options) {
       continue;
     }
     std::vector<Finding> findings;
-    Result<OwningOpRef<ModuleOp>> graph = optimise(naive, variant, variant.disabled.empty() ? &findings : nullptr);
+    Result<OwningOpRef<ModuleOp>> graph = forms.optimise(variant, variant.disabled.empty() ? &findings : nullptr);
     if (variant.disabled.empty())
       count(findings, result.counts);
     if (!graph.ok()) {
