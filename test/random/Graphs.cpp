@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <cmath>
 
 using namespace mlir;
@@ -270,7 +271,7 @@ void GraphMaker::addPooled(Value x) {
   Value weights = g.op<ReshapeOp>(g.op<CastOp>(mask, g.f32()), g.axes({0, 0, 1}));
   if (s.pooling == maximum) {
     Value valid = g.op<CompareOp>(ComparePredicate::gt, weights, g.scalar(0));
-    return g.result("pooled", g.op<ReduceOp>(ReduceKind::max, g.op<SelectOp>(valid, x, g.scalar(-64)), g.axes({1}), false));
+    return g.result("pooled", g.op<ReduceOp>(ReduceKind::max, g.op<SelectOp>(valid, x, g.scalar(std::array{-64.0, 0.0, 1.0}[s.seed % 3])), g.axes({1}), false));
   }
   Value sum = g.op<ReduceOp>(ReduceKind::sum, g.op<MulOp>(x, weights), g.axes({1}), false);
   Value count = g.op<MaxOp>(g.op<ReduceOp>(ReduceKind::sum, weights, g.axes({1}), false), g.scalar(1.0 / 1024));
