@@ -71,6 +71,10 @@ private:
     if (members.size() >= maxMembers)
       return reject(op, value, "N3: expected at most " + llvm::Twine(maxMembers) + " ops in one group");
     members.insert(op);
+    if (!isConvex(members)) {
+      members.remove(op);
+      return reject(op, value, "N4: expected the norm's other operands not to depend on it");
+    }
     if (kind == RowKind::embedding)
       return;
     for (auto [operand, rows] : llvm::zip(op->getOperands(), use->operands))

@@ -28,6 +28,14 @@ SmallVector<Operation *> dependentsBetween(const Members &members) {
   return result;
 }
 
+bool isConvex(const Members &members) {
+  SmallVector<Operation *> between = dependentsBetween(members);
+  llvm::SmallPtrSet<Operation *, 16> behind(between.begin(), between.end());
+  return llvm::none_of(members, [&](Operation *member) {
+    return llvm::any_of(member->getOperands(), [&](Value operand) { return operand.getDefiningOp() && behind.contains(operand.getDefiningOp()); });
+  });
+}
+
 bool isReadOutside(Value value, const Members &members) {
   return llvm::any_of(value.getUsers(), [&](Operation *user) { return !members.contains(user); });
 }

@@ -16,6 +16,9 @@ using Members = llvm::SmallSetVector<mlir::Operation *, 16>;
 /// stands behind its last member, and these behind the group: no member may depend on one of them.
 llvm::SmallVector<mlir::Operation *> dependentsBetween(const Members &members);
 
+/// Whether no member depends on a member by way of an op outside, as makeGroup asks.
+bool isConvex(const Members &members);
+
 /// Whether an op that is no member reads `value`.
 bool isReadOutside(mlir::Value value, const Members &members);
 

@@ -43,7 +43,8 @@ struct KvGraph {
 /// longer has one of for each past token. K7: its mask, if any, is one argument [batch, past+seq] that nothing else reads. K8:
 /// no other value's size depends on past or is unknown. K9: one other result remains, [batch, seq, ...] or [seq, batch, ...] of
 /// floats. K10: sizes have bounds. K11: where positions are an argument, an argument [batch, seq] stays beside it. K12:
-/// no other op mixes rows or tokens: their dimensions are never reduced, cut, joined with others or multiplied along.
+/// no other op mixes rows or tokens: their dimensions are never reduced, cut, joined with others or multiplied along, nor is
+/// what has them read whole, as a table or a scale.
 mlir::FailureOr<KvGraph> matchKvGraph(mlir::func::FuncOp function, const Reporter &reporter);
 
 } // namespace transom

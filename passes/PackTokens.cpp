@@ -12,13 +12,34 @@ namespace transom {
 
 TokenPacker::TokenPacker(func::FuncOp function, const PaddedGraph &graph, const DimAnalysis &dims, llvm::ArrayRef<std::string> sizes)
     : function(function), graph(graph), dims(dims) {
-  OpBuilder builder(function.getContext());
+  moveSourcesToFront();
+  OpBuilder builder(behindFront);
   for (auto [space, size] : llvm::zip(graph.spaces, sizes)) {
-    builder.setInsertionPointAfterValue(space.rows);
     auto valid = builder.create<ValidTokensOp>(space.rows.getLoc(), space.rows, space.lengths, builder.getStringAttr(size));
     indices.push_back(valid.getIndex());
     ends.push_back(valid.getCumulative());
   }
+}
+
+/// Ids may be read before the mask is made of what the caller gave; their packed form is not.
+void TokenPacker::moveSourcesToFront() {
+  SmallVector<Value> open;
+  for (const TokenSpace &space : graph.spaces)
+    open.append({space.rows, space.lengths});
+  while (!open.empty()) {
+    Value value = open.pop_back_val();
+    Operation *op = value ? value.getDefiningOp() : nullptr;
+    if (op && sources.insert(op).second)
+      llvm::append_range(open, op->getOperands());
+  }
+  Block &block = function.getBody().front();
+  SmallVector<Operation *> ordered;
+  for (Operation &op : block)
+    if (sources.contains(&op))
+      ordered.push_back(&op);
+  for (Operation *op : llvm::reverse(ordered))
+    op->moveBefore(&block, block.begin());
+  behindFront = ordered.empty() ? &block.front() : ordered.back()->getNextNode();
 }
 
 void TokenPacker::pack(llvm::ArrayRef<PackedExit> exits) {
@@ -57,21 +78,25 @@ void TokenPacker::pack(llvm::ArrayRef<PackedExit> exits) {
       packOp(op, *space);
 }
 
-/// Where a new op can read both values.
-static void setInsertionPointAfter(OpBuilder &builder, Value a, Value b) {
-  Operation *first = a.getDefiningOp(), *second = b.getDefiningOp();
-  bool useA = first && (!second || second->isBeforeInBlock(first));
-  builder.setInsertionPointAfterValue(useA ? a : b);
+/// Where a new op can read all values.
+static void setInsertionPointAfter(OpBuilder &builder, llvm::ArrayRef<Value> values) {
+  Value last = values.front();
+  for (Value value : values.drop_front()) {
+    Operation *latest = last.getDefiningOp(), *op = value.getDefiningOp();
+    if (op && (!latest || latest->isBeforeInBlock(op)))
+      last = value;
+  }
+  builder.setInsertionPointAfterValue(last);
 }
 
 Value TokenPacker::gather(Value padded, size_t space) {
   OpBuilder builder(function.getContext());
-  setInsertionPointAfter(builder, padded, indices[space]);
+  setInsertionPointAfter(builder, {padded, indices[space]});
   return builder.create<PackOp>(padded.getLoc(), padded, indices[space]);
 }
 
 void TokenPacker::packOp(Operation *op, size_t space) {
-  OpBuilder builder(op);
+  OpBuilder builder(isAtFront(op) ? behindFront : op);
   SmallVector<Value> operands;
   if (graph.attention.contains(op)) {
     for (Value operand : op->getOperands())
@@ -156,8 +181,8 @@ Value TokenPacker::operand(OpBuilder &builder, Value value, Reading reading, siz
     return value;
   // [1, 1, ...] loses a dimension as the rows do.
   SmallVector<int64_t> shape = {1};
-  for (int64_t size : cast<RankedTensorType>(value.getType()).getShape().drop_front(2))
-    shape.push_back(size);
+  for (const DimExpr &size : llvm::ArrayRef(sizes).drop_front(2))
+    shape.push_back(size.constant().value_or(-1));
   return builder.create<ReshapeOp>(value.getLoc(), value, builder.getDenseI64ArrayAttr(shape));
 }
 
@@ -188,9 +213,10 @@ static Value cloneForTokens(OpBuilder &builder, Operation *op, IRMapping &mappin
 }
 
 Value TokenPacker::lookUp(Value table, unsigned axis, size_t space) {
-  if (Value known = spread.lookup({table, space}))
+  if (Value known = spread.lookup({table, axis, space}))
     return known;
-  return spread[{table, space}] = makeLookUp(table, axis, space);
+  Value made = makeLookUp(table, axis, space);
+  return spread[{table, axis, space}] = made;
 }
 
 Value TokenPacker::makeLookUp(Value table, unsigned axis, size_t space) {
@@ -204,28 +230,31 @@ Value TokenPacker::makeLookUp(Value table, unsigned axis, size_t space) {
     return places(axis, space);
   if (auto embedding = dyn_cast_or_null<EmbeddingOp>(op); embedding && axis == 1 && sizes.size() == 2 && sizes[0] == graph.spaces[space].seq) {
     mapping.map(embedding.getIndices(), lookUp(embedding.getIndices(), axis, space));
-    setInsertionPointAfter(builder, table, mapping.lookup(embedding.getIndices()));
+    setInsertionPointAfter(builder, {table, mapping.lookup(embedding.getIndices())});
     return cloneForTokens(builder, op, mapping);
   }
   if (auto scalar = dyn_cast_or_null<ScalarOp>(op); scalar && axis == 1 && sizes.size() == 1 && llvm::all_of(op->getOperands(), [&](Value operand) {
         return dims.of(operand).empty() || llvm::equal(dims.of(operand), sizes);
       })) {
-    builder.setInsertionPointAfterValue(indices[space]);
-    Value last = indices[space];
+    SmallVector<Value> read = {table};
     for (Value operand : op->getOperands())
-      if (!dims.of(operand).empty())
-        mapping.map(operand, last = lookUp(operand, axis, space));
-    setInsertionPointAfter(builder, table, last);
+      if (!dims.of(operand).empty()) {
+        read.push_back(lookUp(operand, axis, space));
+        mapping.map(operand, read.back());
+      }
+    setInsertionPointAfter(builder, read);
     return cloneForTokens(builder, op, mapping);
   }
   if (!isa<FloatType>(elementOf(table.getType())))
     return gatherSpread(table, axis, space);
   Value place = places(axis, space);
-  setInsertionPointAfter(builder, table, place);
-  SmallVector<int64_t> rest(cast<RankedTensorType>(table.getType()).getShape().drop_front(sizes[0] == DimExpr(1) || axis == 0 ? 2 : 1));
+  setInsertionPointAfter(builder, {table, place});
+  SmallVector<int64_t> rest;
   int64_t width = 1;
-  for (int64_t size : rest)
-    width *= size;
+  for (const DimExpr &size : llvm::ArrayRef(sizes).drop_front(sizes[0] == DimExpr(1) || axis == 0 ? 2 : 1)) {
+    rest.push_back(*size.constant());
+    width *= rest.back();
+  }
   Value rows = builder.create<ReshapeOp>(table.getLoc(), table, builder.getDenseI64ArrayAttr({-1, width}));
   Value found = builder.create<EmbeddingOp>(table.getLoc(), rows, place, /*to=*/TypeAttr());
   rest.insert(rest.begin(), 0);
@@ -237,7 +266,7 @@ Value TokenPacker::gatherSpread(Value numbers, unsigned axis, size_t space) {
   Value rows = graph.spaces[space].rows;
   Location loc = numbers.getLoc();
   OpBuilder builder(function.getContext());
-  setInsertionPointAfter(builder, numbers, indices[space]);
+  setInsertionPointAfter(builder, {numbers, indices[space]});
   bool two = axis == 0 || dims.of(numbers)[0] == DimExpr(1);
   SmallVector<int64_t> flat = {-1}, back(dims.of(numbers).size() - (two ? 1 : 0), 1);
   if (axis == 0)

@@ -117,7 +117,8 @@ def FuseNormPass : Transom_Pass<"fuse-norm", "::mlir::func::FuncOp"> {
     Requires: nothing; takes the norms that fuse-epilogue left. Guarantees: residual additions and embedding lookups that
     make a norm's input are in its group. Conditions, each a rejection where it fails, with the bytes that then go through
     memory: N1: the op is row-wise on the norm's rows (ir/Group.h). N2: nothing outside reads what it makes; of the norm's
-    input itself the group gives a second result. N3: a group has at most 8 ops.
+    input itself the group gives a second result. N3: a group has at most 8 ops. N4: what the group reads does not depend on what it makes, as a scale
+    computed from the norm's input would.
     Leaves alone: norms of what no elementwise op or embedding makes.
   }];
 }

@@ -142,7 +142,8 @@ class RemovePaddingPass : public impl::RemovePaddingPassBase<RemovePaddingPass> 
     packer.pack(graph.exits);
     Rewriter rewriter(graph, packer);
     for (const PackedExit &exit : graph.exits)
-      rewriter.rewrite(exit);
+      if (!packer.isAtFront(exit.op))
+        rewriter.rewrite(exit);
     for (Operation &op : llvm::make_early_inc_range(llvm::reverse(function.getBody().front())))
       if (isOpTriviallyDead(&op))
         op.erase();

@@ -67,8 +67,13 @@ private:
   MaybeAxes reshaped(ReshapeOp op) const;
   MaybeAxes reduced(ReduceOp op) const;
   MaybeAxes attended(AttentionOp op) const;
-  /// The operand's, unless `axis` is one of them.
-  MaybeAxes keeping(Value value, int64_t axis) const { return of(value).has(axis) ? std::nullopt : MaybeAxes(of(value)); }
+  MaybeAxes turned(RotaryOp op) const;
+  /// The operand's, unless `axis` is one of them or another operand has any: that one is read whole by every token.
+  MaybeAxes keeping(OpOperand &main, int64_t axis) const {
+    bool others = llvm::any_of(main.getOwner()->getOpOperands(), [&](OpOperand &other) { return &other != &main && of(other.get()).any(); });
+    return others || of(main.get()).has(axis) ? std::nullopt : MaybeAxes(of(main.get()));
+  }
+  MaybeAxes keepingRows(Operation *op) const { return keeping(op->getOpOperand(0), rank(op->getOperand(0)) - 1); }
 
   func::FuncOp function;
   const DimAnalysis &dims;
@@ -98,7 +103,8 @@ MaybeAxes RowFlow::product(MatmulOp op) const {
   Axes lhs = of(op.getLhs()), rhs = of(op.getRhs());
   int64_t rankOfLhs = rank(op.getLhs()), shift = rank(op.getResult()) - rankOfLhs;
   int64_t rhsShift = rank(op.getResult()) - rank(op.getRhs());
-  if (lhs.has(rankOfLhs - 1) || rhs.seq >= 0 || (rhs.batch >= 0 && rhs.batch + rhsShift != lhs.batch + shift))
+  if (lhs.has(rankOfLhs - 1) || rhs.seq >= 0 || rhs.batch >= rank(op.getRhs()) - 2 ||
+      (rhs.batch >= 0 && (lhs.batch < 0 || rhs.batch + rhsShift != lhs.batch + shift)))
     return std::nullopt;
   return Axes{lhs.batch < 0 ? -1 : lhs.batch + shift, lhs.seq < 0 ? -1 : lhs.seq + shift};
 }
@@ -130,14 +136,38 @@ MaybeAxes RowFlow::reduced(ReduceOp op) const {
   return result;
 }
 
-/// Each query sees keys that hold no new tokens, but those of caches.
+/// Each query sees keys that hold no new tokens, but those of caches, and all of them: where a query stands among keys that
+/// are no cache depends on how many new tokens there are.
 MaybeAxes RowFlow::attended(AttentionOp op) const {
-  if (!isCache(op.getKey()) && (of(op.getKey()).seq >= 0 || of(op.getValue()).seq >= 0))
-    return std::nullopt;
-  Axes query = of(op.getQuery());
   int64_t seq = op.getLayout() == HeadLayout::bhsd ? 2 : 1;
-  bool own = query.batch <= 0 && (query.seq < 0 || query.seq == seq);
-  return own ? MaybeAxes(query) : std::nullopt;
+  if (!isCache(op.getKey()) && (op.getCausal() || op.getWindow()))
+    return std::nullopt;
+  Axes result;
+  int64_t bias = op.getBias() ? (op.getMask() ? 4 : 3) : -1;
+  for (OpOperand &operand : op->getOpOperands()) {
+    Axes own = of(operand.get());
+    int64_t number = operand.getOperandNumber(), queries = number == 0 ? seq : number == bias ? 2 : -1;
+    if (own.batch > 0 || (own.seq >= 0 && own.seq != queries))
+      return std::nullopt;
+    result.batch = std::max(result.batch, own.batch);
+    result.seq = own.seq >= 0 ? seq : result.seq;
+  }
+  return result;
+}
+
+/// The positions [batch, seq], or [tokens], are those of the rows and tokens that the input has.
+MaybeAxes RowFlow::turned(RotaryOp op) const {
+  int64_t second = op.getLayout() == HeadLayout::bhsd ? 2 : 1;
+  Axes result = of(op.getInput()), positions = of(op.getPositions());
+  if (result.has(rank(op.getInput()) - 1) || (op.getFactors() && of(op.getFactors()).any()))
+    return std::nullopt;
+  for (auto [axis, joint] : {std::pair(positions.batch, &result.batch), {positions.seq, &result.seq}}) {
+    int64_t mine = axis == 1 ? second : axis;
+    if (mine >= 0 && *joint >= 0 && *joint != mine)
+      return std::nullopt;
+    *joint = std::max(*joint, mine);
+  }
+  return result.any() && result.batch == result.seq ? std::nullopt : MaybeAxes(result);
 }
 
 MaybeAxes RowFlow::resultAxes(Operation *op) {
@@ -147,13 +177,12 @@ MaybeAxes RowFlow::resultAxes(Operation *op) {
       .Case([&](ReshapeOp reshape) { return reshaped(reshape); })
       .Case([&](ReduceOp reduce) { return reduced(reduce); })
       .Case([&](AttentionOp attention) { return attended(attention); })
-      .Case([&](EmbeddingOp embedding) { return keeping(embedding.getIndices(), -1); })
-      .Case([&](RotaryOp rotary) { return keeping(rotary.getInput(), rank(rotary.getInput()) - 1); })
-      .Case<RmsNormOp, LayerNormOp>([&](auto norm) { return keeping(norm.getInput(), rank(norm.getInput()) - 1); })
-      .Case([&](SoftmaxOp softmax) { return keeping(softmax.getInput(), int64_t(softmax.getAxis())); })
-      .Case([&](SliceOp slice) { return keeping(slice.getInput(), int64_t(slice.getAxis())); })
-      .Case([&](PadOp pad) { return keeping(pad.getInput(), int64_t(pad.getAxis())); })
-      .Case([&](ArgmaxOp argmax) { return keeping(argmax.getInput(), rank(argmax.getInput()) - 1); })
+      .Case([&](EmbeddingOp embedding) { return keeping(embedding.getIndicesMutable(), -1); })
+      .Case([&](RotaryOp rotary) { return turned(rotary); })
+      .Case<RmsNormOp, LayerNormOp, ArgmaxOp>([&](auto) { return keepingRows(op); })
+      .Case([&](SoftmaxOp softmax) { return keeping(softmax.getInputMutable(), int64_t(softmax.getAxis())); })
+      .Case([&](SliceOp slice) { return keeping(slice.getInputMutable(), int64_t(slice.getAxis())); })
+      .Case([&](PadOp pad) { return keeping(pad.getInputMutable(), int64_t(pad.getAxis())); })
       .Case([&](TransposeOp transpose) {
         Axes own = of(transpose.getInput()), result;
         for (auto [axis, from] : llvm::enumerate(transpose.getPermutation())) {

@@ -51,7 +51,7 @@ void TransposeSinker::visitAppend(CacheAppendOp op) {
   HeadLayout layout = layoutOf(op.getTokens(), written);
   SmallVector<Value> operands;
   for (OpOperand &operand : op->getOpOperands())
-    operands.push_back(operand.get() == op.getTokens() ? settleHeads(operand.get(), written, layout, op)
+    operands.push_back(&operand == &op.getTokensMutable() ? settleHeads(operand.get(), written, layout, op)
                                                        : values.settle(operand.get(), op, "T6: expected lengths [batch]"));
   if (layout == written)
     return rebuild(op, operands, Permutation());
@@ -63,21 +63,22 @@ void TransposeSinker::visitAttention(AttentionOp op) {
   HeadLayout written = op.getLayout();
   if (written == HeadLayout::thd)
     return visitDefault(op);
-  SmallVector<Value> headed = {op.getQuery(), op.getKey(), op.getValue()};
-  auto isHeaded = [&](Value operand) { return isa<RankedTensorType>(operand.getType()) && llvm::is_contained(headed, operand); };
+  SmallVector<OpOperand *> headed = {&op.getQueryMutable(), &op.getKeyMutable(), &op.getValueMutable()};
+  // By its place: a bias may be the very value that is a query.
+  auto isHeaded = [&](OpOperand *operand) { return isa<RankedTensorType>(operand->get().getType()) && llvm::is_contained(headed, operand); };
   // The result is read in the order that the queries came in, mostly; so a query counts twice.
   auto costIn = [&](HeadLayout layout) {
     int64_t cost = values.costOf(op.getQuery(), between(written, layout));
-    for (Value operand : headed)
+    for (OpOperand *operand : headed)
       if (isHeaded(operand))
-        cost = std::min(INT64_MAX / 4, cost) + values.costOf(operand, between(written, layout));
+        cost = std::min(INT64_MAX / 4, cost) + values.costOf(operand->get(), between(written, layout));
     return cost;
   };
   HeadLayout layout = costIn(HeadLayout::bshd) <= costIn(HeadLayout::bhsd) ? HeadLayout::bshd : HeadLayout::bhsd;
   SmallVector<Value> operands;
-  for (Value operand : op->getOperands())
-    operands.push_back(isHeaded(operand) ? settleHeads(operand, written, layout, op)
-                                         : values.settle(operand, op, "T6: expected mask, bias and lengths as written"));
+  for (OpOperand &operand : op->getOpOperands())
+    operands.push_back(isHeaded(&operand) ? settleHeads(operand.get(), written, layout, op)
+                                          : values.settle(operand.get(), op, "T6: expected mask, bias and lengths as written"));
   if (layout == written)
     return rebuild(op, operands, identityPermutation(4));
   done.push_back({op, "reads and writes " + stringifyHeadLayout(layout).str()});

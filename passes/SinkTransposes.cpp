@@ -220,6 +220,8 @@ void TransposeSinker::visitEmbedding(EmbeddingOp op) {
 }
 
 void TransposeSinker::visitLastToken(LastTokenOp op) {
+  if (op.getCumulative())
+    return visitDefault(op); // packed tokens have no batch
   Permutation layout = inverse(values.at(op.getInput()).order);
   llvm::stable_sort(layout, [](int64_t a, int64_t b) { return std::min<int64_t>(a, 2) < std::min<int64_t>(b, 2); });
   Permutation order = inverse(layout);

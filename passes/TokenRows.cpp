@@ -37,8 +37,11 @@ static std::optional<Reading> broadcastReading(Value value, const Dims &operand,
     return std::nullopt;
   if (space.holds(operand))
     return Reading::token;
-  if (operand[0] == one && operand[1] == one)
-    return Reading::whole;
+  if (operand[0] == one && operand[1] == one) {
+    // Its packed form is a reshape, which infers one size.
+    bool oneOpen = llvm::count_if(operand, [](const DimExpr &dim) { return !dim.constant(); }) <= 1;
+    return oneOpen ? std::optional(Reading::whole) : std::nullopt;
+  }
   if (!canLookUp(value, operand, 2))
     return std::nullopt;
   if (operand[0] == one && operand[1] == space.seq)

@@ -60,7 +60,7 @@ FAULTS = [
           "if (other->last < group.first || group.last < other->first)", "if (other->last <= group.first || group.last <= other->first)"),
     fault("plan", "memory: in place over an input that is read later", "passes/PlanMemory.cpp",
           "groups[from->second].last != step || taken.contains(from->second))", "taken.contains(from->second))"),
-    fault("plan", "lowering: a transpose of two axes is a view", "passes/LowerToPlan.cpp", "if (axis < last)", "if (axis + 1 < last)"),
+    fault("plan", "lowering: a transpose of two axes is a view", "passes/Permutations.cpp", "if (axis < last)", "if (axis + 1 < last)"),
     # Kernels.
     fault("kernels", "attention: causal queries see one key more", KERNELS + "Attention.h",
           "causal ? max64(0, min64(keys, own + 1)) : keys};", "causal ? max64(0, min64(keys, own + 2)) : keys};"),

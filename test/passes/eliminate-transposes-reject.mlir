@@ -98,6 +98,37 @@ func.func @positions(%start: tensor<?xi32> {transom.dims = ["seq"]}, %like: tens
   return %p : tensor<?x?xi32>
 }
 
+// T6: a bias that is a query too: attention takes the query in another order, the bias as written.
+// CHECK-LABEL: @bias
+// CHECK: %[[T:.*]] = transom.transpose %arg0 [0, 2, 1, 3]
+// CHECK-NEXT: transom.attention bshd %arg0, %arg0, %arg0 bias %[[T]]
+// CHECK-NEXT: return
+func.func @bias(%x: tensor<2x4x4x4xf32>) -> tensor<2x4x4x4xf32> {
+  // expected-remark@+1 {{applied}}
+  %q = transom.transpose %x [0, 2, 1, 3] : (tensor<2x4x4x4xf32>) -> tensor<2x4x4x4xf32>
+  // expected-remark@+2 {{transom.attention: T6: expected mask, bias and lengths as written}}
+  // expected-remark@+1 {{applied: reads and writes bshd}}
+  %a = transom.attention bhsd %q, %q, %q bias %q {scale = 0.5 : f64}
+     : (tensor<2x4x4x4xf32>, tensor<2x4x4x4xf32>, tensor<2x4x4x4xf32>, tensor<2x4x4x4xf32>) -> tensor<2x4x4x4xf32>
+  // expected-remark@+1 {{applied}}
+  %y = transom.transpose %a [0, 2, 1, 3] : (tensor<2x4x4x4xf32>) -> tensor<2x4x4x4xf32>
+  return %y : tensor<2x4x4x4xf32>
+}
+
+// T6: the last of packed tokens, which have no batch and may have no other dimension either.
+// CHECK-LABEL: @last_packed
+// CHECK: %[[T:.*]] = transom.transpose %arg0 [1, 0, 2]
+// CHECK: transom.last_token %[[T]] cumulative
+// CHECK: transom.last_token %arg1 cumulative
+func.func @last_packed(%x: tensor<4x6x8xf32>, %z: tensor<6xf32>, %ends: tensor<?xi32> {transom.dims = ["rows+1"]}) -> (tensor<?x4x8xf32>, tensor<?xf32>) {
+  // expected-remark@+1 {{applied}}
+  %t = transom.transpose %x [1, 0, 2] : (tensor<4x6x8xf32>) -> tensor<6x4x8xf32>
+  // expected-remark@+1 {{transom.last_token: T6: expected it to take operands in any order}}
+  %y = transom.last_token %t cumulative %ends : (tensor<6x4x8xf32>, tensor<?xi32>) -> tensor<?x4x8xf32>
+  %l = transom.last_token %z cumulative %ends : (tensor<6xf32>, tensor<?xi32>) -> tensor<?xf32>
+  return %y, %l : tensor<?x4x8xf32>, tensor<?xf32>
+}
+
 // T7: an embedding reads the weight too; it is not stored twice.
 // CHECK-LABEL: @tied
 // CHECK: transom.matmul %{{.*}}, %{{.*}} : (tensor<?x?x8xf32>, tensor<8x8xf32>)

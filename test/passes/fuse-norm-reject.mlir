@@ -52,3 +52,16 @@ func.func @long(%x: tensor<4x8xf32>) -> tensor<4x8xf32> {
   %8 = transom.rms_norm %7, %s epsilon 1.0e-05 : (tensor<4x8xf32>, tensor<8xf32>) -> tensor<4x8xf32>
   return %8 : tensor<4x8xf32>
 }
+
+// -----
+
+// N4: the scale is computed from the norm's input; a group of both would need its own result.
+// CHECK-LABEL: @scale
+// CHECK-NOT: transom.group
+func.func @scale(%x: tensor<4x4xf32>, %b: tensor<4x4xf32>) -> tensor<4x4xf32> {
+  // expected-remark@+1 {{N4: expected the norm's other operands not to depend on it [cost: 128 bytes, 1 launches]}}
+  %h = transom.add %x, %b : (tensor<4x4xf32>, tensor<4x4xf32>) -> tensor<4x4xf32>
+  %s = transom.reduce mean %h axes [0] : (tensor<4x4xf32>) -> tensor<4xf32>
+  %n = transom.rms_norm %h, %s epsilon 1.0e-05 : (tensor<4x4xf32>, tensor<4xf32>) -> tensor<4x4xf32>
+  return %n : tensor<4x4xf32>
+}

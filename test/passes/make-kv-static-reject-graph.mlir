@@ -358,6 +358,57 @@ func.func @main(%q: !q {transom.dims = #q}, %k: !kv {transom.dims = #new}, %p: !
 
 // -----
 
+// K12: a lookup in a table that has a row for each new token: a token reads those behind it.
+!q = tensor<?x2x?x4xf32>
+!kv = tensor<?x1x?x4xf32>
+!y = tensor<?x?x2x4xf32>
+!mask = tensor<?x?xi32>
+#q = ["batch", "2", "seq", "4"]
+#new = ["batch", "1", "seq", "4"]
+#past = ["batch", "1", "past", "4"]
+// CHECK: module
+module attributes {transom.bounds = {batch = [1, 4], past = [0, 15], seq = [1, 16]}} {
+// CHECK: @main
+func.func @main(%q: !q {transom.dims = #q}, %k: !kv {transom.dims = #new}, %p: !kv {transom.dims = #past},
+                %m: !mask {transom.dims = ["batch", "past+seq"]}, %table: tensor<?x8xf32> {transom.dims = ["seq", "8"]},
+                %ids: tensor<?x?xi32> {transom.dims = ["batch", "seq"]}) -> (tensor<?x?x8xf32>, !kv) {
+  %c = transom.concat %p, %k axis 2 : (!kv, !kv) -> !kv
+  %a = transom.attention bhsd %q, %c, %c mask %m {causal, scale = 1.0 : f64} : (!q, !kv, !kv, !mask) -> !q
+  %t = transom.transpose %a [0, 2, 1, 3] : (!q) -> !y
+  %h = transom.reshape %t [0, 0, 8] : (!y) -> tensor<?x?x8xf32>
+  // expected-remark@+1 {{transom.embedding: K12: expected each row and token to be computed from itself alone}}
+  %e = transom.embedding %table, %ids : (tensor<?x8xf32>, tensor<?x?xi32>) -> tensor<?x?x8xf32>
+  %y = transom.add %h, %e : (tensor<?x?x8xf32>, tensor<?x?x8xf32>) -> tensor<?x?x8xf32>
+  return %y, %c : tensor<?x?x8xf32>, !kv
+}
+}
+
+// -----
+
+// K12: causal attention over keys that are no cache: where a query stands depends on how many new tokens there are.
+!q = tensor<?x2x?x4xf32>
+!kv = tensor<?x1x?x4xf32>
+!y = tensor<?x?x2x4xf32>
+!mask = tensor<?x?xi32>
+#q = ["batch", "2", "seq", "4"]
+#new = ["batch", "1", "seq", "4"]
+#past = ["batch", "1", "past", "4"]
+// CHECK: module
+module attributes {transom.bounds = {batch = [1, 4], past = [0, 15], seq = [1, 16], source = [1, 16]}} {
+// CHECK: @main
+func.func @main(%q: !q {transom.dims = #q}, %k: !kv {transom.dims = #new}, %p: !kv {transom.dims = #past},
+                %m: !mask {transom.dims = ["batch", "past+seq"]}, %s: !kv {transom.dims = ["batch", "1", "source", "4"]}) -> (!y, !kv) {
+  %c = transom.concat %p, %k axis 2 : (!kv, !kv) -> !kv
+  %a = transom.attention bhsd %q, %c, %c mask %m {causal, scale = 1.0 : f64} : (!q, !kv, !kv, !mask) -> !q
+  // expected-remark@+1 {{transom.attention: K12: expected each row and token to be computed from itself alone}}
+  %x = transom.attention bhsd %a, %s, %s {causal, scale = 1.0 : f64} : (!q, !kv, !kv) -> !q
+  %y = transom.transpose %x [0, 2, 1, 3] : (!q) -> !y
+  return %y, %c : !y, !kv
+}
+}
+
+// -----
+
 // Another function has the name.
 !q = tensor<?x2x?x4xf32>
 !kv = tensor<?x1x?x4xf32>

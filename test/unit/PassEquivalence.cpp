@@ -297,6 +297,72 @@ TEST(PassEquivalence, RemovePaddingFromCrossAttention) {
     }
 }
 
+/// Numbers that differ from place to place.
+Tensor floats(std::vector<int64_t> shape) {
+  int64_t size = 1;
+  for (int64_t dim : shape)
+    size *= dim;
+  std::vector<double> numbers;
+  for (int64_t i = 0; i < size; ++i)
+    numbers.push_back(std::sin(double(7 * i + 1)));
+  return Tensor::ofFloats(DType::f32, std::move(shape), numbers);
+}
+
+// A query that is the bias too: one is read in another order, the other as it was written.
+TEST(PassEquivalence, BiasIsQuery) {
+  const char *text = R"(
+    func.func @main(%x: tensor<2x3x3x3xf32>) -> tensor<2x3x3x3xf32> {
+      %q = transom.transpose %x [0, 2, 1, 3] : (tensor<2x3x3x3xf32>) -> tensor<2x3x3x3xf32>
+      %a = transom.attention bhsd %q, %q, %q bias %q {scale = 0.5 : f64}
+         : (tensor<2x3x3x3xf32>, tensor<2x3x3x3xf32>, tensor<2x3x3x3xf32>, tensor<2x3x3x3xf32>) -> tensor<2x3x3x3xf32>
+      %y = transom.transpose %a [0, 2, 1, 3] : (tensor<2x3x3x3xf32>) -> tensor<2x3x3x3xf32>
+      return %y : tensor<2x3x3x3xf32>
+    })";
+  expectSameMain(text, "eliminate-transposes", {floats({2, 3, 3, 3})});
+}
+
+// As many rows as places, and one value that is added to each row, then to each place; a size of what all share is not known.
+TEST(PassEquivalence, RemovePaddingSpreads) {
+  const char *text = R"(
+    module attributes {transom.bounds = {n = [1, 8], d = [1, 8]}} {
+    func.func @main(%x: tensor<?x?x1xf32> {transom.dims = ["n", "n", "1"]}, %mask: tensor<?x?xi32> {transom.dims = ["n", "n"]},
+                    %r: tensor<?x1x1xf32> {transom.dims = ["n", "1", "1"]}, %z: tensor<1x1x1x?xf32> {transom.dims = ["1", "1", "1", "d"]})
+        -> tensor<?x?x?xf32> {
+      %1 = transom.add %x, %r : (tensor<?x?x1xf32>, tensor<?x1x1xf32>) -> tensor<?x?x1xf32>
+      %2 = transom.reshape %1 [0, 0, 1, 1] : (tensor<?x?x1xf32>) -> tensor<?x?x1x1xf32>
+      %3 = transom.add %2, %r : (tensor<?x?x1x1xf32>, tensor<?x1x1xf32>) -> tensor<?x?x1x1xf32>
+      %4 = transom.attention bshd %3, %3, %3 mask %mask {scale = 0.5 : f64}
+         : (tensor<?x?x1x1xf32>, tensor<?x?x1x1xf32>, tensor<?x?x1x1xf32>, tensor<?x?xi32>) -> tensor<?x?x1x1xf32>
+      %5 = transom.add %4, %z : (tensor<?x?x1x1xf32>, tensor<1x1x1x?xf32>) -> tensor<?x?x1x?xf32>
+      %y = transom.reshape %5 [0, 0, -1] : (tensor<?x?x1x?xf32>) -> tensor<?x?x?xf32>
+      return %y : tensor<?x?x?xf32>
+    }})";
+  EXPECT_EQ(Graph(text, "remove-padding").count<ValidTokensOp>(), 1);
+  expectSameValid(text, "remove-padding", {floats({3, 3, 1}), integers({3, 3}, {1, 1, 0, 1, 0, 0, 1, 1, 1}), floats({3, 1, 1}), floats({1, 1, 1, 2})});
+}
+
+// A mask cast behind the embeddings of ids and of positions that are a sum.
+TEST(PassEquivalence, RemovePaddingByLateMask) {
+  const char *text = R"(
+    module attributes {transom.bounds = {batch = [1, 4], seq = [1, 16]}} {
+    func.func @main(%ids: tensor<?x?xi32> {transom.dims = ["batch", "seq"]}, %given: tensor<?x?xi64> {transom.dims = ["batch", "seq"]},
+                    %p: tensor<?xi32> {transom.dims = ["seq"]}, %q: tensor<?xi32> {transom.dims = ["seq"]}, %t: tensor<9x8xf32>) -> tensor<?x?x8xf32> {
+      %w = transom.embedding %t, %ids : (tensor<9x8xf32>, tensor<?x?xi32>) -> tensor<?x?x8xf32>
+      %s = transom.add %p, %q : (tensor<?xi32>, tensor<?xi32>) -> tensor<?xi32>
+      %e = transom.embedding %t, %s : (tensor<9x8xf32>, tensor<?xi32>) -> tensor<?x8xf32>
+      %x = transom.add %w, %e : (tensor<?x?x8xf32>, tensor<?x8xf32>) -> tensor<?x?x8xf32>
+      %h = transom.reshape %x [0, 0, 2, 4] : (tensor<?x?x8xf32>) -> tensor<?x?x2x4xf32>
+      %mask = transom.cast %given to i32 : (tensor<?x?xi64>) -> tensor<?x?xi32>
+      %a = transom.attention bshd %h, %h, %h mask %mask {scale = 0.5 : f64}
+         : (tensor<?x?x2x4xf32>, tensor<?x?x2x4xf32>, tensor<?x?x2x4xf32>, tensor<?x?xi32>) -> tensor<?x?x2x4xf32>
+      %y = transom.reshape %a [0, 0, 8] : (tensor<?x?x2x4xf32>) -> tensor<?x?x8xf32>
+      return %y : tensor<?x?x8xf32>
+    }})";
+  EXPECT_EQ(Graph(text, "remove-padding").count<ValidTokensOp>(), 1);
+  Tensor mask = Tensor::ofIntegers(DType::i64, {2, 3}, {0, 1, 1, 1, 1, 0});
+  expectSameValid(text, "remove-padding", {integers({2, 3}, {5, 1, 8, 0, 3, 2}), mask, integers({3}, {4, 0, 1}), integers({3}, {1, 2, 3}), floats({9, 8})});
+}
+
 class Caches : public testing::TestWithParam<std::tuple<const char *, bool>> {
 protected:
   LlamaSizes shape{.sequenceFirst = std::get<1>(GetParam())};
