@@ -233,6 +233,9 @@ LogicalResult Matcher::proveUse(OpOperand &use, size_t index) {
   } else if (auto last = dyn_cast<LastTokenOp>(op); last && space.lengths && last.getLengths() == space.lengths) {
     exit(Kind::lastToken, use, index);
   } else if (auto slice = dyn_cast<SliceOp>(op); slice && slice.getAxis() == 1 && slice.getStart() == 0 && slice.getSize() == 1) {
+    // The rows [batch, ...] become [batch, 1, ...] by a reshape, which infers one size.
+    if (llvm::count_if(llvm::drop_begin(dims.of(slice), 2), [](const DimExpr &dim) { return !dim.constant(); }) > 1)
+      return reject(op, "P7: expected at most one unknown size behind [batch, seq], found " + str(dims.of(slice.getInput())));
     exit(Kind::firstToken, use, index);
   } else if (auto reduce = dyn_cast<ReduceOp>(op)) {
     return proveReduce(reduce, index, /*deep=*/true);

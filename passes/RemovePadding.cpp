@@ -33,7 +33,7 @@ std::string nameTokens(ModuleOp module, const TokenSpace &space) {
 /// Rewrites the exits of one function.
 class Rewriter {
 public:
-  Rewriter(const PaddedGraph &graph, TokenPacker &packer) : graph(graph), packer(packer) {}
+  Rewriter(const PaddedGraph &graph, const DimAnalysis &dims, TokenPacker &packer) : graph(graph), dims(dims), packer(packer) {}
 
   void rewrite(const PackedExit &exit) {
     OpBuilder builder(exit.op);
@@ -63,16 +63,20 @@ public:
   }
 
 private:
-  static void replace(Operation *op, Value value) { op->getResult(0).replaceAllUsesWith(value); }
+  /// In the type that readers know, which may say less of the sizes.
+  static void replace(Operation *op, Value value) {
+    value.setType(op->getResult(0).getType());
+    op->getResult(0).replaceAllUsesWith(value);
+  }
 
   /// [batch, ...] as [batch, 1, ...], the type of the result of `op`.
-  static Value withRowDim(OpBuilder &builder, Operation *op, Value rows) {
+  Value withRowDim(OpBuilder &builder, Operation *op, Value rows) const {
     SmallVector<int64_t> shape = {0, 1};
-    for (int64_t size : cast<RankedTensorType>(op->getResult(0).getType()).getShape().drop_front(2))
-      shape.push_back(ShapedType::isDynamic(size) ? -1 : size);
+    for (const DimExpr &size : llvm::drop_begin(dims.of(op->getResult(0)), 2))
+      shape.push_back(size.constant().value_or(-1));
     return builder.create<ReshapeOp>(op->getLoc(), rows, builder.getDenseI64ArrayAttr(shape));
   }
-  static Value keepDims(OpBuilder &builder, Operation *op, Value rows) {
+  Value keepDims(OpBuilder &builder, Operation *op, Value rows) const {
     return cast<ReduceOp>(op).getKeepDims() ? withRowDim(builder, op, rows) : rows;
   }
 
@@ -117,6 +121,7 @@ private:
   }
 
   const PaddedGraph &graph;
+  const DimAnalysis &dims;
   TokenPacker &packer;
   llvm::DenseMap<Value, Value> unpacked;
 };
@@ -140,7 +145,7 @@ class RemovePaddingPass : public impl::RemovePaddingPassBase<RemovePaddingPass> 
     SmallVector<std::string> names = llvm::map_to_vector(graph.spaces, [&](const TokenSpace &space) { return nameTokens(module, space); });
     TokenPacker packer(function, graph, dims, names);
     packer.pack(graph.exits);
-    Rewriter rewriter(graph, packer);
+    Rewriter rewriter(graph, dims, packer);
     for (const PackedExit &exit : graph.exits)
       if (!packer.isAtFront(exit.op))
         rewriter.rewrite(exit);

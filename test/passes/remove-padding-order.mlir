@@ -84,3 +84,22 @@ func.func @places(%x: tensor<?x?x2x4xf32> {transom.dims = ["batch", "seq", "2", 
   return %y : tensor<?x?x8xf32>
 }
 }
+
+// -----
+
+// Sizes that names know and types do not: all tokens share one tensor, all places of a number another.
+// CHECK-LABEL: @known_by_name
+// CHECK: transom.reshape %arg1 [-1, 8]
+// CHECK: transom.reshape %arg2 [1, 2, 4]
+// CHECK: transom.reshape %{{.*}} [0, 1, 2, 4] : {{.*}} -> tensor<?x1x?x?xf32>
+module attributes {transom.bounds = {batch = [1, 4], seq = [1, 16]}} {
+func.func @known_by_name(%x: tensor<?x?x?x?xf32> {transom.dims = ["batch", "seq", "2", "4"]}, %s: tensor<?x?x?xf32> {transom.dims = ["seq", "2", "4"]},
+                         %z: tensor<?x?x?x?xf32> {transom.dims = ["1", "1", "2", "4"]}, %mask: tensor<?x?xi32> {transom.dims = ["batch", "seq"]}) -> tensor<?x1x?x?xf32> {
+  %a = transom.attention bshd %x, %x, %x mask %mask {scale = 0.5 : f64}
+     : (tensor<?x?x?x?xf32>, tensor<?x?x?x?xf32>, tensor<?x?x?x?xf32>, tensor<?x?xi32>) -> tensor<?x?x?x?xf32>
+  %b = transom.add %a, %s : (tensor<?x?x?x?xf32>, tensor<?x?x?xf32>) -> tensor<?x?x?x?xf32>
+  %c = transom.add %b, %z : (tensor<?x?x?x?xf32>, tensor<?x?x?x?xf32>) -> tensor<?x?x?x?xf32>
+  %y = transom.slice %c axis 1 start 0 size 1 : (tensor<?x?x?x?xf32>) -> tensor<?x1x?x?xf32>
+  return %y : tensor<?x1x?x?xf32>
+}
+}

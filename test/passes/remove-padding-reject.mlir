@@ -204,6 +204,20 @@ func.func @prefill(%x: tensor<?x?x2x4xf32> {transom.dims = ["batch", "seq", "2",
 
 // -----
 
+// P7: the first token of tokens with two unknown sizes.
+module attributes {transom.bounds = {batch = [1, 4], seq = [1, 16], heads = [1, 4], d = [1, 8]}} {
+func.func @open_first(%x: tensor<?x?x?x?xf32> {transom.dims = ["batch", "seq", "heads", "d"]},
+                      %mask: tensor<?x?xi32> {transom.dims = ["batch", "seq"]}) -> tensor<?x1x?x?xf32> {
+  %a = transom.attention bshd %x, %x, %x mask %mask {scale = 0.5 : f64}
+     : (tensor<?x?x?x?xf32>, tensor<?x?x?x?xf32>, tensor<?x?x?x?xf32>, tensor<?x?xi32>) -> tensor<?x?x?x?xf32>
+  // expected-remark@+1 {{remove-padding: transom.slice: P7: expected at most one unknown size behind [batch, seq], found [batch, seq, heads, d]}}
+  %c = transom.slice %a axis 1 start 0 size 1 : (tensor<?x?x?x?xf32>) -> tensor<?x1x?x?xf32>
+  return %c : tensor<?x1x?x?xf32>
+}
+}
+
+// -----
+
 // P7: what all tokens share has two sizes that are not known: the reshape to its packed form infers one. With one it is packed.
 module attributes {transom.bounds = {batch = [1, 4], seq = [1, 16], heads = [1, 4], d = [1, 8]}} {
 func.func @open(%x: tensor<?x?x?x?xf32> {transom.dims = ["batch", "seq", "heads", "d"]}, %b: tensor<1x1x?x?xf32> {transom.dims = ["1", "1", "heads", "d"]},
