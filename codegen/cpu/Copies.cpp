@@ -89,7 +89,8 @@ uint64_t fillBits(Type element, const llvm::APFloat &value) {
     number.convert(type.getFloatSemantics(), llvm::APFloat::rmNearestTiesToEven, &inexact);
     return number.bitcastToAPInt().getZExtValue();
   }
-  return uint64_t(int64_t(value.convertToDouble()));
+  double number = value.convertToDouble();
+  return element.isInteger(1) ? number != 0 : uint64_t(int64_t(number));
 }
 
 LogicalResult emitPad(KernelEntry &entry, PadOp op) {

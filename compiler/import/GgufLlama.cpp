@@ -67,13 +67,15 @@ Status readTokenIds(const GgufFile &file, ModelInfo &info) {
        {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"})
     if (file.has(key)) {
       TRANSOM_ASSIGN(int64_t id, file.integer(key));
-      ends.insert(id);
+      if (id != UINT32_MAX) // files write it for "none"
+        ends.insert(id);
     }
   if (!ends.empty())
     info.metadata["eos_token_ids"] = fmt::format("{}", fmt::join(ends, ","));
   if (file.has("tokenizer.ggml.bos_token_id")) {
     TRANSOM_ASSIGN(int64_t id, file.integer("tokenizer.ggml.bos_token_id"));
-    info.metadata["bos_token_id"] = std::to_string(id);
+    if (id != UINT32_MAX)
+      info.metadata["bos_token_id"] = std::to_string(id);
   }
   return {};
 }

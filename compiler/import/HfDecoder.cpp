@@ -40,7 +40,8 @@ Status readEnds(const JsonObject &json, std::set<int64_t> &ends) {
     if (!id.is_number_integer())
       return error(StatusCode::invalidFile, "{}: field eos_token_id: expected an integer or a list of them",
                    json.where());
-    ends.insert(id.get<int64_t>());
+    if (id.get<int64_t>() >= 0) // files write -1 for "none"
+      ends.insert(id.get<int64_t>());
   }
   return {};
 }
@@ -57,7 +58,8 @@ Status readTokenIds(const HfFolder &folder, ModelInfo &info) {
     info.metadata["eos_token_ids"] = fmt::format("{}", fmt::join(ends, ","));
   if (folder.config.has("bos_token_id")) {
     TRANSOM_ASSIGN(int64_t id, folder.config.integer("bos_token_id"));
-    info.metadata["bos_token_id"] = std::to_string(id);
+    if (id >= 0)
+      info.metadata["bos_token_id"] = std::to_string(id);
   }
   return {};
 }
@@ -66,6 +68,7 @@ Status readTokenIds(const HfFolder &folder, ModelInfo &info) {
 
 Status readHfLlama(const HfFolder &folder, const HfLlamaDefaults &defaults, LlamaConfig &out) {
   const JsonObject &config = folder.config;
+  TRANSOM_RETURN_IF_ERROR(config.expect("is_causal", true));
   out.where = config.where();
   out.names = hfNames;
   TRANSOM_ASSIGN(out.layers, config.integer("num_hidden_layers"));

@@ -39,6 +39,7 @@ Result<Gpt2Config> readConfig(const HfFolder &folder) {
   TRANSOM_ASSIGN(c.scaledByLayer, json.booleanOr("scale_attn_by_inverse_layer_idx", false));
   TRANSOM_ASSIGN(c.tiedHead, json.booleanOr("tie_word_embeddings", true));
   TRANSOM_RETURN_IF_ERROR(json.expect("add_cross_attention", false));
+  TRANSOM_RETURN_IF_ERROR(json.expect("is_causal", true));
   c.kvHeads = c.heads;
   c.headDim = c.heads > 0 ? c.hidden / c.heads : 0;
   if (c.heads > 0 && c.hidden % c.heads != 0)

@@ -72,9 +72,16 @@ Status readHfRope(const JsonObject &config, const HfLlamaDefaults &defaults, Lla
   TRANSOM_ASSIGN(out.rope.base, config.numberOr("rope_theta", 10000));
   TRANSOM_RETURN_IF_ERROR(readShare(config, defaults, out));
   // Newer files have everything in rope_parameters.
+  bool both = config.has("rope_scaling") && config.has("rope_parameters");
+  if (both && config.json()["rope_scaling"] != config.json()["rope_parameters"])
+    return error(StatusCode::unsupported, "{}: fields rope_scaling and rope_parameters: expected one of them, found two that differ", config.where());
   for (const char *field : {"rope_scaling", "rope_parameters"})
-    if (config.has(field)) {
+    if (config.has(field) && !(both && field == std::string_view("rope_scaling"))) {
       TRANSOM_ASSIGN(JsonObject scaling, config.object(field));
+      for (auto &[key, value] : scaling.json().items())
+        if (value.is_object())
+          return error(StatusCode::unsupported, "{}: field {}: parameters for kinds of layers are not supported, found '{}'", config.where(), field,
+                       printable(key));
       TRANSOM_ASSIGN(out.rope.base, scaling.numberOr("rope_theta", out.rope.base));
       TRANSOM_RETURN_IF_ERROR(readShare(scaling, defaults, out));
       // Scaling factors are computed from it, before the graph checks it with the rest.

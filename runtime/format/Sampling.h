@@ -52,12 +52,12 @@ inline double expOf(double x) {
   return sum * power.value;
 }
 
-/// A number that orders floats as unsigned integers; above it only NaN's.
+/// A number that orders floats as unsigned integers, both zeros alike; above it only NaN's.
 inline uint32_t orderOf(float x) {
   union {
     float value;
     uint32_t bits;
-  } cast = {x};
+  } cast = {x == 0.0f ? 0.0f : x};
   return cast.bits & 0x80000000u ? ~cast.bits : cast.bits | 0x80000000u;
 }
 inline constexpr uint32_t orderOfInfinity = 0xFF800000u, orderOfMinusInfinity = 0x007FFFFFu;

@@ -22,15 +22,16 @@ public:
     std::array<int64_t, 4> shape; ///< batch and slots are filled in per step
   };
 
-  NaiveEngine(Session &session, size_t program, size_t logitsOutput, Limits limits, TokenBatch tokens,
+  /// `slots`: the most that a past has; the limit of the context may be lower.
+  NaiveEngine(Session &session, size_t program, size_t logitsOutput, Limits limits, int64_t slots, TokenBatch tokens,
               std::vector<Pair> pairs)
       : DecoderEngine(session), program_(program), logitsOutput_(logitsOutput), tokens_(std::move(tokens)),
-        pairs_(std::move(pairs)) {
+        pairs_(std::move(pairs)), slots_(slots) {
     limits_ = limits;
     lengths_.resize(static_cast<size_t>(limits.batch));
     valid_.resize(lengths_.size());
     positions_.resize(static_cast<size_t>(limits.batch * limits.chunk));
-    mask_.resize(static_cast<size_t>(limits.batch * limits.context));
+    mask_.resize(static_cast<size_t>(limits.batch * (slots + limits.chunk)));
     inputs_.resize(3 + pairs_.size());
   }
 
@@ -61,7 +62,7 @@ public:
       kept = std::max(kept, valid_[row] + lengths_[row]);
     // What is too long for a past ends here; see room().
     for (const Pair &pair : pairs_)
-      if (kept <= limits_.context - limits_.chunk)
+      if (kept <= slots_)
         keep(pair, total, kept);
     for (size_t row = 0; row < static_cast<size_t>(batch); ++row)
       valid_[row] += lengths_[row];
@@ -74,7 +75,7 @@ public:
     return static_cast<const float *>(outputs_[logitsOutput_].data) + last * limits_.vocab;
   }
   bool room(size_t, int64_t tokens) const override {
-    return past_ + tokens <= limits_.context && past_ <= limits_.context - limits_.chunk;
+    return past_ + tokens <= limits_.context && past_ <= slots_;
   }
 
 private:
@@ -115,6 +116,7 @@ private:
   size_t program_, logitsOutput_;
   TokenBatch tokens_;
   std::vector<Pair> pairs_;
+  int64_t slots_;                 ///< the most that a past has
   int64_t past_ = 0;              ///< slots used: the longest row's tokens
   std::vector<int64_t> lengths_;  ///< new tokens of each row in the last step
   std::vector<int64_t> valid_;    ///< tokens of each row before the step
@@ -181,10 +183,10 @@ Result<std::unique_ptr<DecoderEngine>> create(Session &session, size_t index) {
   int64_t slots = 0;
   TRANSOM_ASSIGN(auto pairs, pairCaches(program, ids->shape[0], contents.symbols, slots));
   Range batch = rangeOf(ids->shape[0], contents.symbols), seq = rangeOf(ids->shape[1], contents.symbols);
-  DecoderEngine::Limits limits{.batch = batch.max, .chunk = seq.max, .context = slots + seq.max,
+  DecoderEngine::Limits limits{.batch = batch.max, .chunk = seq.max, .context = std::min(slots + seq.max, session.model().metadataNumber("context_length").value_or(INT32_MAX)),
                                .vocab = rangeOf(logits->shape[2], contents.symbols).max};
   return std::unique_ptr<DecoderEngine>(new NaiveEngine(session, index,
-                                                        static_cast<size_t>(logits - program.outputs.data()), limits,
+                                                        static_cast<size_t>(logits - program.outputs.data()), limits, slots,
                                                         TokenBatch(batch, seq), std::move(pairs)));
 }
 

@@ -15,9 +15,12 @@ SETTINGS = {
     "llama": [
         ("partial_rotary_factor", 0.5, FIELD.format("partial_rotary_factor", 1, 0.5)),
         ("hidden_act", "mish", "activation 'mish' is not supported"),
+        ("is_causal", False, FIELD.format("is_causal", "true", "false")),
+        ("rope_parameters", {"rope_type": "linear", "factor": 2}, "rope_scaling and rope_parameters: expected one of them"),
         ("rope_scaling", {"rope_type": "yarn"}, "rope_type 'yarn' is not supported"),
     ],
     "mistral": [
+        ("rope_parameters", {"full_attention": {"rope_theta": 1e6}}, "parameters for kinds of layers are not supported"),
         ("sliding_window", 0, FIELD.format("sliding_window", "a positive number", 0)),
         ("sliding_window", 1 << 40, "sliding window: expected 1 to 16777216, found 1099511627776"),
         ("sliding_window", "wide", "field sliding_window: expected an integer"),
@@ -37,6 +40,7 @@ SETTINGS = {
         ("attention_bias", False, "q_proj.bias: not part of the architecture"),
     ],
     "gpt2": [
+        ("is_causal", False, FIELD.format("is_causal", "true", "false")),
         ("add_cross_attention", True, FIELD.format("add_cross_attention", "false", "true")),
         ("activation_function", "swishish", "activation 'swishish' is not supported"),
         ("n_head", 5, "5 heads do not divide the hidden size 64"),

@@ -125,6 +125,9 @@ def flags(t):
     }
     for what, arguments in generate.items():
         t.refuses(f"generate: {what}", "generate", t.artifact, *arguments)
+    naive = t.folder / "naive.transom"
+    t.transom("compile", t.gguf, "-o", naive, "-O0", "--quiet")
+    t.refuses("generate without caches: a prompt longer than the context", "generate", naive, "--tokens", ",".join(["5"] * 70))
     bench = {
         "tensors that are not there": ("--tensors", t.folder / "none.npz"),
         "tensors that are text": ("--tensors", t.bert / "config.json"),

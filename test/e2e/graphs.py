@@ -28,7 +28,21 @@ def table_of_activations(rng):
     return {"x": rng.standard_normal((16, 64)).astype("<f4"), "perm": np.arange(15, -1, -1, dtype="<i4")}
 
 
-INPUTS = (masked_extrema, two_batches, table_of_activations)
+def ties(rng):
+    return {"x": np.array([[-0.0, 0.0, -1, -2, 0], [3, 1, 3, 3, 1]], "<f4")}
+
+
+def ties_of_no_rows(rng):
+    return {"x": np.zeros((0, 5), "<f4")}
+
+
+# By graph: the inputs of its runs.
+RUNS = {
+    "masked_extrema": (masked_extrema,),
+    "two_batches": (two_batches,),
+    "table_of_activations": (table_of_activations,),
+    "ties": (ties, ties_of_no_rows),
+}
 # Sizes whose names do not say that they fit: (arguments, op, its type, what the message shows).
 UNFIT = {
     "two names": ("add %a, %b", '"rows", "m"', '"rows", "n"', "[rows, m], [rows, n]"),
@@ -43,15 +57,15 @@ def tensor(dims):
 
 def main():
     t = Agreement("graphs", lambda parser: parser)
-    for make in INPUTS:
-        name = make.__name__
-        model, inputs = GRAPHS / f"{name}.mlir", make(np.random.default_rng(3))
-        reference = t.run(f"{name} on the interpreter", model, inputs, "--device=interpreter")
+    for name, makers in RUNS.items():
+        model, given = GRAPHS / f"{name}.mlir", [make(np.random.default_rng(3)) for make in makers]
+        references = [t.run(f"{name} on the interpreter", model, inputs, "--device=interpreter") for inputs in given]
         for variant, flags in t.variants():
             artifact = t.compiled(f"{name}, {variant}", model, flags)
-            got = artifact and reference and t.run(f"{name}, {variant}", artifact, inputs)
-            for output in got or ():
-                t.compare(f"{name}, {variant}: {output}", got[output], reference[output])
+            for inputs, reference in zip(given, references):
+                got = artifact and reference and t.run(f"{name}, {variant}", artifact, inputs)
+                for output in got or ():
+                    t.compare(f"{name}, {variant}: {output}", got[output], reference[output])
     for what, (op, a, b, shown) in UNFIT.items():
         model = t.folder / "unfit.mlir"
         model.write_text(

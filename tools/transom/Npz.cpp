@@ -224,7 +224,8 @@ Status writeNumpy(const std::string &path, std::span<const Array> arrays) {
       if (writer.position() + size >= UINT32_MAX)
         return error(StatusCode::unsupported, "{}: .npz files of 4 GiB and more are not supported", path);
       auto crc = crc32_z(0, reinterpret_cast<const Bytef *>(header.data()), header.size());
-      crc = crc32_z(crc, reinterpret_cast<const Bytef *>(array.bytes.data()), array.bytes.size());
+      if (!array.bytes.empty()) // a null pointer would begin anew
+        crc = crc32_z(crc, reinterpret_cast<const Bytef *>(array.bytes.data()), array.bytes.size());
       auto bytes = static_cast<uint32_t>(size), checksum = static_cast<uint32_t>(crc);
       auto nameLength = static_cast<uint32_t>(name.size()), offset = static_cast<uint32_t>(writer.position());
       // Date 1980-01-01, the earliest there is: equal tensors make equal files.

@@ -6,9 +6,9 @@
 
 namespace transom::kernels {
 
-/// Larger floats have larger keys; NaN counts as the smallest.
+/// Larger floats have larger keys, both zeros the same; NaN counts as the smallest.
 INLINE uint32_t orderKey(float x) {
-  uint32_t bits = __builtin_bit_cast(uint32_t, x);
+  uint32_t bits = x == 0.0f ? 0 : __builtin_bit_cast(uint32_t, x);
   return x != x ? 0 : (bits >> 31 ? ~bits : bits | 0x80000000u);
 }
 
@@ -47,6 +47,10 @@ INLINE void topK(const float *x, float *values, int32_t *indices, int64_t n, int
       }
       v[place] = candidate;
       at[place] = (int32_t)i;
+    }
+    for (; filled < k; ++filled) { // a row may have fewer
+      v[filled] = -infinity;
+      at[filled] = -1;
     }
   }
 }
