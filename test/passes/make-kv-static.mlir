@@ -1,5 +1,5 @@
 // A decoder with one layer: caches, lengths and positions in place of past, mask and position ids; logits of one token.
-// RUN: transom-opt %s --make-kv-static | FileCheck %s
+// RUN: transom-opt %s --make-kv-static -split-input-file | FileCheck %s
 
 !ids = tensor<?x?xi32>
 !x = tensor<?x?x8xf32>
@@ -61,5 +61,45 @@ func.func @main(%ids: !ids {transom.name = "input_ids", transom.dims = ["batch",
   %n = transom.rms_norm %y, %s epsilon 1.0e-05 : (!x, tensor<8xf32>) -> !x
   %logits = transom.matmul %n, %table transpose_rhs : (!x, tensor<5x8xf32>) -> tensor<?x?x5xf32>
   return %logits, %k, %v : tensor<?x?x5xf32>, !kv, !kv
+}
+}
+
+// -----
+
+// A bias that meets the tokens by broadcasting stays behind the choice of the last one, and keeps all tokens' logits before it.
+// CHECK-LABEL: func.func @prefill(
+// CHECK: transom.matmul {{.*}}-> tensor<?x?x5xf32>
+// CHECK: %[[B:.*]] = transom.add %{{.*}} : (tensor<?x?x5xf32>, tensor<1x1x5xf32>) -> tensor<?x?x5xf32>
+// CHECK-NEXT: transom.last_token %[[B]]
+!ids = tensor<?x?xi32>
+!x = tensor<?x?x8xf32>
+!kv = tensor<?x1x?x8xf32>
+#kv = ["batch", "1", "past", "8"]
+#present = ["batch", "1", "past+seq", "8"]
+module attributes {transom.bounds = {batch = [1, 4], past = [0, 19], seq = [1, 16]}, transom.metadata = {context_length = "20"}} {
+func.func @main(%ids: !ids {transom.name = "input_ids", transom.dims = ["batch", "seq"]},
+                %mask: !ids {transom.name = "attention_mask", transom.dims = ["batch", "past+seq"]},
+                %positions: !ids {transom.name = "position_ids", transom.dims = ["batch", "seq"]},
+                %pk: !kv {transom.name = "past.0.key", transom.dims = #kv},
+                %pv: !kv {transom.name = "past.0.value", transom.dims = #kv})
+    -> (tensor<?x?x5xf32> {transom.name = "logits", transom.dims = ["batch", "seq", "5"]},
+        !kv {transom.name = "present.0.key", transom.dims = #present}, !kv {transom.name = "present.0.value", transom.dims = #present}) {
+  %table = transom.weight "table" : tensor<5x8xf32>
+  %x = transom.embedding %table, %ids : (tensor<5x8xf32>, !ids) -> !x
+  %h = transom.reshape %x [0, 0, 1, 8] : (!x) -> tensor<?x?x1x8xf32>
+  %t = transom.transpose %h [0, 2, 1, 3] : (tensor<?x?x1x8xf32>) -> !kv
+  %r = transom.rotary bhsd %t, %positions dims 8 base 100.0 : (!kv, !ids) -> !kv
+  %k = transom.concat %pk, %r axis 2 : (!kv, !kv) -> !kv
+  %v = transom.concat %pv, %t axis 2 : (!kv, !kv) -> !kv
+  %a = transom.attention bhsd %r, %k, %v mask %mask {causal, scale = 1.0 : f64} : (!kv, !kv, !kv, !ids) -> !kv
+  %b = transom.transpose %a [0, 2, 1, 3] : (!kv) -> tensor<?x?x1x8xf32>
+  %m = transom.reshape %b [0, 0, 8] : (tensor<?x?x1x8xf32>) -> !x
+  %y = transom.add %x, %m : (!x, !x) -> !x
+  %s = transom.weight "norm" : tensor<8xf32>
+  %n = transom.rms_norm %y, %s epsilon 1.0e-05 : (!x, tensor<8xf32>) -> !x
+  %logits = transom.matmul %n, %table transpose_rhs : (!x, tensor<5x8xf32>) -> tensor<?x?x5xf32>
+  %bias = transom.weight "bias" : tensor<1x1x5xf32>
+  %biased = transom.add %logits, %bias : (tensor<?x?x5xf32>, tensor<1x1x5xf32>) -> tensor<?x?x5xf32>
+  return %biased, %k, %v : tensor<?x?x5xf32>, !kv, !kv
 }
 }

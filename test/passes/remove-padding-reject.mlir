@@ -229,3 +229,16 @@ func.func @open(%x: tensor<?x?x?x?xf32> {transom.dims = ["batch", "seq", "heads"
   return %y : tensor<?x?x?x?xf32>
 }
 }
+
+// -----
+
+// P7: a mean over all places, those of the padding too.
+module attributes {transom.bounds = {batch = [1, 4], seq = [1, 16]}} {
+func.func @mean_of_places(%x: tensor<?x?x2x4xf32> {transom.dims = ["batch", "seq", "2", "4"]}, %mask: tensor<?x?xi32> {transom.dims = ["batch", "seq"]}) -> tensor<?x2x4xf32> {
+  %a = transom.attention bshd %x, %x, %x mask %mask {scale = 0.5 : f64}
+     : (tensor<?x?x2x4xf32>, tensor<?x?x2x4xf32>, tensor<?x?x2x4xf32>, tensor<?x?xi32>) -> tensor<?x?x2x4xf32>
+  // expected-remark@+1 {{P7: expected a reduction over rows to which the padding adds nothing, found mean}}
+  %y = transom.reduce mean %a axes [1] : (tensor<?x?x2x4xf32>) -> tensor<?x2x4xf32>
+  return %y : tensor<?x2x4xf32>
+}
+}
