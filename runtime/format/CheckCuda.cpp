@@ -99,12 +99,7 @@ Status ProgramChecker::checkStep(const CudaLaunch &launch) const {
 }
 
 Status ProgramChecker::checkStep(const CudaGemm &gemm) const {
-  TRANSOM_RETURN_IF_ERROR(checkWork(gemm.m, "m", INT32_MAX));
-  TRANSOM_RETURN_IF_ERROR(checkWork(gemm.n, "n", INT32_MAX));
-  TRANSOM_RETURN_IF_ERROR(checkWork(gemm.k, "k", INT32_MAX));
-  TRANSOM_RETURN_IF_ERROR(checkMatrix(gemm.lhs, "lhs", gemm.m, gemm.k));
-  TRANSOM_RETURN_IF_ERROR(checkMatrix(gemm.rhs, "rhs", gemm.n, gemm.k));
-  TRANSOM_RETURN_IF_ERROR(checkMatrix(gemm.out, "out", gemm.m, gemm.n));
+  TRANSOM_RETURN_IF_ERROR(checkProduct(gemm));
   TRANSOM_RETURN_IF_ERROR(checkWritten(gemm.out, "out"));
   auto dtypeOf = [&](uint32_t index) { return program_.buffers[index].dtype; };
   DType type = dtypeOf(gemm.lhs), out = dtypeOf(gemm.out);

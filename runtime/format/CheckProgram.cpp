@@ -209,13 +209,7 @@ Status ProgramChecker::checkMatrix(uint32_t index, std::string_view field, const
 }
 
 Status ProgramChecker::checkStep(const Gemm &gemm) const {
-  // The GEMM library counts in 32 bits.
-  TRANSOM_RETURN_IF_ERROR(checkWork(gemm.m, "m", INT32_MAX));
-  TRANSOM_RETURN_IF_ERROR(checkWork(gemm.n, "n", INT32_MAX));
-  TRANSOM_RETURN_IF_ERROR(checkWork(gemm.k, "k", INT32_MAX));
-  TRANSOM_RETURN_IF_ERROR(checkMatrix(gemm.lhs, "lhs", gemm.m, gemm.k));
-  TRANSOM_RETURN_IF_ERROR(checkMatrix(gemm.rhs, "rhs", gemm.n, gemm.k));
-  TRANSOM_RETURN_IF_ERROR(checkMatrix(gemm.out, "out", gemm.m, gemm.n));
+  TRANSOM_RETURN_IF_ERROR(checkProduct(gemm));
   const Buffer &out = program_.buffers[gemm.out];
   if (program_.buffers[gemm.lhs].dtype != DType::f32 || out.dtype != DType::f32)
     return invalid("lhs and out: expected f32");

@@ -54,6 +54,15 @@ private:
   /// That the work of a step does not depend on a symbol that a later step sets.
   Status checkWork(const Expr &expr, std::string_view field, uint64_t limit = INT64_MAX) const;
   Status checkMatrix(uint32_t index, std::string_view field, const Expr &rows, const Expr &columns) const;
+  /// That lhs, rhs and out of a Gemm or CudaGemm hold the numbers of their matrices. Libraries of products count in 32 bits.
+  template <typename Product> Status checkProduct(const Product &gemm) const {
+    TRANSOM_RETURN_IF_ERROR(checkWork(gemm.m, "m", INT32_MAX));
+    TRANSOM_RETURN_IF_ERROR(checkWork(gemm.n, "n", INT32_MAX));
+    TRANSOM_RETURN_IF_ERROR(checkWork(gemm.k, "k", INT32_MAX));
+    TRANSOM_RETURN_IF_ERROR(checkMatrix(gemm.lhs, "lhs", gemm.m, gemm.k));
+    TRANSOM_RETURN_IF_ERROR(checkMatrix(gemm.rhs, "rhs", gemm.n, gemm.k));
+    return checkMatrix(gemm.out, "out", gemm.m, gemm.n);
+  }
   Status checkWritten(uint32_t index, std::string_view field) const;
   Status checkStep(const Step &step) const;
   Status checkStep(const Size &size) const;

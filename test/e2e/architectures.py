@@ -17,8 +17,6 @@ GOLDEN = ROOT / "test" / "oracle" / "architectures_golden.npz"
 
 
 class Stored(ArchitectureSuite):
-    """Checks models against stored outputs; test/cuda/check_models.py does so on a GPU."""
-
     def check_stored(self, architecture, golden):
         name, seed = architecture.name, int(golden["seed"])
         folder = tiny_architectures.write(self.folder / name, architecture, seed)
