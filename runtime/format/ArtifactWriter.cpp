@@ -57,10 +57,21 @@ private:
     return fb::CreateGemm(builder_, gemm.lhs, gemm.rhs, gemm.out, m, n, k, gemm.unpack, gemm.epilogue, extras, results, sizes,
                           gemm.scratch);
   }
-  Offset<fb::Size> pack(const Size &size) { return fb::CreateSize(builder_, size.symbol, size.buffer); }
+  Offset<fb::Size> pack(const Size &size) {
+    return fb::CreateSize(builder_, size.symbol, size.buffer, static_cast<fb::SizeSource>(size.from), size.input, pack(size.limit));
+  }
+  Offset<fb::CudaChoice> pack(const CudaChoice &choice) {
+    return fb::CreateCudaChoice(builder_, choice.most, choice.kernel, packAll(choice.grid));
+  }
+  Offset<fb::TensorMap> pack(const TensorMap &map) {
+    auto sizes = packAll(map.sizes), strides = packAll(map.strides);
+    return fb::CreateTensorMap(builder_, map.buffer, sizes, strides, builder_.CreateVector(map.box));
+  }
   Offset<fb::CudaLaunch> pack(const CudaLaunch &launch) {
+    auto choices = packAll(launch.choices);
+    auto rows = pack(launch.rows);
     auto buffers = builder_.CreateVector(launch.buffers);
-    return fb::CreateCudaLaunch(builder_, launch.kernel, buffers, packAll(launch.grid), launch.workspace, launch.dependent);
+    return fb::CreateCudaLaunch(builder_, choices, rows, buffers, packAll(launch.maps), launch.workspace, launch.dependent);
   }
   Offset<fb::CudaGemm> pack(const CudaGemm &gemm) {
     auto m = pack(gemm.m), n = pack(gemm.n), k = pack(gemm.k);
@@ -108,6 +119,10 @@ private:
     const Section &section = code.section;
     return fb::CreateCode(builder_, target, features, kernels, section.offset, section.bytes, section.checksum);
   }
+  Offset<fb::CudaHeader> pack(const CudaHeader &header) {
+    auto name = pack(header.name);
+    return fb::CreateCudaHeader(builder_, name, pack(header.text));
+  }
   Offset<fb::CudaKernel> pack(const CudaKernel &kernel) {
     auto name = pack(kernel.name), source = pack(kernel.source);
     return fb::CreateCudaKernel(builder_, name, source, builder_.CreateVector(kernel.block), kernel.sharedBytes, kernel.maxRegisters);
@@ -128,8 +143,9 @@ private:
     auto plan = pack(c.plan);
     auto kernelText = packAll(c.kernelText);
     auto cudaKernels = packAll(c.cudaKernels);
+    auto cudaHeaders = packAll(c.cudaHeaders);
     return fb::CreateArtifact(builder_, producer, model, architecture, task, symbols, programs, states, weights, code,
-                              tokenizer, metadata, plan, kernelText, cudaKernels);
+                              tokenizer, metadata, plan, kernelText, cudaKernels, cudaHeaders);
   }
 
   flatbuffers::FlatBufferBuilder builder_;

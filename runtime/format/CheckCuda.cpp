@@ -13,8 +13,10 @@ constexpr uint32_t maxBlockThreads = 1024, maxBlockZ = 64, maxRegisters = 255;
 constexpr uint64_t maxGrid[] = {INT32_MAX, UINT16_MAX, UINT16_MAX};
 /// Shared memory is checked against the device when the kernel is loaded; this is more than any has.
 constexpr uint32_t maxSharedBytes = 1 << 20;
-/// 4096 bytes of parameters, of which two are the table of symbols and the workspace.
-constexpr size_t maxBuffers = 4096 / 8 - 2;
+/// 4096 bytes of parameters: maps of tensors, 128 bytes each, then pointers, two of which are the table of symbols and the workspace.
+constexpr size_t maxMaps = 8, maxBuffers = 4096 / 8 - 2 - maxMaps * 16;
+constexpr size_t maxMapRank = 5; // CUDA driver API, cuTensorMapEncodeTiled
+constexpr uint32_t maxBox = 256;
 /// The library is given a workspace per stream; it asks for 32 MiB at most by itself.
 constexpr uint64_t maxGemmWorkspace = uint64_t(1) << 30;
 constexpr size_t algorithmBytes = 64; // sizeof(cublasLtMatmulAlgo_t)
@@ -58,6 +60,10 @@ Status checkKernel(const CudaKernel &kernel) {
 } // namespace
 
 Status checkCudaKernels(const Contents &contents) {
+  TRANSOM_RETURN_IF_ERROR(checkNames(contents.cudaHeaders, "cuda header"));
+  for (const CudaHeader &header : contents.cudaHeaders)
+    if (header.text.find('\0') != std::string::npos)
+      return invalid("cuda header {}: text: it holds a zero byte", header.name);
   TRANSOM_RETURN_IF_ERROR(checkNames(contents.cudaKernels, "cuda kernel"));
   std::set<std::string_view> names;
   for (const CudaKernel &kernel : contents.cudaKernels) {
@@ -80,17 +86,63 @@ Status checkCudaKernels(const Contents &contents) {
   return {};
 }
 
+Status ProgramChecker::checkChoice(const CudaChoice &choice) const {
+  if (choice.kernel >= contents_.cudaKernels.size())
+    return invalid("kernel: {} of {}", choice.kernel, contents_.cudaKernels.size());
+  if (choice.grid.empty() || choice.grid.size() > 3)
+    return invalid("grid: expected 1 to 3 dimensions, found {}", choice.grid.size());
+  for (size_t i = 0; i < choice.grid.size(); ++i)
+    TRANSOM_RETURN_IF_ERROR(checkWork(choice.grid[i], "grid", maxGrid[i]));
+  return {};
+}
+
+/// That the tensor which the map describes lies in its buffer.
+Status ProgramChecker::checkMap(const TensorMap &map) const {
+  TRANSOM_RETURN_IF_ERROR(checkBufferIndex(map.buffer, "map"));
+  const Buffer &buffer = program_.buffers[map.buffer];
+  if (buffer.dtype != DType::f16 && buffer.dtype != DType::bf16)
+    return invalid("map: expected f16 or bf16, found {}", name(buffer.dtype));
+  if (map.sizes.empty() || map.sizes.size() > maxMapRank || map.strides.size() + 1 != map.sizes.size() || map.box.size() != map.sizes.size())
+    return invalid("map: expected 1 to {} sizes, a stride less and as many of a box, found {}, {} and {}", maxMapRank,
+                   map.sizes.size(), map.strides.size(), map.box.size());
+  CheckedSize last = 0; // the place of the last element
+  for (size_t i = 0; i < map.sizes.size(); ++i) {
+    TRANSOM_RETURN_IF_ERROR(checkWork(map.sizes[i], "map", UINT32_MAX));
+    CheckedSize size = upperBound(map.sizes[i], contents_.symbols), stride = 1;
+    if (i > 0) {
+      TRANSOM_RETURN_IF_ERROR(checkWork(map.strides[i - 1], "map"));
+      stride = upperBound(map.strides[i - 1], contents_.symbols);
+      if (stride.value() % 8 != 0)
+        return invalid("map: a stride of {} is no multiple of 16 bytes", stride.value());
+    }
+    if (map.box[i] == 0 || map.box[i] > maxBox || (i == 0 && map.box[i] != 64))
+      return invalid("map: a box of {} in dimension {}", map.box[i], i);
+    last = last + CheckedSize(size.value() ? size.value() - 1 : 0) * stride;
+  }
+  if (!((last + CheckedSize(1)) * CheckedSize(2)).fits(buffer.bytes))
+    return invalid("map: it passes the end of its buffer of {} bytes", buffer.bytes);
+  return {};
+}
+
 Status ProgramChecker::checkStep(const CudaLaunch &launch) const {
-  if (launch.kernel >= contents_.cudaKernels.size())
-    return invalid("kernel: {} of {}", launch.kernel, contents_.cudaKernels.size());
+  TRANSOM_RETURN_IF_ERROR(checkWork(launch.rows, "rows"));
+  if (launch.choices.empty())
+    return invalid("choices: none");
+  for (const CudaChoice &choice : launch.choices) {
+    if (&choice != &launch.choices.front() && choice.most <= (&choice)[-1].most)
+      return invalid("choices: {} rows after {}", choice.most, (&choice)[-1].most);
+    TRANSOM_RETURN_IF_ERROR(checkChoice(choice));
+  }
+  if (!upperBound(launch.rows, contents_.symbols).fits(static_cast<uint64_t>(std::max<int64_t>(launch.choices.back().most, 0))))
+    return invalid("choices: none is for the {} rows at the bounds", upperBound(launch.rows, contents_.symbols).value());
+  if (launch.maps.size() > maxMaps)
+    return invalid("maps: expected at most {}, found {}", maxMaps, launch.maps.size());
+  for (const TensorMap &map : launch.maps)
+    TRANSOM_RETURN_IF_ERROR(checkMap(map));
   if (launch.buffers.empty() || launch.buffers.size() > maxBuffers)
     return invalid("buffers: expected 1 to {}, found {}", maxBuffers, launch.buffers.size());
   for (uint32_t index : launch.buffers)
     TRANSOM_RETURN_IF_ERROR(checkBufferIndex(index, "buffers"));
-  if (launch.grid.empty() || launch.grid.size() > 3)
-    return invalid("grid: expected 1 to 3 dimensions, found {}", launch.grid.size());
-  for (size_t i = 0; i < launch.grid.size(); ++i)
-    TRANSOM_RETURN_IF_ERROR(checkWork(launch.grid[i], "grid", maxGrid[i]));
   if (launch.workspace < -1)
     return invalid("workspace: expected a buffer or -1, found {}", launch.workspace);
   if (launch.workspace >= 0)

@@ -173,12 +173,26 @@ Status ProgramChecker::checkStep(const Size &size) const {
     return invalid("buffer: expected i32 of rank 1, found {} of {}", toString(buffer.shape, contents_.symbols),
                    name(buffer.dtype));
   TRANSOM_RETURN_IF_ERROR(checkWork(buffer.shape[0], "buffer"));
-  // On CUDA the host says where the last number is, before the program starts.
-  for (const Term &term : buffer.shape[0].terms)
-    for (uint16_t symbol : term.symbols)
-      if (program_.device == Device::cuda && !given_[symbol])
-        return invalid("buffer: its size depends on symbol \"{}\", which a step sets", contents_.symbols[symbol].name);
+  if (program_.device == Device::cuda)
+    TRANSOM_RETURN_IF_ERROR(checkSource(size));
   known_[size.symbol] = true;
+  return {};
+}
+
+/// On CUDA the host finds the number before the program starts.
+Status ProgramChecker::checkSource(const Size &size) const {
+  if (size.from != SizeSource::sum && size.from != SizeSource::nonzero)
+    return invalid("from: expected a sum or a count of an input, found {}", static_cast<int>(size.from));
+  if (size.input >= program_.inputs.size())
+    return invalid("input: {} of {}", size.input, program_.inputs.size());
+  const Value &input = program_.inputs[size.input];
+  if (input.dtype != DType::i32 && (size.from == SizeSource::sum || input.dtype != DType::i64))
+    return invalid("input: \"{}\" holds {}, not whole numbers that can be counted", input.name, name(input.dtype));
+  TRANSOM_RETURN_IF_ERROR(checkExpr(size.limit, "limit"));
+  for (const Term &term : size.limit.terms)
+    for (uint16_t symbol : term.symbols)
+      if (!given_[symbol])
+        return invalid("limit: it depends on symbol \"{}\", which a step sets", contents_.symbols[symbol].name);
   return {};
 }
 

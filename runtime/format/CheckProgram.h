@@ -66,10 +66,13 @@ private:
   Status checkWritten(uint32_t index, std::string_view field) const;
   Status checkStep(const Step &step) const;
   Status checkStep(const Size &size) const;
+  Status checkSource(const Size &size) const;
   Status checkStep(const Launch &launch) const;
   Status checkStep(const Gemm &gemm) const;
   Status checkStep(const CudaLaunch &launch) const;
   Status checkStep(const CudaGemm &gemm) const;
+  Status checkChoice(const CudaChoice &choice) const;
+  Status checkMap(const TensorMap &map) const;
   Status checkEpilogue(const Gemm &gemm) const;
   Status checkAddends(const CudaGemm &gemm) const;
   /// A run takes the symbols from its inputs' shapes and its steps: each one used must be a whole dimension of some input,

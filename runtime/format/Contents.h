@@ -85,18 +85,38 @@ struct Gemm {
   uint64_t scratch = 0; ///< bytes per thread
 };
 
+enum class SizeSource : uint8_t { steps, sum, nonzero };
+
 /// From here on the symbol is the last number of the buffer; until then it counts at its bound.
 struct Size {
   uint16_t symbol = 0;
   uint32_t buffer = 0;
+  SizeSource from = SizeSource::steps; ///< CUDA: how the host finds it before the run; see artifact.fbs
+  uint32_t input = 0;                  ///< of the program, for sum and nonzero
+  Expr limit;                          ///< for sum
+};
+
+/// A kernel for launches of at most `most` rows.
+struct CudaChoice {
+  int64_t most = INT64_MAX;
+  uint32_t kernel = 0;    ///< into Contents::cudaKernels
+  std::vector<Expr> grid; ///< one to three dimensions; evaluated at the bounds of a bucket
+};
+
+/// A CUtensorMap of a buffer of 16-bit numbers; rows of a box are 128 bytes, swizzled. Innermost dimension first.
+struct TensorMap {
+  uint32_t buffer = 0;
+  std::vector<Expr> sizes, strides; ///< elements; the innermost dimension has no stride
+  std::vector<uint32_t> box;
 };
 
 struct CudaLaunch {
-  uint32_t kernel = 0;           ///< into Contents::cudaKernels
+  std::vector<CudaChoice> choices; ///< `most` rises; the first that suffices is taken
+  Expr rows;
   std::vector<uint32_t> buffers; ///< operands, then results
-  std::vector<Expr> grid;        ///< one to three dimensions; evaluated at the bounds of a bucket
-  int32_t workspace = -1;        ///< a buffer; -1: the kernel has no such parameter
-  bool dependent = false;        ///< launched before what precedes it is done; the kernel waits by itself
+  std::vector<TensorMap> maps;
+  int32_t workspace = -1; ///< a buffer; -1: the kernel has no such parameter
+  bool dependent = false; ///< launched before what precedes it is done; the kernel waits by itself
 };
 
 enum class GemmCompute : uint8_t { f32, tf32 };
@@ -163,9 +183,14 @@ struct Code {
   bool isFor(Device device) const { return target.starts_with(device == Device::cuda ? "cuda:" : "cpu:"); }
 };
 
+/// Text that kernels' sources include by its name.
+struct CudaHeader {
+  std::string name, text;
+};
+
 struct CudaKernel {
   std::string name;   ///< an extern "C" entry
-  std::string source; ///< CUDA C++ that compiles alone
+  std::string source; ///< CUDA C++ that compiles with Contents::cudaHeaders alone
   std::vector<uint32_t> block; ///< one to three dimensions
   uint32_t sharedBytes = 0;    ///< dynamic
   uint32_t maxRegisters = 0;   ///< 0: no limit
@@ -187,6 +212,7 @@ struct Contents {
   std::string plan;
   std::vector<std::string> kernelText;
   std::vector<CudaKernel> cudaKernels;
+  std::vector<CudaHeader> cudaHeaders;
 
   /// Null where there is none of that name.
   const Program *findProgram(std::string_view name, Device device = Device::cpu) const;

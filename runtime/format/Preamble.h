@@ -13,7 +13,7 @@ namespace transom::artifact {
 
 inline constexpr char magic[8] = {'T', 'R', 'A', 'N', 'S', 'O', 'M', '\n'};
 /// Raised by every change that an older reader would misunderstand. A reader takes its own version only.
-inline constexpr uint32_t formatVersion = 3;
+inline constexpr uint32_t formatVersion = 4;
 
 /// Little-endian, like everything in the file. In every version `magic`, `version` and `checksum` keep their places.
 struct Preamble {

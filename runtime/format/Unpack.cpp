@@ -71,11 +71,27 @@ public:
     copy(from->sizes(), to.sizes);
     to.scratch = from->scratch();
   }
-  void copy(const fb::Size *from, Size &to) { to = {from->symbol(), from->buffer()}; }
-  void copy(const fb::CudaLaunch *from, CudaLaunch &to) {
+  void copy(const fb::Size *from, Size &to) {
+    to = {from->symbol(), from->buffer(), static_cast<SizeSource>(from->from()), from->input(), {}};
+    if (from->limit())
+      copy(from->limit(), to.limit);
+  }
+  void copy(const fb::CudaChoice *from, CudaChoice &to) {
+    to.most = from->most();
     to.kernel = from->kernel();
-    copy(from->buffers(), to.buffers);
     copy(from->grid(), to.grid);
+  }
+  void copy(const fb::TensorMap *from, TensorMap &to) {
+    to.buffer = from->buffer();
+    copy(from->sizes(), to.sizes);
+    copy(from->strides(), to.strides);
+    copy(from->box(), to.box);
+  }
+  void copy(const fb::CudaLaunch *from, CudaLaunch &to) {
+    copy(from->choices(), to.choices);
+    copy(from->rows(), to.rows);
+    copy(from->buffers(), to.buffers);
+    copy(from->maps(), to.maps);
     to.workspace = from->workspace();
     to.dependent = from->dependent();
   }
@@ -143,6 +159,10 @@ public:
     copy(from->kernels(), to.kernels);
     to.section = {from->offset(), from->bytes(), from->checksum()};
   }
+  void copy(const fb::CudaHeader *from, CudaHeader &to) {
+    copy(from->name(), to.name);
+    copy(from->text(), to.text);
+  }
   void copy(const fb::CudaKernel *from, CudaKernel &to) {
     copy(from->name(), to.name);
     copy(from->source(), to.source);
@@ -169,6 +189,7 @@ public:
     copy(from->plan(), to.plan);
     copy(from->kernel_text(), to.kernelText);
     copy(from->cuda_kernels(), to.cudaKernels);
+    copy(from->cuda_headers(), to.cudaHeaders);
   }
   bool foundUnknownStep() const { return unknownStep_; }
 
