@@ -8,7 +8,14 @@
 namespace transom {
 
 struct CompilerOptions {
+  std::vector<std::string> targets = {"cpu"}; ///< "cpu" and CUDA architectures such as "cuda:sm_90a"; each once
   std::string cpu = "native"; ///< x86-64-v3, x86-64-v4 or native
+  /// In which type GPUs keep intermediate numbers, caches and the matrices of products: f32, f16, bf16, or auto: that of the model's
+  /// own matrices, f16 where they are quantised.
+  std::string dtype = "auto";
+  bool tf32 = false; ///< with f32 on GPUs: products may round their operands to 10 bits of mantissa
+  /// How lower-to-plan stores intermediate numbers and caches: f32, f16 or bf16. Set for each device from the above.
+  std::string activations = "f32";
   /// The largest sizes the artifact takes; 0: what the model declares.
   int64_t maxBatch = 0;   ///< rows at once
   int64_t maxSeq = 0;     ///< new tokens of a row at once

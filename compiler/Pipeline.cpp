@@ -23,70 +23,73 @@ namespace {
 struct Entry {
   StringRef name;
   bool switchable;
-  void (*add)(OpPassManager &manager, bool report);
+  void (*add)(OpPassManager &manager, const CompilerOptions &options);
 };
 
-template <typename Options> Options reporting(bool report) {
+/// Passes always report: the check of what they leave asks for reasons.
+template <typename Options> Options reporting() {
   Options options;
-  options.report = report;
+  options.report = true;
   return options;
 }
 
 const Entry entries[] = {
     // First: the passes behind it then see one op for each weight, whatever the source file's layout and types.
     {"fold-constants", true,
-     [](OpPassManager &manager, bool report) {
-       manager.addPass(createFoldConstantsPass(reporting<FoldConstantsPassOptions>(report)));
+     [](OpPassManager &manager, const CompilerOptions &) {
+       manager.addPass(createFoldConstantsPass(reporting<FoldConstantsPassOptions>()));
      }},
     // Before any fusion: its proof reads the plain form, and what it sinks are ops that fusion would hide.
     {"make-kv-static", true,
-     [](OpPassManager &manager, bool report) {
-       manager.addPass(createMakeKvStaticPass(reporting<MakeKvStaticPassOptions>(report)));
+     [](OpPassManager &manager, const CompilerOptions &) {
+       manager.addPass(createMakeKvStaticPass(reporting<MakeKvStaticPassOptions>()));
      }},
     // Behind the caches, which take any layout; before all that matches ops by their shape: one order is left to match.
     {"eliminate-transposes", true,
-     [](OpPassManager &manager, bool report) {
-       manager.addPass(createEliminateTransposesPass(reporting<EliminateTransposesPassOptions>(report)));
+     [](OpPassManager &manager, const CompilerOptions &) {
+       manager.addPass(createEliminateTransposesPass(reporting<EliminateTransposesPassOptions>()));
      }},
     // Before the fusions: it reads the plain ops, and what they fuse is then computed for valid tokens only. Behind
     // make-kv-static: a growing past has padding inside, caches have none.
     {"remove-padding", true,
-     [](OpPassManager &manager, bool report) {
-       manager.addPass(createRemovePaddingPass(reporting<RemovePaddingPassOptions>(report)));
+     [](OpPassManager &manager, const CompilerOptions &) {
+       manager.addPass(createRemovePaddingPass(reporting<RemovePaddingPassOptions>()));
      }},
     // Before all fusion, which then finds rows alike in every program.
     {"assign-layouts", true,
-     [](OpPassManager &manager, bool report) {
-       manager.addNestedPass<func::FuncOp>(createAssignLayoutsPass(reporting<AssignLayoutsPassOptions>(report)));
+     [](OpPassManager &manager, const CompilerOptions &) {
+       manager.addNestedPass<func::FuncOp>(createAssignLayoutsPass(reporting<AssignLayoutsPassOptions>()));
      }},
     // Behind all that moves products and their weights; before fusion, which takes one product and what reads it.
     {"merge-projections", true,
-     [](OpPassManager &manager, bool report) {
-       manager.addPass(createMergeProjectionsPass(reporting<MergeProjectionsPassOptions>(report)));
+     [](OpPassManager &manager, const CompilerOptions &) {
+       manager.addPass(createMergeProjectionsPass(reporting<MergeProjectionsPassOptions>()));
      }},
     // Before the other fusions: it reads whole ops, and what a product's group takes saves most. So no group is ever taken
     // apart: those behind it find what it left.
     {"fuse-epilogue", true,
-     [](OpPassManager &manager, bool report) {
-       manager.addNestedPass<func::FuncOp>(createFuseEpiloguePass(reporting<FuseEpiloguePassOptions>(report)));
+     [](OpPassManager &manager, const CompilerOptions &) {
+       manager.addNestedPass<func::FuncOp>(createFuseEpiloguePass(reporting<FuseEpiloguePassOptions>()));
      }},
     // Behind fuse-epilogue, which would lose residuals to it; before fuse-elementwise, which would hide them from it.
     {"fuse-norm", true,
-     [](OpPassManager &manager, bool report) {
-       manager.addNestedPass<func::FuncOp>(createFuseNormPass(reporting<FuseNormPassOptions>(report)));
+     [](OpPassManager &manager, const CompilerOptions &) {
+       manager.addNestedPass<func::FuncOp>(createFuseNormPass(reporting<FuseNormPassOptions>()));
      }},
     // Last of the graph: every rewrite of elementwise ops has happened. Also inside groups.
     {"fuse-elementwise", true,
-     [](OpPassManager &manager, bool report) {
-       manager.addNestedPass<func::FuncOp>(createFuseElementwisePass(reporting<FuseElementwisePassOptions>(report)));
+     [](OpPassManager &manager, const CompilerOptions &) {
+       manager.addNestedPass<func::FuncOp>(createFuseElementwisePass(reporting<FuseElementwisePassOptions>()));
      }},
     // From the graph to what a device runs; the rest reads programs.
     {"lower-to-plan", false,
-     [](OpPassManager &manager, bool report) {
-       manager.addPass(createLowerToPlanPass(reporting<LowerToPlanPassOptions>(report)));
+     [](OpPassManager &manager, const CompilerOptions &options) {
+       auto own = reporting<LowerToPlanPassOptions>();
+       own.activations = options.activations;
+       manager.addPass(createLowerToPlanPass(own));
      }},
     // Last: offsets follow from the final order of the steps. Without it each buffer keeps memory of its own.
-    {"plan-memory", true, [](OpPassManager &manager, bool) { manager.addPass(createPlanMemoryPass()); }},
+    {"plan-memory", true, [](OpPassManager &manager, const CompilerOptions &) { manager.addPass(createPlanMemoryPass()); }},
 };
 
 Status checkDisabled(const CompilerOptions &options) {
@@ -172,7 +175,7 @@ private:
     });
     PassManager manager(module.getContext());
     manager.enableVerifier(true);
-    entry.add(manager, /*report=*/true);
+    entry.add(manager, options);
     begin = findings.size();
     if (succeeded(manager.run(module)))
       return checkLegality(entry.name, module, found());
@@ -211,7 +214,6 @@ Status runPipeline(ModuleOp module, const CompilerOptions &options, const StageC
   TRANSOM_RETURN_IF_ERROR(checkDisabled(options));
   TRANSOM_RETURN_IF_ERROR(applyBounds(module, options));
   TRANSOM_RETURN_IF_ERROR(checkSizes(module));
-  // Passes always report: the check of what they leave asks for reasons.
   std::vector<Finding> own;
   std::vector<Finding> &all = findings ? *findings : own;
   FindingCollector collector(module.getContext(), all);

@@ -65,7 +65,7 @@ std::optional<int64_t> bytesOfRow(Type element, int64_t elements) {
   return bytes;
 }
 
-std::optional<int64_t> bytesAtBounds(ModuleOp module, Type tensor, const Dims &dims) {
+std::optional<int64_t> bytesAtBounds(ModuleOp module, Type tensor, const Dims &dims, Type stored) {
   int64_t rows = 1, last = 1;
   for (const DimExpr &dim : dims) {
     std::optional<int64_t> size = maximumOf(module, dim);
@@ -73,7 +73,7 @@ std::optional<int64_t> bytesAtBounds(ModuleOp module, Type tensor, const Dims &d
       return std::nullopt;
     last = *size;
   }
-  std::optional<int64_t> row = bytesOfRow(elementOf(tensor), last);
+  std::optional<int64_t> row = bytesOfRow(stored ? stored : elementOf(tensor), last);
   int64_t bytes;
   if (!row || __builtin_mul_overflow(rows, *row, &bytes))
     return std::nullopt;
@@ -92,6 +92,8 @@ BufferOp storageOf(Value buffer) {
     buffer = view.getBase();
   return buffer.getDefiningOp<BufferOp>();
 }
+
+Type storedElementOf(Value buffer) { return storageOf(buffer).getStored().value_or(elementOf(tensorOf(buffer))); }
 
 Type tensorOf(Value buffer) {
   if (auto view = buffer.getDefiningOp<ViewOp>())
@@ -137,7 +139,13 @@ LogicalResult BufferOp::verify() {
     return emitOpError(inArena ? "C3: expected an offset" : "C3: an offset is for arena buffers");
   if (inArena && (int64_t(*getOffset()) < 0 || *getOffset() % alignment != 0))
     return emitOpError("C3: expected an offset that is a multiple of ") << alignment << ", found " << *getOffset();
-  std::optional<int64_t> bytes = bytesAtBounds((*this)->getParentOfType<ModuleOp>(), getTensor(), parseSizes(getShape()));
+  if (Type stored = getStored().value_or(Type())) {
+    bool kept = inArena || getKind() == BufferKind::state;
+    if (!kept || !elementOf(getTensor()).isF32() || !isa<Float16Type, BFloat16Type>(stored))
+      return emitOpError("C5: expected f16 or bf16 for numbers of f32 of the arena or a state, found ") << stored;
+  }
+  std::optional<int64_t> bytes =
+      bytesAtBounds((*this)->getParentOfType<ModuleOp>(), getTensor(), parseSizes(getShape()), getStored().value_or(Type()));
   if (!bytes)
     return emitOpError("C4: ") << getShape() << " has no size at the module's bounds";
   if (*bytes != int64_t(getBytes()))
@@ -157,7 +165,7 @@ LogicalResult ViewOp::verify() {
   Dims sizes = parseSizes(getShape()), base = sizesOf(getBase());
   if (!(product(sizes) == product(base)))
     return emitOpError("C3: ") << str(base) << " and " << str(sizes) << " are not known to have equally many elements";
-  std::optional<int64_t> bytes = bytesAtBounds((*this)->getParentOfType<ModuleOp>(), getTensor(), sizes);
+  std::optional<int64_t> bytes = bytesAtBounds((*this)->getParentOfType<ModuleOp>(), getTensor(), sizes, storageOf(getBase()).getStored().value_or(Type()));
   int64_t have = storageOf(getBase()).getBytes();
   if (!bytes || *bytes > have)
     return emitOpError("C4: ") << bytes.value_or(0) << " bytes at the bounds, but the base has " << have;

@@ -23,14 +23,16 @@ inline int64_t aligned(int64_t bytes) { return (bytes + alignment - 1) / alignme
 
 /// Bytes of `elements` numbers of a last dimension; nullopt where blocks do not divide them, or on overflow. i1 takes a byte.
 std::optional<int64_t> bytesOfRow(mlir::Type element, int64_t elements);
-/// Bytes of a dense tensor or cache of sizes `dims` at the module's bounds, each size at its largest. nullopt where a size
-/// is unknown, negative or has no bounds, and on overflow.
-std::optional<int64_t> bytesAtBounds(mlir::ModuleOp module, mlir::Type tensor, const Dims &dims);
+/// Bytes of a dense tensor or cache of sizes `dims` at the module's bounds, each size at its largest, with elements of
+/// `stored`, if not null, instead of its own. nullopt where a size is unknown, negative or has no bounds, and on overflow.
+std::optional<int64_t> bytesAtBounds(mlir::ModuleOp module, mlir::Type tensor, const Dims &dims, mlir::Type stored = {});
 
 /// The sizes that an attribute such as `shape` writes; unknown where one is malformed.
 Dims parseSizes(mlir::ArrayAttr sizes);
 /// The buffer op whose memory a buffer value is.
 BufferOp storageOf(mlir::Value buffer);
+/// The type of the numbers in a buffer value's memory.
+mlir::Type storedElementOf(mlir::Value buffer);
 /// Type and sizes of a buffer value: those of its plan.buffer or plan.view.
 mlir::Type tensorOf(mlir::Value buffer);
 Dims sizesOf(mlir::Value buffer);

@@ -118,8 +118,8 @@ def ProgramOp : Plan_Op<"program", [IsolatedFromAbove, SingleBlock, NoTerminator
     that a launch may write its result over an argument that no later step uses, at the same offset, where the kernel
     allows it. C5: a step reads nothing before a step has written it. C6: every name in a size is a whole dimension of an
     input, or is set once by a `plan.size` before the steps that use it; before it only the results of the step that
-    writes the number may have it as a size, for what there is room for. C7: a weight buffer has the type of the module's weight of that name. C8: a state has one type and shape in all
-    programs.
+    writes the number may have it as a size, for what there is room for. C7: a weight buffer has the type of the module's weight of that name. C8: a state has one type, stored type
+    and shape in all programs.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, DefaultValuedAttr<I64Attr, "0">:$arena_bytes,
       DefaultValuedAttr<I64Attr, "0">:$staging_bytes, DefaultValuedAttr<I64Attr, "0">:$state_bytes,
@@ -138,9 +138,10 @@ def BufferOp : Plan_Op<"buffer", [HasParent<"ProgramOp">,
     DeclareOpInterfaceMethods<OpAsmOpInterface, ["getAsmResultNames"]>]> {
   let summary = "a piece of memory";
   let description = [{
-    `bytes` is what the tensor takes at the bounds of its sizes. C1: all but arena buffers have a name. C2: the tensor is a
+    `bytes` is what the tensor takes at the bounds of its sizes. `stored` is the type in which its numbers lie in memory, where
+    that is another than the tensor's: kernels compute in the tensor's type, and round what they write. C1: all but arena buffers have a name. C2: the tensor is a
     tensor or cache, and `shape` has one size for each of its dimensions, equal to those it knows. C3: only arena buffers
-    have an offset, and they need one, a multiple of 64. C4: bytes is what type, shape and bounds give.
+    have an offset, and they need one, a multiple of 64. C4: bytes is what stored type, shape and bounds give. C5: only arena and state buffers of f32 have a stored type, f16 or bf16.
 
     ```mlir
     %ids = plan.buffer input "input_ids" shape ["batch", "seq"] bytes 16384 : tensor<?x?xi32>
@@ -148,10 +149,10 @@ def BufferOp : Plan_Op<"buffer", [HasParent<"ProgramOp">,
     ```
   }];
   let arguments = (ins BufferKind:$kind, OptionalAttr<StrAttr>:$name, StrArrayAttr:$shape, I64Attr:$bytes,
-      OptionalAttr<I64Attr>:$offset, TypeAttr:$tensor);
+      OptionalAttr<I64Attr>:$offset, OptionalAttr<TypeAttr>:$stored, TypeAttr:$tensor);
   let results = (outs Plan_Buffer:$result);
   let assemblyFormat = [{
-    $kind ($name^)? `shape` $shape `bytes` $bytes (`offset` $offset^)? attr-dict `:` $tensor
+    $kind ($name^)? `shape` $shape `bytes` $bytes (`offset` $offset^)? (`stored` $stored^)? attr-dict `:` $tensor
   }];
   let hasVerifier = 1;
 }

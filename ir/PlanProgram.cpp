@@ -44,6 +44,8 @@ bool mayOverwrite(LaunchOp launch, KernelOp kernel, Value input, Value output) {
     if (storageOf(operand) != storage)
       continue;
     Dims from = sizesOf(operand), to = sizesOf(output);
+    if (bytesOfRow(storedElementOf(operand), 1) != bytesOfRow(storedElementOf(output), 1))
+      return false;
     bool known = index < kernel.getFunctionType().getNumInputs() && result < kernel.getFunctionType().getNumResults();
     if (!known || !kernel.canOverwrite(index, result) || !llvm::equal(from, to))
       return false;
@@ -378,7 +380,7 @@ LogicalResult ProgramOp::verifySymbolUses(SymbolTableCollection &symbols) {
       if (buffer.getKind() != BufferKind::state)
         continue;
       BufferOp other = states.insert({*buffer.getName(), buffer}).first->second;
-      if (other.getTensor() != buffer.getTensor() || other.getShape() != buffer.getShape())
+      if (other.getTensor() != buffer.getTensor() || other.getShape() != buffer.getShape() || other.getStored() != buffer.getStored())
         return buffer.emitOpError("differs from the state \"") << *buffer.getName() << "\" of another program (C8 of 'plan.program')";
     }
   return success();

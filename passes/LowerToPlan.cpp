@@ -14,6 +14,7 @@
 
 #include "mlir/IR/IRMapping.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
+#include "llvm/ADT/StringSwitch.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 namespace transom {
@@ -149,9 +150,9 @@ std::string sourceOf(Operation *op, StringRef stem) {
 
 class FunctionLowering {
 public:
-  FunctionLowering(func::FuncOp function, KernelTable &kernels, WeightTable &weights, const Reporter &reporter)
+  FunctionLowering(func::FuncOp function, KernelTable &kernels, WeightTable &weights, const Reporter &reporter, Type stored)
       : module(function->getParentOfType<ModuleOp>()), function(function), block(function.getBody().front()),
-        kernels(kernels), weights(weights), reporter(reporter), builder(function.getContext()) {}
+        kernels(kernels), weights(weights), reporter(reporter), stored(stored), builder(function.getContext()) {}
 
   FailureOr<plan::ProgramOp> run() {
     if (failed(checkOps()))
@@ -289,7 +290,9 @@ private:
   LogicalResult addBuffer(Value value, plan::BufferKind kind, StringAttr name) {
     if (failed(checkSizes(value)))
       return failure();
-    std::optional<int64_t> bytes = plan::bytesAtBounds(module, value.getType(), dims->of(value));
+    bool kept = kind == plan::BufferKind::arena || kind == plan::BufferKind::state;
+    Type storedHere = kept && elementOf(value.getType()).isF32() ? stored : Type();
+    std::optional<int64_t> bytes = plan::bytesAtBounds(module, value.getType(), dims->of(value), storedHere);
     if (!bytes)
       return describe(value) << "has the sizes " << str(dims->of(value)) << ", which have no bounds in transom.bounds";
     IntegerAttr offset;
@@ -300,7 +303,7 @@ private:
     }
     buffers[value] = builder.create<plan::BufferOp>(locationOf(value), builder.getType<plan::BufferType>(), kind, name,
                                                     dimsAttribute(builder.getContext(), dims->of(value)), *bytes, offset,
-                                                    value.getType());
+                                                    storedHere ? TypeAttr::get(storedHere) : TypeAttr(), value.getType());
     return success();
   }
 
@@ -437,6 +440,7 @@ private:
   KernelTable &kernels;
   WeightTable &weights;
   const Reporter &reporter;
+  Type stored; ///< of f32 in the arena and in states; null: f32
   OpBuilder builder;
   llvm::DenseMap<Operation *, StringRef> stems; ///< names for fused ops of one op
   llvm::DenseMap<Operation *, GroupOp> epilogues; ///< of matrix products, in the same step
@@ -455,6 +459,14 @@ struct LowerToPlanPass : impl::LowerToPlanPassBase<LowerToPlanPass> {
     KernelTable kernels(module);
     WeightTable weights(module);
     Reporter reporter(getArgument(), report);
+    Type stored;
+    if (!activations.empty() && activations != "f32") {
+      stored = llvm::StringSwitch<Type>(activations).Case("f16", Float16Type::get(&getContext())).Case("bf16", BFloat16Type::get(&getContext())).Default({});
+      if (!stored) {
+        module.emitError("activations: expected f32, f16 or bf16, found '") << activations << "'";
+        return signalPassFailure();
+      }
+    }
     SmallVector<plan::ProgramOp> programs;
     SmallVector<Operation *> old;
     for (Operation &op : *module.getBody())
@@ -465,7 +477,7 @@ struct LowerToPlanPass : impl::LowerToPlanPassBase<LowerToPlanPass> {
         op->emitError("'") << op->getName() << "' cannot be lowered: only functions with a body can";
         return signalPassFailure();
       }
-      FailureOr<plan::ProgramOp> program = FunctionLowering(function, kernels, weights, reporter).run();
+      FailureOr<plan::ProgramOp> program = FunctionLowering(function, kernels, weights, reporter, stored).run();
       if (failed(program))
         return signalPassFailure();
       programs.push_back(*program);

@@ -129,10 +129,12 @@ Status ProgramChecker::checkStep(const CudaLaunch &launch) const {
   if (launch.choices.empty())
     return invalid("choices: none");
   for (const CudaChoice &choice : launch.choices) {
-    if (&choice != &launch.choices.front() && choice.most <= (&choice)[-1].most)
+    if (&choice != &launch.choices.front() && choice.most < (&choice)[-1].most)
       return invalid("choices: {} rows after {}", choice.most, (&choice)[-1].most);
     TRANSOM_RETURN_IF_ERROR(checkChoice(choice));
   }
+  if (launch.choices.back().sm != 0)
+    return invalid("choices: the last is for compute capability {} only", launch.choices.back().sm);
   if (!upperBound(launch.rows, contents_.symbols).fits(static_cast<uint64_t>(std::max<int64_t>(launch.choices.back().most, 0))))
     return invalid("choices: none is for the {} rows at the bounds", upperBound(launch.rows, contents_.symbols).value());
   if (launch.maps.size() > maxMaps)

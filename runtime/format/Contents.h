@@ -96,11 +96,12 @@ struct Size {
   Expr limit;                          ///< for sum
 };
 
-/// A kernel for launches of at most `most` rows.
+/// A kernel for launches of at most `most` rows, on devices of compute capability `sm` (90: 9.0), or all if 0.
 struct CudaChoice {
   int64_t most = INT64_MAX;
   uint32_t kernel = 0;    ///< into Contents::cudaKernels
   std::vector<Expr> grid; ///< one to three dimensions; evaluated at the bounds of a bucket
+  uint32_t sm = 0;
 };
 
 /// A CUtensorMap of a buffer of 16-bit numbers; rows of a box are 128 bytes, swizzled. Innermost dimension first.
@@ -111,7 +112,7 @@ struct TensorMap {
 };
 
 struct CudaLaunch {
-  std::vector<CudaChoice> choices; ///< `most` rises; the first that suffices is taken
+  std::vector<CudaChoice> choices; ///< `most` never falls; the first that suffices and that the device can run is taken
   Expr rows;
   std::vector<uint32_t> buffers; ///< operands, then results
   std::vector<TensorMap> maps;
