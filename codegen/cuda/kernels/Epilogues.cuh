@@ -87,14 +87,18 @@ struct RotaryAppendEpilogue {
   }
 };
 
-/// Larger floats have larger keys; NaN counts as the smallest, both zeros are equal.
+/// Larger floats have larger keys; both zeros are equal, NaN is above all. The order of runtime/format/Sampling.h.
 DEVICE uint32 orderKey(float x) {
   uint32 bits = __float_as_uint(x + 0.0f);
-  return x != x ? 0 : (bits >> 31 ? ~bits : bits | 0x80000000u);
+  return x != x ? ~0u : (bits >> 31 ? ~bits : bits | 0x80000000u);
 }
 /// Sorts by logit, then by falling index: the largest is the first of the largest. Zero is below all.
 DEVICE uint64 argmaxKey(float logit, int index) { return (uint64)orderKey(logit) << 32 | (uint32)~index; }
-DEVICE int argmaxIndex(uint64 key) { return (int)~(uint32)key; }
+/// The index in the largest key of a row; -1 where a logit is NaN or positive infinity, or all are negative infinity.
+DEVICE int argmaxToken(uint64 key) {
+  const uint32 order = (uint32)(key >> 32);
+  return order > 0x007fffffu && order < 0xff800000u ? (int)~(uint32)key : -1;
+}
 
 /// Stores logits and raises best[m], which is zero before, to the largest's key: greedy decoding needs no second pass.
 template <class B, int N> struct LogitsEpilogue {

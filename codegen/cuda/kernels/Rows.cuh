@@ -198,30 +198,33 @@ DEVICE void unpackRows(const uint4 *x, const int *cumulative, uint4 *y, int seq,
 //===-- The end of a step -------------------------------------------------------------------------------------------===//
 
 struct StepState {
-  uint64 *best;       // [batch]: the head's argmax (LogitsEpilogue); zeroed for the next step
-  const int *sampled; // [batch]: what Sample.cuh chose; null: the argmax
-  int *token;         // [batch]: input of the next step
-  int *past;          // [batch]: grows by one
-  int *step;          // one number: grows by one
-  int *tokens;        // [steps, batch]: what the host reads, or null
+  uint64 *best;       // [batch]: the head's argmax (LogitsEpilogue); zeroed for the next step; may be null with `sampled`
+  const int *sampled; // [batch]: what Sample.cuh chose, may be `tokens`; null: the argmax
+  const int *lengths; // [batch]: 0 or 1; rows of length 0 stay as they are; null: all 1
+  int *tokens;        // [batch]: what the host reads; -1 where no token could be chosen
+  int *inputIds;      // [batch]: the next step's; 0 for -1
+  int *past;          // [batch]: grows by the length
+  int64 *tokenIndex;  // [batch]: grows by one, or null
   int batch;
 };
-/// One block: takes the tokens and advances the lengths.
+/// Takes the tokens and advances the lengths. A thread for each row: any grid with batch threads or more.
 DEVICE void advanceStep(const StepState &s) {
   launchDependents();
   waitProducers();
-  const int step = *s.step;
-  __syncthreads();
-  for (int row = threadIdx.x; row < s.batch; row += blockDim.x) {
-    int token = s.sampled ? s.sampled[row] : argmaxIndex(s.best[row]);
-    s.best[row] = 0;
-    s.token[row] = token;
-    s.past[row] += 1;
-    if (s.tokens)
-      s.tokens[(int64)step * s.batch + row] = token;
+  const int row = blockIdx.x * blockDim.x + threadIdx.x;
+  if (row >= s.batch)
+    return;
+  const int length = s.lengths ? s.lengths[row] : 1;
+  if (length > 0) {
+    const int token = s.sampled ? s.sampled[row] : argmaxToken(s.best[row]);
+    s.tokens[row] = token;
+    s.inputIds[row] = token < 0 ? 0 : token;
+    s.past[row] += length;
+    if (s.tokenIndex)
+      s.tokenIndex[row] += 1;
   }
-  if (threadIdx.x == 0)
-    *s.step = step + 1;
+  if (s.best)
+    s.best[row] = 0;
 }
 
 } // namespace transom::cuda

@@ -1,9 +1,10 @@
-// Token selection as `transom.sample` defines it (ir/Tokens.td): temperature, top-k, top-p, one draw from Philox4x32-10.
+// Token selection as runtime/format/Sampling.h defines it: temperature, top-k with ties, top-p, one draw from Philox4x32-10,
+// the kept tokens in the order of their ids; greedy where temperature is 0 or top-k 1; -1 where a logit is NaN or positive
+// infinity or all are negative infinity.
 //
-// A row is shared by a cluster of blocks (sm_90; one block elsewhere). Nothing is sorted: the kernel walks the
-// distribution from the most probable token down by histograms over the bits of the logits, 8 at a time. Counts and
-// masses are integers (a token weighs e^((x - largest) / temperature) in units of 2^-44), so that sums do not depend on
-// the order in which threads add: the same seed gives the same token each time.
+// A row is shared by a cluster of blocks (sm_90; one block elsewhere). Nothing is sorted: cuts are found by histograms over
+// the bits of the logits, 8 at a time. A token weighs exp((x - largest) / temperature) in units of 2^-44, a whole number, so
+// that sums do not depend on the order in which threads add: the same seed gives the same token each time.
 #pragma once
 
 #include "Epilogues.cuh"
@@ -12,28 +13,52 @@ namespace transom::cuda {
 
 struct SampleArguments {
   const float *logits;       // [batch, vocab]
-  const uint64 *best;        // [batch]: the rows' largest (LogitsEpilogue)
+  const uint64 *best;        // [batch]: the rows' largest (LogitsEpilogue); null: found here
   const float *temperature;  // [batch]; 0: the largest
-  const int *topK;           // [batch]; 0: all
   const float *topP;         // [batch]; 1: all
+  const int *topK;           // [batch]; 0: all, 1: the largest
   const int64 *seed;         // [batch]
-  const int *step;           // [batch], or one number for all rows where stepStride is 0
-  int stepStride;
+  const int64 *row;          // [batch]: which stream of random numbers
+  const int64 *tokenIndex;   // [batch]: which number of the stream
+  const int *lengths;        // [batch]: rows of length 0 stay as they are; null: no such rows
   int *token;                // [batch]
-  int vocab;
+  int vocab;                 // at most 2^19
 };
 
-/// Philox4x32-10's first word for counter (step, 0, 0, 0), its upper 24 bits: u * 2^24.
-DEVICE uint32 philoxBits(uint64 seed, uint32 step) {
-  uint32 c0 = step, c1 = 0, c2 = 0, c3 = 0, key0 = (uint32)seed, key1 = (uint32)(seed >> 32);
+//===-- Random numbers and weights ----------------------------------------------------------------------------------===//
+
+/// The 53 bits of sampling::uniform: that number times 2^53.
+DEVICE uint64 uniformBits(uint64 seed, uint64 step, uint64 stream) {
+  uint32 c0 = (uint32)step, c1 = (uint32)(step >> 32), c2 = (uint32)stream, c3 = (uint32)(stream >> 32);
+  uint32 key0 = (uint32)seed, key1 = (uint32)(seed >> 32);
   for (int round = 0; round < 10; ++round) {
     uint64 a = (uint64)c0 * 0xd2511f53u, b = (uint64)c2 * 0xcd9e8d57u;
     c0 = (uint32)(b >> 32) ^ c1 ^ key0, c1 = (uint32)b;
     c2 = (uint32)(a >> 32) ^ c3 ^ key1, c3 = (uint32)a;
     key0 += 0x9e3779b9u, key1 += 0xbb67ae85u;
   }
-  return c0 >> 8;
+  return ((uint64)c0 << 32 | c1) >> 11;
 }
+/// sampling::expOf.
+DEVICE double expOf(double x) {
+  constexpr double inverse[] = {0, 1, 1. / 2, 1. / 3, 1. / 4, 1. / 5, 1. / 6, 1. / 7, 1. / 8, 1. / 9, 1. / 10, 1. / 11};
+  if (!(x > -45))
+    return 0;
+  int64 n = (int64)(x * 1.4426950408889634 - 0.5);
+  double r = x - (double)n * 0.6931471805599453, sum = 1;
+  UNROLL
+  for (int i = 11; i > 0; --i)
+    sum = 1 + sum * (r * inverse[i]);
+  return sum * __longlong_as_double((n + 1023) << 52);
+}
+/// The upper 64 bits of a product.
+DEVICE uint64 highProduct(uint64 a, uint64 b) {
+  uint64 a0 = (uint32)a, a1 = a >> 32, b0 = (uint32)b, b1 = b >> 32;
+  uint64 middle = a1 * b0 + (a0 * b0 >> 32), other = a0 * b1 + (uint32)middle;
+  return a1 * b1 + (middle >> 32) + (other >> 32);
+}
+
+//===-- Clusters ----------------------------------------------------------------------------------------------------===//
 
 template <int size> DEVICE void syncCluster() {
 #if __CUDA_ARCH__ >= 900
@@ -64,188 +89,252 @@ template <int size, class T> DEVICE T readCluster(const T *p, int rank) {
   return *p;
 }
 
-struct Histogram {
-  uint32 counts[256];
-  uint64 masses[256];
-};
-/// A prefix of the tokens sorted by falling logit, equal ones by index: all whose key is above `key`, and the first `ties`
-/// with that key. mass: the sum of its weights.
-struct Prefix {
-  uint32 key, ties;
-  uint64 mass;
+//===-- One row -----------------------------------------------------------------------------------------------------===//
+
+/// Tokens whose key is above `key` are kept, and the first `ties` whose key it is.
+struct Cut {
+  uint32 key;
+  uint64 ties;
 };
 
-template <int cluster_> struct SampleShared {
-  static constexpr int cluster = cluster_;
-  Histogram first, own, all; // of the highest 8 bits, which every search begins with; a block's; the cluster's
-  uint64 massOfWarp[8];
-  uint32 countOfWarp[32], found, equal;
-  uint64 foundMass;
-  uint32 foundCount;
+struct SampleShared {
+  static constexpr int copies = 8; // of the histograms: neighbouring logits meet in few buckets
+  uint32 counts[copies][256];
+  uint64 masses[copies][256];
+  uint64 own[256], all[256]; // a block's sums, the cluster's
+  uint64 ofWarp[32], ofBlock, above;
+  uint32 found;
 };
 
 /// One row, seen by one block of the cluster: elements [begin, end) are its own.
 template <int cluster> struct Distribution {
   static constexpr int threads = 1024;
-  SampleShared<cluster> &shared;
+  SampleShared &shared;
   const float *x;
   int begin, end;
   float largest, temperature;
 
   DEVICE uint64 weight(float v) const {
-    float w = v != v ? 0.0f : exp2Fast((v - largest) / temperature * log2E);
-    return (uint64)((double)w * 17592186044416.0); // 2^44
+    return (uint64)(expOf(((double)v - (double)largest) / (double)temperature) * 17592186044416.0 + 0.5); // 2^44
   }
   DEVICE float valueOf(uint32 key) const { return __uint_as_float(key >> 31 ? key ^ 0x80000000u : ~key); }
 
-  /// The cluster's histogram of bits [shift, shift + 8) of the keys that agree with `key` above them.
-  DEVICE void count(Histogram &into, uint32 key, int shift) {
-    for (int i = threadIdx.x; i < 256; i += threads)
-      shared.own.counts[i] = 0, shared.own.masses[i] = 0;
+  /// The sum over the cluster's threads before this one, in the order of their tokens; `total` is the sum of all.
+  DEVICE uint64 scan(uint64 own, uint64 &total) {
+    uint64 sum = own;
+    UNROLL
+    for (int apart = 1; apart < 32; apart <<= 1) {
+      uint64 lower = __shfl_up_sync(~0u, sum, apart);
+      sum += laneId() >= apart ? lower : 0;
+    }
+    __syncthreads();
+    if (laneId() == 31)
+      shared.ofWarp[warpId()] = sum;
+    __syncthreads();
+    uint64 before = sum - own, block = 0;
+    for (int w = 0; w < threads / 32; ++w) {
+      before += w < warpId() ? shared.ofWarp[w] : 0;
+      block += shared.ofWarp[w];
+    }
+    if (threadIdx.x == 0)
+      shared.ofBlock = block;
+    syncCluster<cluster>();
+    total = 0;
+    for (int rank = 0; rank < cluster; ++rank) {
+      uint64 other = readCluster<cluster>(&shared.ofBlock, rank);
+      before += rank < (int)(blockIdx.x % cluster) ? other : 0;
+      total += other;
+    }
+    syncCluster<cluster>(); // nobody leaves or goes on while others read
+    return before;
+  }
+
+  /// The largest key of argmaxKey over the cluster.
+  DEVICE uint64 findBest() {
+    uint64 best = 0;
+    for (int i = begin + threadIdx.x; i < end; i += threads) {
+      uint64 key = argmaxKey(x[i], i);
+      best = key > best ? key : best;
+    }
+    UNROLL
+    for (int apart = 16; apart > 0; apart >>= 1) {
+      uint64 other = __shfl_xor_sync(~0u, best, apart);
+      best = other > best ? other : best;
+    }
+    if (laneId() == 0)
+      shared.ofWarp[warpId()] = best;
+    __syncthreads();
+    for (int w = 0; w < threads / 32; ++w)
+      best = shared.ofWarp[w] > best ? shared.ofWarp[w] : best;
+    if (threadIdx.x == 0)
+      shared.ofBlock = best;
+    syncCluster<cluster>();
+    for (int rank = 0; rank < cluster; ++rank) {
+      uint64 other = readCluster<cluster>(&shared.ofBlock, rank);
+      best = other > best ? other : best;
+    }
+    syncCluster<cluster>();
+    return best;
+  }
+
+  /// The cluster's histogram of bits [shift, shift + 8) of the keys from `lowest` on that agree with `key` above them: how
+  /// many tokens, or what they weigh.
+  template <bool weighed> DEVICE void histogram(uint32 key, int shift, uint32 lowest) {
+    const int copy = warpId() % SampleShared::copies;
+    for (int i = threadIdx.x; i < SampleShared::copies * 256; i += threads)
+      if constexpr (weighed)
+        shared.masses[0][i] = 0;
+      else
+        shared.counts[0][i] = 0;
     __syncthreads();
     for (int i = begin + threadIdx.x; i < end; i += threads) {
-      float v = x[i];
-      uint32 k = orderKey(v);
-      if (shift < 24 && (k ^ key) >> (shift + 8) != 0)
+      const float v = x[i];
+      const uint32 k = orderKey(v);
+      if (k < lowest || (shift < 24 && (k ^ key) >> (shift + 8) != 0))
         continue;
-      atomicAdd(&shared.own.counts[k >> shift & 255], 1u);
-      if (uint64 w = weight(v))
-        atomicAdd((unsigned long long *)&shared.own.masses[k >> shift & 255], (unsigned long long)w);
+      if constexpr (weighed) {
+        if (uint64 w = weight(v))
+          atomicAdd((unsigned long long *)&shared.masses[copy][k >> shift & 255], (unsigned long long)w);
+      } else {
+        atomicAdd(&shared.counts[copy][k >> shift & 255], 1u);
+      }
+    }
+    __syncthreads();
+    for (int i = threadIdx.x; i < 256; i += threads) {
+      uint64 sum = 0;
+      for (int c = 0; c < SampleShared::copies; ++c)
+        sum += weighed ? shared.masses[c][i] : (uint64)shared.counts[c][i];
+      shared.own[i] = sum;
     }
     syncCluster<cluster>();
     for (int i = threadIdx.x; i < 256; i += threads) {
-      uint32 counts = 0;
-      uint64 masses = 0;
-      for (int rank = 0; rank < cluster; ++rank) {
-        counts += readCluster<cluster>(&shared.own.counts[i], rank);
-        masses += readCluster<cluster>(&shared.own.masses[i], rank);
-      }
-      into.counts[i] = counts, into.masses[i] = masses;
+      uint64 sum = 0;
+      for (int rank = 0; rank < cluster; ++rank)
+        sum += readCluster<cluster>(&shared.own[i], rank);
+      shared.all[i] = sum;
     }
     syncCluster<cluster>();
   }
 
-  /// The highest bucket with which the tokens from the top on reach `count` or `mass`, else the lowest with a token.
-  /// Takes what lies above it off count and mass.
-  DEVICE uint32 descend(const Histogram &h, uint64 &count, uint64 &mass) {
-    // Thread i of the first 256 stands for bucket 255 - i.
-    int bucket = 255 - (int)threadIdx.x;
-    uint64 c = threadIdx.x < 256 ? h.counts[bucket] : 0, m = threadIdx.x < 256 ? h.masses[bucket] : 0;
-    uint64 ownCount = c, ownMass = m;
-    if (threadIdx.x < 256) {
-      UNROLL
-      for (int apart = 1; apart < 32; apart <<= 1) {
-        uint64 lowerC = __shfl_up_sync(~0u, c, apart), lowerM = __shfl_up_sync(~0u, m, apart);
-        if (laneId() >= apart)
-          c += lowerC, m += lowerM;
-      }
-      if (laneId() == 31)
-        shared.countOfWarp[warpId()] = (uint32)c, shared.massOfWarp[warpId()] = m;
+  /// The highest bucket with which the sum from the top on reaches `limit`, else the lowest that is not empty. Takes what
+  /// lies above it off the limit.
+  DEVICE uint32 descend(uint64 &limit) {
+    const int bucket = 255 - (int)threadIdx.x; // of the first 256 threads
+    const uint64 own = threadIdx.x < 256 ? shared.all[bucket] : 0;
+    uint64 sum = own;
+    UNROLL
+    for (int apart = 1; apart < 32; apart <<= 1) {
+      uint64 lower = __shfl_up_sync(~0u, sum, apart);
+      sum += laneId() >= apart ? lower : 0;
     }
+    if (laneId() == 31)
+      shared.ofWarp[warpId()] = sum;
     if (threadIdx.x == 0)
-      shared.found = 1u << 16;
+      shared.found = ~0u;
     __syncthreads();
-    if (threadIdx.x < 256) {
-      for (int w = 0; w < warpId(); ++w)
-        c += shared.countOfWarp[w], m += shared.massOfWarp[w];
-      if (ownCount != 0) // the first that reaches a limit; failing that, the last: reached ones sort first
-        atomicMin(&shared.found, c >= count || m >= mass ? threadIdx.x : (1u << 12) + (255 - threadIdx.x));
-    }
+    for (int w = 0; w < warpId() && w < 8; ++w)
+      sum += shared.ofWarp[w];
+    if (threadIdx.x < 256 && own != 0) // those that reach the limit sort first, by falling bucket; the others by rising one
+      atomicMin(&shared.found, sum >= limit ? threadIdx.x : 4096 + (255 - threadIdx.x));
     __syncthreads();
-    uint32 place = shared.found;
-    place = place >= 1u << 12 ? 255 - (place - (1u << 12)) : place;
+    const uint32 found = shared.found, place = found >= 4096 ? 255 - (found - 4096) : found;
     if (threadIdx.x == place)
-      shared.foundCount = (uint32)(c - ownCount), shared.foundMass = m - ownMass;
+      shared.above = sum - own;
     __syncthreads();
-    count -= shared.foundCount, mass -= shared.foundMass;
+    limit -= shared.above;
     __syncthreads();
     return 255 - place;
   }
 
-  /// The shortest prefix with `count` tokens or whose mass is `mass` or more; ~0: no limit.
-  DEVICE Prefix find(uint64 count, uint64 mass) {
-    uint64 countLeft = count, massLeft = mass;
-    uint32 key = 0, equal = 0;
+  /// sampling::topKCut.
+  DEVICE Cut topK(int k) {
+    uint64 left = k;
+    uint32 key = 0;
     for (int shift = 24; shift >= 0; shift -= 8) {
-      if (shift < 24)
-        this->count(shared.all, key, shift);
-      const Histogram &h = shift == 24 ? shared.first : shared.all;
-      uint32 bucket = descend(h, countLeft, massLeft);
-      equal = h.counts[bucket];
-      key |= bucket << shift;
-      __syncthreads();
+      histogram<false>(key, shift, 0);
+      key |= descend(left) << shift;
     }
-    uint64 one = key == 0 ? 0 : weight(valueOf(key)), ties = countLeft < equal ? countLeft : equal; // they weigh the same
-    if (one > 0) {
-      uint64 needed = massLeft / one + (massLeft % one != 0);
-      ties = needed < ties ? needed : ties;
-    }
-    ties = ties < 1 ? 1 : ties;
-    return {key, (uint32)ties, mass - massLeft + ties * one};
+    return {key, ~(uint64)0};
   }
-
-  /// Index of the last token of a prefix; ~0 in blocks that do not have it.
-  DEVICE uint32 lastOf(const Prefix &p) {
-    int each = ceilDiv(end - begin, threads), from = minInt(begin + (int)threadIdx.x * each, end), to = minInt(from + each, end);
-    uint32 own = 0;
-    for (int i = from; i < to; ++i)
-      own += orderKey(x[i]) == p.key;
-    uint32 sum = own;
-    UNROLL
-    for (int apart = 1; apart < 32; apart <<= 1) {
-      uint32 lower = __shfl_up_sync(~0u, sum, apart);
-      sum += laneId() >= apart ? lower : 0;
+  /// sampling::topPCut for a mass in weight's units.
+  DEVICE Cut topP(Cut cut, uint64 mass) {
+    uint64 left = mass;
+    uint32 key = 0;
+    for (int shift = 24; shift >= 0; shift -= 8) {
+      histogram<true>(key, shift, cut.key);
+      key |= descend(left) << shift;
     }
-    if (laneId() == 31)
-      shared.countOfWarp[warpId()] = sum;
-    __syncthreads();
-    uint32 before = sum - own, total = 0;
-    for (int w = 0; w < threads / 32; ++w) {
-      before += w < warpId() ? shared.countOfWarp[w] : 0;
-      total += shared.countOfWarp[w];
+    const uint64 one = weight(valueOf(key)), ties = left / one + (left % one != 0);
+    return {key, ties < 1 ? 1 : ties};
+  }
+  /// What the tokens from a key on weigh.
+  DEVICE uint64 massFrom(uint32 key) {
+    uint64 sum = 0, total;
+    for (int i = begin + threadIdx.x; i < end; i += threads)
+      if (orderKey(x[i]) >= key)
+        sum += weight(x[i]);
+    scan(sum, total);
+    return total;
+  }
+  /// The kept token at which the sum of weights, by rising id, passes the share `bits` * 2^-53 of all; -1 in threads that do
+  /// not have it.
+  DEVICE int draw(Cut cut, uint64 bits) {
+    const int each = ceilDiv(end - begin, threads), from = minInt(begin + (int)threadIdx.x * each, end), to = minInt(from + each, end);
+    const uint64 one = cut.key == 0 ? 0 : weight(valueOf(cut.key));
+    uint64 equal = 0, mass = 0, total;
+    for (int i = from; i < to; ++i) {
+      const uint32 key = orderKey(x[i]);
+      equal += key == cut.key;
+      mass += key > cut.key ? weight(x[i]) : 0;
     }
-    if (threadIdx.x == 0)
-      shared.equal = total;
-    syncCluster<cluster>();
-    for (int rank = 0; rank < (int)(blockIdx.x % cluster); ++rank)
-      before += readCluster<cluster>(&shared.equal, rank);
-    syncCluster<cluster>(); // nobody leaves or goes on while others read
-    if (before < p.ties && before + own >= p.ties)
-      for (int i = from; i < to; ++i)
-        if (orderKey(x[i]) == p.key && ++before == p.ties)
-          return (uint32)i;
-    return ~0u;
+    const uint64 equalBefore = scan(equal, total), left = cut.ties > equalBefore ? cut.ties - equalBefore : 0;
+    uint64 ties = equal < left ? equal : left;
+    mass += ties * one;
+    uint64 sum = scan(mass, total);
+    const uint64 target = highProduct(bits << 11, total);
+    if (sum > target || sum + mass <= target)
+      return -1;
+    for (int i = from; i < to; ++i) {
+      const uint32 key = orderKey(x[i]);
+      if (key < cut.key || (key == cut.key && ties == 0))
+        continue;
+      ties -= key == cut.key;
+      sum += weight(x[i]);
+      if (sum > target)
+        return i;
+    }
+    return -1;
   }
 };
 
 /// Grid: (cluster, batch), 1024 threads; clusters of `cluster` blocks in x.
 template <int cluster> DEVICE void sampleRows(const SampleArguments &a) {
-  __shared__ SampleShared<cluster> shared;
+  __shared__ SampleShared shared;
   launchDependents();
   waitProducers();
   const int row = blockIdx.y, rank = blockIdx.x;
+  if (a.lengths && a.lengths[row] == 0)
+    return;
+  const int each = ceilDiv(a.vocab, cluster), begin = minInt(rank * each, a.vocab);
+  const float *x = a.logits + (int64)row * a.vocab;
   const float temperature = a.temperature[row];
-  const int best = argmaxIndex(a.best[row]);
-  if (!(temperature > 0.0f)) {
+  Distribution<cluster> d{shared, x, begin, minInt(begin + each, a.vocab), 0.0f, temperature};
+  const int best = argmaxToken(a.best ? a.best[row] : d.findBest()), k = a.topK[row];
+  if (best < 0 || !(temperature > 0.0f) || k == 1) {
     if (rank == 0 && threadIdx.x == 0)
       a.token[row] = best;
     return;
   }
-  const int each = ceilDiv(a.vocab, cluster), begin = minInt(rank * each, a.vocab);
-  const float *x = a.logits + (int64)row * a.vocab;
-  Distribution<cluster> d{shared, x, begin, minInt(begin + each, a.vocab), x[best], temperature};
-  d.count(shared.first, 0, 24);
-  const uint64 none = ~(uint64)0, most = a.topK[row] > 0 && a.topK[row] < a.vocab ? a.topK[row] : none;
-  // find() returns mass - massLeft, which is right for no limit too: the differences wrap.
-  uint64 kept = d.find(most, none).mass;
-  if (a.topP[row] < 1.0f)
-    kept = d.find(most, (uint64)ceil((double)a.topP[row] * (double)kept)).mass;
-  // The running sum must pass u * kept.
-  uint64 u = philoxBits((uint64)a.seed[row], (uint32)a.step[row * a.stepStride]);
-  uint64 target = (kept >> 24) * u + ((kept & 0xffffff) * u >> 24) + 1;
-  uint32 token = d.lastOf(d.find(most, target));
-  if (token != ~0u)
-    a.token[row] = (int)token;
+  d.largest = x[best];
+  Cut cut = {0, ~(uint64)0};
+  if (k > 0 && k < a.vocab)
+    cut = d.topK(k);
+  const float p = a.topP[row];
+  if (p < 1.0f)
+    cut = d.topP(cut, (uint64)ceil((double)(p > 0.0f ? p : 0.0f) * (double)d.massFrom(cut.key)));
+  const int token = d.draw(cut, uniformBits((uint64)a.seed[row], (uint64)a.tokenIndex[row], (uint64)a.row[row]));
+  if (token >= 0)
+    a.token[row] = token;
 }
 
 } // namespace transom::cuda
