@@ -48,8 +48,8 @@ template <class Y, class B, int width, class Activation> struct GateEpilogue {
 
 /// Rows of W are query, key and value heads. Queries and keys turn by their position; queries are stored, keys and values
 /// go to the caches behind their row's past tokens. Row m of x is the one new token of sequence m.
-/// dims: how many numbers of a head turn (Attention.td); partner: 1 interleaved (NeighbourPairs), 8 halves (HeadPairs,
-/// dims == headDim).
+/// dims: how many numbers of a head turn (Attention.td); partner: 1 interleaved (NeighbourPairs), 8 halves
+/// (HeadPairs<headDim, dims>).
 template <class Y, class C, class B, int heads, int kvHeads, int headDim, int dims, int partner>
 struct RotaryAppendEpilogue {
   Y *query;                 // [M, heads, head_dim]
@@ -60,8 +60,8 @@ struct RotaryAppendEpilogue {
   int capacity;
   struct Early { float bias; int past; double turns; SinCos angle; };
   DEVICE Early early(int m, int n) const {
-    int i = n % headDim, pair = partner == 1 ? i / 2 : i % (headDim / 2);
-    bool turn = n < (heads + kvHeads) * headDim && pair < dims / 2;
+    int i = n % headDim, pair = partner == 1 ? i / 2 : i < dims / 2 ? i : i - dims / 2;
+    bool turn = n < (heads + kvHeads) * headDim && i < dims;
     return {bias ? toFloat(bias[n]) : 0.0f, past[m], turn ? turns[pair] : 0.0, {0.0f, 1.0f}};
   }
   DEVICE void prepare(Early &e, int) const {
@@ -74,8 +74,8 @@ struct RotaryAppendEpilogue {
     if (!mine)
       return;
     int i = n % headDim, head = n / headDim;
-    bool first = partner == 1 ? i % 2 == 0 : i < headDim / 2;
-    float turned = v * e.angle.cosine + (first ? -other : other) * e.angle.sine;
+    bool first = partner == 1 ? i % 2 == 0 : i < dims / 2;
+    float turned = e.turns == 0.0 ? v : v * e.angle.cosine + (first ? -other : other) * e.angle.sine;
     if (head < heads) {
       query[(int64)m * heads * headDim + n] = fromFloat<Y>(turned);
     } else if (e.past >= 0 && e.past < capacity) {

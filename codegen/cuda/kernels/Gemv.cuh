@@ -13,21 +13,33 @@
 
 namespace transom::cuda {
 
-/// Which 16 rows of W a block takes, and which two of them are a pair in the epilogue.
+/// Which 16 rows of W a tile takes, and which two of them are a pair in the epilogue: r and r ^ partner. Rows from N on
+/// are computed from the last one and dropped. blocks(N): tiles that cover N rows.
 struct NeighbourPairs { // rows in order; pairs (2i, 2i+1)
   static constexpr int partner = 1;
+  static constexpr int blocks(int N) { return ceilDiv(N, 16); }
   static DEVICE int row(int tile, int r) { return tile * 16 + r; }
 };
 template <int apart> struct HalfPairs { // W is two halves, `apart` rows each: gate and up; pairs (i, apart + i)
   static constexpr int partner = 8;
-  static DEVICE int row(int tile, int r) { return tile * 8 + (r & 7) + (r & 8 ? apart : 0); }
-};
-template <int headDim> struct HeadPairs { // W is heads; pairs (i, headDim / 2 + i) within a head
-  static constexpr int partner = 8;
-  static_assert(headDim % 16 == 0, "a head is whole tiles");
+  static constexpr int blocks(int) { return ceilDiv(apart, 8); }
   static DEVICE int row(int tile, int r) {
-    constexpr int tiles = headDim / 16;
-    return tile / tiles * headDim + tile % tiles * 8 + (r & 7) + (r & 8 ? headDim / 2 : 0);
+    const int i = tile * 8 + (r & 7);
+    return i >= apart ? 2 * apart : i + (r & 8 ? apart : 0);
+  }
+};
+/// W is heads; of each, the first `dims` rows pair as (i, dims / 2 + i), the rest follow in order, without partners. Where
+/// the parts of a head are no whole tiles, some rows of a tile are idle.
+template <int headDim, int dims = headDim> struct HeadPairs {
+  static constexpr int partner = 8, pairTiles = ceilDiv(dims / 2, 8), tiles = pairTiles + ceilDiv(headDim - dims, 16);
+  static constexpr int idle = 0x7fffffff;
+  static_assert(dims % 2 == 0 && dims <= headDim, "pairs within a head");
+  static constexpr int blocks(int N) { return N / headDim * tiles; }
+  static DEVICE int row(int tile, int r) {
+    const int head = tile / tiles * headDim, part = tile % tiles, i = part * 8 + (r & 7), rest = dims + (part - pairTiles) * 16 + r;
+    if (part < pairTiles)
+      return i < dims / 2 ? head + i + (r & 8 ? dims / 2 : 0) : idle;
+    return rest < headDim ? head + rest : idle;
   }
 };
 
@@ -38,7 +50,7 @@ struct GemvShape {
   using Pairs = Pairs_;
   static constexpr int N = outputs, M = rowsOfX, K = Format::K, splits = splits_, warps = warps_, depth = depth_;
   static constexpr int threads = warps * 32, columns = M * splits, columnTiles = ceilDiv(columns, 8);
-  static constexpr int blocks = ceilDiv(N, 16);
+  static constexpr int blocks = Pairs::blocks(N);
   static constexpr int steps = Format::steps, hint = hint_;
   // x is staged in phases, so that it fits beside other blocks; of whole rounds of `depth`, so that each phase begins
   // with the first register.

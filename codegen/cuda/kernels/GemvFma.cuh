@@ -1,5 +1,5 @@
 // y[M, N] = prologue(x)[M, K] * W[N, K]^T for few rows without tensor cores: for fp32 weights in full precision, and for
-// GPUs before sm_80. Geometry, prologues and epilogues are those of Gemv.cuh, whose faster kernel this stands in for.
+// GPUs before sm_80. K % 8 == 0, at most 16 rows. Geometry, prologues and epilogues are those of Gemv.cuh, whose faster kernel this stands in for.
 #pragma once
 
 #include "Gemv.cuh"
@@ -9,7 +9,7 @@ namespace transom::cuda {
 template <class W_, int outputs, int inner, int rowsOfX, class Pairs_> struct GemvFmaShape {
   using W = W_;
   using Pairs = Pairs_;
-  static constexpr int N = outputs, K = inner, M = rowsOfX, warps = 8, threads = 256, blocks = ceilDiv(N, 16);
+  static constexpr int N = outputs, K = inner, M = rowsOfX, warps = 8, threads = 256, blocks = Pairs::blocks(N);
   static_assert(K % 8 == 0 && M <= 16, "");
 };
 
@@ -30,7 +30,6 @@ template <> struct Weights8<float> {
 /// Warp w takes rows w and w + 8 of the block's 16; its lanes share K.
 template <class Shape, class Prologue, class Epilogue>
 DEVICE void gemvFma(const typename Shape::W *weights, Prologue prologue, Epilogue epilogue, const int *rows) {
-  static_assert(!Prologue::deferred, "the norm is applied to x");
   constexpr int depth = 4;
   __shared__ float results[Shape::M * 16], scratch[32 + 2 * Shape::M];
   const int warp = warpId(), lane = laneId(), tile = blockIdx.x;
@@ -56,7 +55,7 @@ DEVICE void gemvFma(const typename Shape::W *weights, Prologue prologue, Epilogu
   }
   prologue.template begin<Shape::M, Shape::warps>(scratch);
 
-  float sums[2][Shape::M] = {}, unused = 0.0f;
+  float sums[2][Shape::M] = {}, squares[Shape::M] = {};
   for (int base = 8 * lane; base < Shape::K; base += 256 * depth)
     UNROLL
     for (int d = 0; d < depth; ++d) {
@@ -70,7 +69,7 @@ DEVICE void gemvFma(const typename Shape::W *weights, Prologue prologue, Epilogu
           ahead[d][i].load(row[i] + k + 256 * depth);
       UNROLL
       for (int j = 0; j < Shape::M; ++j) {
-        Eight x = prologue.eight(prologue.fetch(j, k), j, unused);
+        Eight x = prologue.eight(prologue.fetch(j, k), j, squares[j]);
         UNROLL
         for (int e = 0; e < 8; ++e) {
           sums[0][j] = fmaf(w[0].v[e], x.v[e], sums[0][j]);
@@ -79,13 +78,15 @@ DEVICE void gemvFma(const typename Shape::W *weights, Prologue prologue, Epilogu
       }
     }
   UNROLL
-  for (int i = 0; i < 2; ++i)
+  for (int j = 0; j < Shape::M; ++j) {
+    const float factor = Prologue::deferred ? prologue.finish(warpSum(squares[j])) : 1.0f; // each warp saw the whole row
     UNROLL
-    for (int j = 0; j < Shape::M; ++j) {
-      float sum = warpSum(sums[i][j]);
+    for (int i = 0; i < 2; ++i) {
+      float sum = warpSum(sums[i][j]) * factor;
       if (lane == 0)
         results[j * 16 + warp + 8 * i] = sum;
     }
+  }
   __syncthreads();
   if (warp * 32 >= Shape::M * 16)
     return;
