@@ -3,11 +3,15 @@
 #pragma once
 
 #include "../../codegen/cuda/kernels/AttentionDecode.cuh"
+#include "../../codegen/cuda/kernels/AttentionFma.cuh"
 #include "../../codegen/cuda/kernels/AttentionHopper.cuh"
 #include "../../codegen/cuda/kernels/AttentionMma.cuh"
 #include "../../codegen/cuda/kernels/Epilogues.cuh"
 #include "../../codegen/cuda/kernels/Gemv.cuh"
 #include "../../codegen/cuda/kernels/GemvFma.cuh"
+#include "../../codegen/cuda/kernels/GemvFormats5.cuh"
+#include "../../codegen/cuda/kernels/GemvSimple.cuh"
+#include "../../codegen/cuda/kernels/Planes.cuh"
 #include "../../codegen/cuda/kernels/Repack.cuh"
 #include "../../codegen/cuda/kernels/Rows.cuh"
 #include "../../codegen/cuda/kernels/Sample.cuh"
@@ -24,12 +28,33 @@ __global__ void __launch_bounds__(Shape::threads)
     gemvFmaEntry(const typename Shape::W *weights, Prologue prologue, Epilogue epilogue, const int *rows) {
   gemvFma<Shape>(weights, prologue, epilogue, rows);
 }
+template <class Shape, class Prologue, class Epilogue>
+__global__ void __launch_bounds__(Shape::threads)
+    gemvSimpleEntry(const typename Shape::W *weights, Prologue prologue, Epilogue epilogue, const int *rows) {
+  gemvSimple<Shape>(weights, prologue, epilogue, rows);
+}
+/// planes: one after another, as runtime/format/Planes.h writes them.
+template <class Format, class T>
+__global__ void __launch_bounds__(256) unpackPlanesEntry(const uint8 *planes, T *y, int64 rows) {
+  unpackPlanes<Format, T, 256>(PlanesAt<Format>::view(planes, rows), y, rows);
+}
+template <class Format, class Y>
+__global__ void __launch_bounds__(128) embeddingPlanesEntry(const uint8 *planes, const int *indices, int tableRows, const float *places,
+                                                            const int *positions, Y *y, LiveRows live) {
+  embeddingPlanes<Format, float, Y, 128>(PlanesAt<Format>::view(planes, tableRows), indices, tableRows, places, positions, y, live);
+}
 template <class Format, int K>
 __global__ void __launch_bounds__(128) repackEntry(const uint8 *blocks, Planes planes, int rows, int rowBytes) {
   repackRows<Format, K, 128>(blocks, planes, rows, rowBytes);
 }
 template <class Shape> __global__ void __launch_bounds__(Shape::threads) attendDecodeEntry(DecodeAttentionArguments a) {
   attendDecode<Shape>(a);
+}
+template <class Shape> __global__ void __launch_bounds__(Shape::threads) attendDecodeFmaEntry(DecodeAttentionArguments a) {
+  attendDecodeFma<Shape>(a);
+}
+template <class Shape> __global__ void __launch_bounds__(Shape::threads) attendFmaEntry(const __grid_constant__ MmaAttentionArguments a) {
+  attendFma<Shape>(a);
 }
 template <class T, class Y, int width, int threads>
 __global__ void __launch_bounds__(threads)

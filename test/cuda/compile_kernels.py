@@ -39,12 +39,37 @@ KERNELS = {
     **{name: (f"gemvEntry<GemvShape<{form}, 4096, 1, 2, 8, 4, NeighbourPairs>, NoPrologue<BFloat, 4096>, "
               "StoreEpilogue<BFloat, BFloat, 4096, Identity>>", True)
        for name, form in (("q8_0", "Q80Format<4096>"), ("q4_0", "Q4Format<4096, false>"), ("q4_1", "Q4Format<4096, true>"),
-                          ("q4_K", "Q4KFormat<4096>"), ("q6_K", "Q6KFormat<4096>"))},
+                          ("q5_0", "Q5Format<4096, false>"), ("q5_1", "Q5Format<4096, true>"),
+                          ("q4_K", "Q4KFormat<4096>"), ("q5_K", "Q5KFormat<4096>"), ("q6_K", "Q6KFormat<4096>"))},
     **{f"repack {name}": (f"repackEntry<{form}, 4096>", False)
-       for name, form in (("q8_0", "RepackQ80"), ("q4_0", "RepackQ4<false>"), ("q4_1", "RepackQ4<true>"), ("q4_K", "RepackQ4K"),
-                          ("q6_K", "RepackQ6K"))},
+       for name, form in (("q8_0", "RepackQ80"), ("q4_0", "RepackQ4<false>"), ("q4_1", "RepackQ4<true>"), ("q5_0", "RepackQ5<false>"),
+                          ("q5_1", "RepackQ5<true>"), ("q4_K", "RepackQ4K"), ("q5_K", "RepackQ5K"), ("q6_K", "RepackQ6K"))},
+    **{f"unpack planes {name}": (f"unpackPlanesEntry<{form}, {t}>", False)
+       for name, form, t in (("q8_0", "Q80Format<4096>", "BFloat"), ("q4_0", "Q4Format<4096, false>", "Half"), ("q4_1", "Q4Format<96, true>", "float"),
+                             ("q5_0", "Q5Format<4096, false>", "BFloat"), ("q5_1", "Q5Format<96, true>", "BFloat"), ("q4_K", "Q4KFormat<4096>", "BFloat"),
+                             ("q5_K", "Q5KFormat<4096>", "Half"), ("q6_K", "Q6KFormat<4096>", "BFloat"))},
+    **{f"embedding planes {name}": (f"embeddingPlanesEntry<{form}, BFloat>", False)
+       for name, form in (("q8_0", "Q80Format<4096>"), ("q4_K", "Q4KFormat<4096>"), ("q6_K", "Q6KFormat<4096>"))},
+    "batch 16 q4_K": ("gemvEntry<GemvShape<Q4KFormat<4096>, 4096, 16, 1, 8, 2, NeighbourPairs>, NoPrologue<BFloat, 4096>, "
+                      "StoreEpilogue<BFloat, BFloat, 4096, Identity>>", False),
+    "qkv partial rotary": ("gemvEntry<GemvShape<PlainFormat<BFloat, 2048>, 6144, 1, 2, 8, 4, HeadPairs<96, 32>>, " + LLAMA +
+                           ", RotaryAppendEpilogue<BFloat, BFloat, BFloat, 32, 16, 96, 32, 8>>", True),
+    "fp32 deferred norm": ("gemvFmaEntry<GemvFmaShape<float, 768, 2048, 4, NeighbourPairs>, RmsPrologue<float, float, 2048>, "
+                           "StoreEpilogue<float, float, 768, Identity>>", False),
+    "simple": ("gemvSimpleEntry<GemvSimpleShape<float, 37, 21, NeighbourPairs>, SimpleNormPrologue<float, float, 21, true>, "
+               "StoreEpilogue<float, float, 37, GeluErf>>", False),
+    "simple rotary": ("gemvSimpleEntry<GemvSimpleShape<BFloat, 60, 20, HeadPairs<10, 6>>, SimplePrologue<BFloat, 20>, "
+                      "RotaryAppendEpilogue<BFloat, BFloat, BFloat, 2, 2, 10, 6, 8>>", False),
     "decode attention D64": ("attendDecodeEntry<DecodeAttentionShape<BFloat, 32, 8, 64, 8, 16, 256>>", False),
     "decode attention D128": ("attendDecodeEntry<DecodeAttentionShape<Half, 32, 2, 128, 4, 32, 256>>", False),
+    "decode attention D80": ("attendDecodeEntry<DecodeAttentionShape<Half, 24, 1, 80, 4, 16, 256>>", False),
+    "decode attention fma D64": ("attendDecodeFmaEntry<DecodeAttentionFmaShape<float, 32, 8, 64, 8, 16, 256>>", False),
+    "decode attention fma D128": ("attendDecodeFmaEntry<DecodeAttentionFmaShape<float, 32, 2, 128, 8, 32, 256>>", False),
+    "decode attention fma D10": ("attendDecodeFmaEntry<DecodeAttentionFmaShape<BFloat, 6, 1, 10, 4, 8, 64>>", False),
+    "attention fma D64": ("attendFmaEntry<FmaAttentionShape<float, 64, 64, 64, true>>", False),
+    "attention fma D128": ("attendFmaEntry<FmaAttentionShape<float, 128, 64, 64, false>>", False),
+    "attention fma D256": ("attendFmaEntry<FmaAttentionShape<float, 256, 32, 32, true>>", False),
+    "attention fma D5": ("attendFmaEntry<FmaAttentionShape<Half, 5, 32, 32, true>>", False),
     "attention mma D64": ("attendMmaEntry<MmaAttentionShape<BFloat, 64, 4, 64, true>>", False),
     "attention mma D128": ("attendMmaEntry<MmaAttentionShape<Half, 128, 4, 64, false>>", False),
     "attention Hopper D64": ("attendHopperEntry<HopperAttentionShape<BFloat, 64, 3, 128, true>>", True),

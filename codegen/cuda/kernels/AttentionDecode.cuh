@@ -14,12 +14,15 @@
 
 namespace transom::cuda {
 
+/// T: fp16 or bf16; headDim: a multiple of 8, at most 256; splits: blocks that share a sequence's cache; smallestChunk: fewest
+/// keys of a split.
 template <class T_, int heads_, int kvHeads_, int headDim_, int warps_, int splits_, int smallestChunk_>
 struct DecodeAttentionShape {
   using T = T_;
   static constexpr int heads = heads_, kvHeads = kvHeads_, headDim = headDim_, warps = warps_, splits = splits_;
   static constexpr int threads = warps * 32, group = heads / kvHeads, groupTiles = ceilDiv(group, 16);
-  static constexpr int rows = minInt(group, 16); // live rows of a tile
+  static constexpr int rows = minInt(group, 16); // of a tile; the last tile of a group may have fewer live ones
+  static constexpr int parts = ceilDiv(headDim, 32), shareDim = headDim;
   static constexpr bool upperRows = rows > 8;
   static constexpr int chunkUnit = 16 * warps, smallestChunk = ceilDiv(smallestChunk_, chunkUnit) * chunkUnit;
   static constexpr int shareFloats = rows * headDim + ceilDiv(rows, 2) * 4; // values [row][head_dim]; maximum, sum of each row
@@ -27,7 +30,7 @@ struct DecodeAttentionShape {
   static constexpr int sharedBytes = (warps * shareFloats + 2 * (mostShares + 1) * rows) * 4;
   /// Floats of `partial` for a batch; `arrived` has a zeroed int for each [batch, kv_heads * groupTiles].
   static constexpr int partialFloats(int batch) { return batch * kvHeads * groupTiles * splits * shareFloats; }
-  static_assert(heads % kvHeads == 0 && headDim % 32 == 0 && (groupTiles == 1 || group % 16 == 0), "");
+  static_assert(heads % kvHeads == 0 && headDim % 8 == 0 && headDim <= 256, "");
 };
 
 struct DecodeAttentionArguments {
@@ -35,8 +38,9 @@ struct DecodeAttentionArguments {
   const void *keys, *values; // [batch, kv_heads, capacity, head_dim]
   void *result;              // [batch, heads, head_dim]
   const int *past;           // [batch]; the new token is in the cache already: past + 1 keys
-  float *partial;
-  int *arrived;
+  const int *lengths;        // [batch]: 0 or 1 new tokens; nothing is read or written for rows of 0; null: all 1
+  float *partial;            // [Shape::partialFloats(batch)]
+  int *arrived;              // [batch, kv_heads * groupTiles], zero before and after
   int capacity, window;      // window 0: none
   float scale, softcap;      // softcap 0: none
 };
@@ -61,7 +65,7 @@ template <class Shape> struct DecodeState {
 
 /// 16 keys and values as they come from memory.
 template <class Shape> struct DecodeTile {
-  static constexpr int parts = Shape::headDim / 32, chunks = ceilDiv(Shape::headDim, 64);
+  static constexpr int parts = Shape::parts, chunks = ceilDiv(Shape::headDim, 64);
   uint4 keys[2][parts], values[4][chunks];
   DEVICE void clear() {
     UNROLL
@@ -82,7 +86,7 @@ template <class Shape> struct DecodeTile {
       int key = first + half * 8 + g;
       UNROLL
       for (int p = 0; p < parts; ++p)
-        if (key >= begin && key < end)
+        if (key >= begin && key < end && p * 32 + 8 * t < Shape::headDim)
           keys[half][p] = *(const uint4 *)(k + (int64)key * Shape::headDim + p * 32 + 8 * t);
     }
     UNROLL
@@ -105,14 +109,14 @@ DEVICE float decodeScore(float s, const DecodeAttentionArguments &a) {
 }
 
 template <class Shape>
-DEVICE void attendTile(DecodeState<Shape> &state, const DecodeTile<Shape> &tile, const uint4 (&query)[2][Shape::headDim / 32],
+DEVICE void attendTile(DecodeState<Shape> &state, const DecodeTile<Shape> &tile, const uint4 (&query)[2][Shape::parts],
                        const DecodeAttentionArguments &a, int first, int low, int end, int t) {
   using T = typename Shape::T;
   float scores[2][4] = {};
   UNROLL
   for (int half = 0; half < 2; ++half)
     UNROLL
-    for (int p = 0; p < Shape::headDim / 32; ++p)
+    for (int p = 0; p < Shape::parts; ++p)
       mma32<T>(scores[half], query[0][p], query[1][p], tile.keys[half][p]);
   float kept[2];
   UNROLL
@@ -169,7 +173,7 @@ DEVICE void attendTile(DecodeState<Shape> &state, const DecodeTile<Shape> &tile,
 /// Sums `count` shares, one after the other: put(row, d, four sums). `statistics` in shared memory: maxima and sums of
 /// shares, [count][rows] each, which become weights; behind mostShares of them, each row's maximum and sum.
 template <class Shape, class Put> DEVICE void combineShares(const float *shares, int count, float *statistics, Put put) {
-  constexpr int rows = Shape::rows, D = Shape::headDim, quads = rows * D / 4, perThread = ceilDiv(quads, Shape::threads);
+  constexpr int rows = Shape::rows, D = Shape::shareDim, quads = rows * D / 4, perThread = ceilDiv(quads, Shape::threads);
   constexpr int together = minInt(perThread, 4);
   float2 *shareOf = (float2 *)statistics, *rowOf = shareOf + Shape::mostShares * rows;
   for (int i = threadIdx.x; i < count * rows; i += Shape::threads)
@@ -214,7 +218,7 @@ _Pragma("unroll 4")
   }
 }
 
-/// Grid: (splits, kv_heads * groupTiles, batch).
+/// Grid: (splits, kv_heads * groupTiles, batch), Shape::threads threads, Shape::sharedBytes of dynamic shared memory.
 template <class Shape> DEVICE void attendDecode(const DecodeAttentionArguments &a) {
   using T = typename Shape::T;
   constexpr int D = Shape::headDim, rows = Shape::rows;
@@ -223,12 +227,17 @@ template <class Shape> DEVICE void attendDecode(const DecodeAttentionArguments &
   const float2 *rowOf = (const float2 *)statistics + Shape::mostShares * rows;
   __shared__ int arrival;
   const int split = blockIdx.x, kvHead = blockIdx.y / Shape::groupTiles, batch = blockIdx.z;
-  const int firstHead = kvHead * Shape::group + blockIdx.y % Shape::groupTiles * 16;
+  const int firstRow = blockIdx.y % Shape::groupTiles * 16, firstHead = kvHead * Shape::group + firstRow;
+  const int liveRows = minInt(rows, Shape::group - firstRow);
   const int warp = warpId(), g = laneId() / 4, t = laneId() % 4;
   const int64 base = ((int64)batch * Shape::kvHeads + kvHead) * a.capacity * D;
   const T *k = (const T *)a.keys + base, *v = (const T *)a.values + base;
 
   launchDependents();
+  if (a.lengths && a.lengths[batch] == 0) {
+    waitProducers(); // a kernel that ends before its producer would let its own successor pass both
+    return;
+  }
   const int past = minInt(a.past[batch], a.capacity), keys = past < 0 ? 0 : minInt(past + 1, a.capacity);
   const int low = a.window > 0 && keys > a.window ? keys - a.window : 0;
   const int even = ceilDiv(keys - low, Shape::splits * Shape::chunkUnit) * Shape::chunkUnit;
@@ -247,14 +256,14 @@ template <class Shape> DEVICE void attendDecode(const DecodeAttentionArguments &
     prefetchL2((threadIdx.x ? v : k) + (int64)(first + step) * D, (known - first - step) * D * 2);
 
   waitProducers();
-  uint4 query[2][D / 32];
+  uint4 query[2][Shape::parts];
   const T *q = (const T *)a.query + ((int64)batch * Shape::heads + firstHead) * D;
   UNROLL
   for (int half = 0; half < 2; ++half)
     UNROLL
-    for (int p = 0; p < D / 32; ++p) {
+    for (int p = 0; p < Shape::parts; ++p) {
       int row = g + 8 * half;
-      query[half][p] = row < rows ? *(const uint4 *)(q + row * D + p * 32 + 8 * t) : make_uint4(0, 0, 0, 0);
+      query[half][p] = row < liveRows && p * 32 + 8 * t < D ? *(const uint4 *)(q + row * D + p * 32 + 8 * t) : make_uint4(0, 0, 0, 0);
     }
   tile.load(k, v, at, known, end, g, t);
   DecodeState<Shape> state;
@@ -299,6 +308,8 @@ template <class Shape> DEVICE void attendDecode(const DecodeAttentionArguments &
   __syncthreads();
   T *y = (T *)a.result + ((int64)batch * Shape::heads + firstHead) * D;
   auto finish = [&](int row, int d, float4 v) {
+    if (row >= liveRows)
+      return;
     float sum = rowOf[row].y, factor = sum == 0.0f ? 0.0f : 1.0f / sum;
     *(uint2 *)(y + row * D + d) = make_uint2(Type<T>::pack(v.x * factor, v.y * factor), Type<T>::pack(v.z * factor, v.w * factor));
   };
