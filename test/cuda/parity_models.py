@@ -128,7 +128,7 @@ def fill(name, value, generator, tied, conv):
         scale = ("norm" in low or ".ln_" in low) and not low.endswith("bias")
         return normal * 0.1 + (1.0 if scale else 0.0)
     if "embed" in low or ".wte." in low or ".wpe." in low:
-        return normal * (0.2 if tied else 1.0)
+        return normal * (0.1 if tied and ".wpe." not in low else 1.0)
     return normal * value.shape[0 if conv else 1] ** -0.5
 
 
