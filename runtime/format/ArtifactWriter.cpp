@@ -61,7 +61,8 @@ private:
     return fb::CreateSize(builder_, size.symbol, size.buffer, static_cast<fb::SizeSource>(size.from), size.input, pack(size.limit));
   }
   Offset<fb::CudaChoice> pack(const CudaChoice &choice) {
-    return fb::CreateCudaChoice(builder_, choice.most, choice.kernel, packAll(choice.grid), choice.sm);
+    auto grid = packAll(choice.grid);
+    return fb::CreateCudaChoice(builder_, choice.most, choice.kernel, grid, builder_.CreateVector(choice.per), choice.sm);
   }
   Offset<fb::TensorMap> pack(const TensorMap &map) {
     auto sizes = packAll(map.sizes), strides = packAll(map.strides);

@@ -91,8 +91,10 @@ Status ProgramChecker::checkChoice(const CudaChoice &choice) const {
     return invalid("kernel: {} of {}", choice.kernel, contents_.cudaKernels.size());
   if (choice.grid.empty() || choice.grid.size() > 3)
     return invalid("grid: expected 1 to 3 dimensions, found {}", choice.grid.size());
+  if (!choice.per.empty() && (choice.per.size() != choice.grid.size() || std::count(choice.per.begin(), choice.per.end(), 0u) != 0))
+    return invalid("per: expected none or {} numbers above 0", choice.grid.size());
   for (size_t i = 0; i < choice.grid.size(); ++i)
-    TRANSOM_RETURN_IF_ERROR(checkWork(choice.grid[i], "grid", maxGrid[i]));
+    TRANSOM_RETURN_IF_ERROR(checkWork(choice.grid[i], "grid", maxGrid[i] * (choice.per.empty() ? 1 : choice.per[i])));
   return {};
 }
 

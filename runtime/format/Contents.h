@@ -101,8 +101,13 @@ struct CudaChoice {
   int64_t most = INT64_MAX;
   uint32_t kernel = 0;    ///< into Contents::cudaKernels
   std::vector<Expr> grid; ///< one to three dimensions; evaluated at the bounds of a bucket
+  std::vector<uint32_t> per = {}; ///< what they are divided by, rounded up; empty: 1
   uint32_t sm = 0;
 };
+/// Blocks in dimension `axis` of a choice's grid, where `grid[axis]` has this value.
+inline int64_t blocksOf(const CudaChoice &choice, size_t axis, int64_t value) {
+  return choice.per.empty() ? value : (value + choice.per[axis] - 1) / choice.per[axis];
+}
 
 /// A CUtensorMap of a buffer of 16-bit numbers; rows of a box are 128 bytes, swizzled. Innermost dimension first.
 struct TensorMap {

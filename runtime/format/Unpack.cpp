@@ -80,6 +80,7 @@ public:
     to.most = from->most();
     to.kernel = from->kernel();
     copy(from->grid(), to.grid);
+    copy(from->per(), to.per);
     to.sm = from->sm();
   }
   void copy(const fb::TensorMap *from, TensorMap &to) {

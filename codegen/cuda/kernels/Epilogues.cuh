@@ -100,6 +100,17 @@ DEVICE int argmaxToken(uint64 key) {
   return order > 0x007fffffu && order < 0xff800000u ? (int)~(uint32)key : -1;
 }
 
+/// Raises best[m], which is zero before, to the largest key of the half of a warp; 0 is no key. Called by whole warps.
+DEVICE void raiseBest(uint64 *best, int m, uint64 key) {
+  UNROLL
+  for (int apart = 8; apart > 0; apart >>= 1) {
+    uint64 other = __shfl_xor_sync(~0u, key, apart);
+    key = other > key ? other : key;
+  }
+  if (laneId() % 16 == 0 && key != 0)
+    atomicMax((unsigned long long *)best + m, (unsigned long long)key);
+}
+
 /// Stores logits and raises best[m], which is zero before, to the largest's key: greedy decoding needs no second pass.
 template <class B, int N> struct LogitsEpilogue {
   float *logits; // [M, N] or null
@@ -112,14 +123,7 @@ template <class B, int N> struct LogitsEpilogue {
     v += mine ? e.bias : 0.0f;
     if (mine && logits)
       logits[(int64)m * N + n] = v;
-    uint64 key = mine ? argmaxKey(v, n) : 0;
-    UNROLL
-    for (int apart = 8; apart > 0; apart >>= 1) {
-      uint64 other = __shfl_xor_sync(~0u, key, apart);
-      key = other > key ? other : key;
-    }
-    if (laneId() % 16 == 0 && key != 0)
-      atomicMax((unsigned long long *)best + m, (unsigned long long)key);
+    raiseBest(best, m, mine ? argmaxKey(v, n) : 0);
   }
 };
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "GemvFormats5.cuh"
+#include "Lanes.cuh"
 #include "Rows.cuh"
 
 namespace transom::cuda {
@@ -154,6 +155,27 @@ template <class Format, class T, class Add> DEVICE void storeStep(const typename
     if constexpr (!Format::halves)
       store8(y + k + 8 * t, v);
   }
+}
+
+/// Eight neighbours of a row, from column `k` on, a multiple of 8.
+template <class Format> DEVICE Lanes<8> planesLanes(const typename Format::View &weights, int64 row, int k) {
+  const int step = k / Format::stepK, block = k % Format::stepK / 32, place = k % 32;
+  Lanes<8> lanes;
+  if constexpr (Format::halves) { // lane t has four from 4t on and four from 16 + 4t on
+    UNROLL
+    for (int part = 0; part < 2; ++part) {
+      const Eight v = PlaneNumbers<Format>::eight(Format::load(weights, row, step, place % 16 / 4 + part), block);
+      UNROLL
+      for (int i = 0; i < 4; ++i)
+        lanes.v[4 * part + i] = place < 16 ? v.v[i] : v.v[4 + i];
+    }
+  } else {
+    const Eight v = PlaneNumbers<Format>::eight(Format::load(weights, row, step, place / 8), block);
+    UNROLL
+    for (int i = 0; i < 8; ++i)
+      lanes.v[i] = v.v[i];
+  }
+  return lanes;
 }
 
 //===-- Kernels -----------------------------------------------------------------------------------------------------===//

@@ -1,0 +1,442 @@
+// See Gemv.h.
+//
+// 1. Bands: results that need the same columns of the product. Which two columns a result needs at once (gate and up, the halves
+//    of a rotary pair) decides which rows of the matrix a block takes (Pairs of kernels/Gemv.cuh).
+// 2. The epilogue: what each band reads besides the product is loaded early; a thread has one column, its partner's is a
+//    shuffle away.
+// 3. The skeleton: tensor cores for 16-bit and quantised matrices, else the plain one; one kernel for each power of two of rows.
+#include "codegen/cuda/Gemv.h"
+
+#include "codegen/cuda/Rows.h"
+
+using namespace mlir;
+using llvm::SmallVector;
+
+namespace transom::cuda {
+
+namespace {
+
+struct Band {
+  SmallVector<int64_t, 2> products; ///< column 0 needs these columns of the product
+  int64_t columns = 0;
+  SmallVector<size_t> results;
+};
+
+struct Pairs {
+  std::string text = "NeighbourPairs";
+  int partner = 1;
+  int64_t blocks = 0;
+};
+
+class Epilogue : public RowExpressions {
+public:
+  Epilogue(KernelText &text, const GemvProgram &program) : RowExpressions(text, program.epilogue, 1), gemv(program) {}
+
+  /// False where no thread has the columns that a result needs.
+  bool findBands() {
+    for (auto [index, result] : llvm::enumerate(program.results)) {
+      auto append = result.getDefiningOp<CacheAppendOp>();
+      Value columns = append ? append.getTokens() : result;
+      Band band;
+      band.columns = program.width(columns);
+      if (!collect(columns, 0, band.products) || band.products.empty() || band.products.size() > 2)
+        return false;
+      llvm::sort(band.products);
+      auto known = llvm::find_if(bands, [&](const Band &other) { return other.columns == band.columns && other.products == band.products; });
+      if (known == bands.end()) {
+        bands.push_back(band);
+        known = std::prev(bands.end());
+      }
+      known->results.push_back(index);
+    }
+    return findPairs();
+  }
+
+  const Pairs &pairs() const { return geometry; }
+
+  /// The struct, and how the entry makes it.
+  LogicalResult emit() {
+    text.include("Epilogues.cuh");
+    text.include("Lanes.cuh");
+    std::string outer = std::move(text.body);
+    text.body.clear();
+    text.depth = 2;
+    std::string earlyText, storeText, prepareText;
+    int64_t outputs = dimsOf(gemv.root.getType()).back().constant().value_or(0);
+    for (const Band &band : bands) {
+      this->band = &band;
+      counts = {};
+      early.clear(), prepare.clear();
+      loaded.clear();
+      endScope();
+      bool all = band.products.size() == 2 || (bands.size() == 1 && band.columns == outputs);
+      int64_t from = band.products[0], to = from + band.columns;
+      std::string inside = "if (n >= " + std::to_string(from) + " && n < " + std::to_string(to) + ") {\n";
+      text.body.clear();
+      text.depth = all ? 2 : 3;
+      std::string column = from == 0 ? "n" : "(n - " + std::to_string(from) + ")";
+      for (size_t index : band.results)
+        result(index, {column, "", Column::Role::own, 0});
+      if (band.products.size() == 2) { // the partner's column gives no result of its own
+        storeText += "    if (n < " + std::to_string(to) + ") {\n" + text.body + "    }\n";
+        earlyText += "    if (n < " + std::to_string(to) + ") {\n" + early + "    }\n";
+        prepareText += prepare;
+      } else {
+        storeText += all ? text.body : "    " + inside + text.body + "    }\n";
+        earlyText += all ? early : "    " + inside + early + "    }\n";
+        prepareText += all || prepare.empty() ? prepare : "    " + inside + prepare + "    }\n";
+      }
+      for (size_t i = 0; i < counts.size(); ++i)
+        most[i] = std::max(most[i], counts[i]);
+    }
+    text.body = std::move(outer);
+    text.depth = 1;
+    if (!ok)
+      return failure();
+    define(earlyText, prepareText, storeText);
+    return success();
+  }
+
+private:
+  //===-- Bands and pairs -----------------------------------------------------------------------------------------===//
+
+  /// The product's columns that column `shift` of `value` needs; false for ops that need others.
+  bool collect(Value value, int64_t shift, SmallVector<int64_t, 2> &products) {
+    if (value == gemv.root.getResult()) {
+      if (!llvm::is_contained(products, shift))
+        products.push_back(shift);
+      return true;
+    }
+    Operation *op = value.getDefiningOp();
+    if (!op || program.memory.contains(value))
+      return true;
+    if (auto slice = dyn_cast<SliceOp>(op))
+      return collect(slice.getInput(), shift + int64_t(slice.getStart()), products);
+    if (isReshape(op))
+      return collect(op->getOperand(0), shift, products);
+    if (auto rotary = dyn_cast<RotaryOp>(op)) {
+      int64_t headDim = *dimsOf(rotary.getType()).back().constant();
+      if (shift != 0)
+        return false;
+      rotaries.push_back({rotary, headDim});
+      return collect(rotary.getInput(), shift, products);
+    }
+    if (!isa<FusedOp, ScalarOp>(op))
+      return false;
+    return llvm::all_of(op->getOperands(), [&](Value operand) { return collect(operand, shift, products); });
+  }
+
+  bool findPairs() {
+    int64_t outputs = dimsOf(gemv.root.getType()).back().constant().value_or(0);
+    geometry.blocks = (outputs + 15) / 16;
+    bool halves = false, heads = false, neighbours = false;
+    for (const Band &band : bands)
+      if (band.products.size() == 2) {
+        int64_t apart = band.products[1] - band.products[0];
+        if (band.products[0] != 0 || band.columns != apart || outputs != 2 * apart || bands.size() != 1)
+          return false;
+        halves = true;
+        geometry = {"HalfPairs<" + std::to_string(apart) + ">", 8, (apart + 7) / 8};
+      }
+    for (auto [rotary, headDim] : rotaries) {
+      int64_t dims = int64_t(rotary.getDims());
+      if (rotary.getInterleaved()) {
+        neighbours = true;
+        continue;
+      }
+      Pairs own{"HeadPairs<" + std::to_string(headDim) + ", " + std::to_string(dims) + ">", 8, 0};
+      own.blocks = outputs / headDim * ((dims / 2 + 7) / 8 + (headDim - dims + 15) / 16);
+      if (outputs % headDim != 0 || (heads && own.text != geometry.text))
+        return false;
+      heads = true;
+      geometry = own;
+    }
+    // A head begins where a block does, a pair with an even column.
+    for (const Band &band : bands)
+      for (auto [rotary, headDim] : rotaries)
+        if (band.products[0] % headDim != 0)
+          return false;
+    return halves + heads + neighbours <= 1;
+  }
+
+  //===-- What the expressions ask --------------------------------------------------------------------------------===//
+
+  std::string row() const override { return "m"; }
+
+  std::string special(Value value, const Column &column) override {
+    if (value != gemv.root.getResult())
+      return "";
+    if (column.role == Column::Role::partner)
+      return "other";
+    return column.shift == band->products[0] ? "own" : "other";
+  }
+
+  Column partner(const Column &own, const std::string &expression) override {
+    return {"(" + expression + ")", "", Column::Role::partner, own.shift};
+  }
+
+  std::string load(const std::string &pointer, DType dtype, const std::string &index, bool) override {
+    std::string &field = loaded[pointer + "[" + index + "]"];
+    if (!field.empty())
+      return field;
+    std::string own = "f" + std::to_string(counts[0]++);
+    early += "      e." + own + ".v[0] = " + (dtype == DType::f32 ? "" : "toFloat(") + pointer + "[" + index + "]" + (dtype == DType::f32 ? "" : ")") + ";\n";
+    return field = "e." + own;
+  }
+  std::string loadInteger(const std::string &pointer, DType, const std::string &index) override {
+    std::string &field = loaded[pointer + "[" + index + "]"];
+    if (!field.empty())
+      return field;
+    std::string own = "i" + std::to_string(counts[1]++);
+    early += "      e." + own + " = (int)" + pointer + "[" + index + "];\n";
+    return field = "e." + own;
+  }
+  std::string place(const std::string &expression) override { return "(" + expression + ")"; }
+
+  std::string angle(RotaryOp op, const std::string &pair) override {
+    std::string position = loadInteger(text.pointer(program.memory.find(op.getPositions())->second), DType::i32, "m");
+    std::string constants = turns(op), pairs = std::to_string(int64_t(op.getDims()) / 2), key = constants + pair;
+    std::string &field = loaded[key];
+    if (!field.empty())
+      return field;
+    std::string turn = "t" + std::to_string(counts[2]++), own = "a" + std::to_string(counts[3]++);
+    std::string factor = op.getFactors() ? " / " + text.pointer(program.memory.find(op.getFactors())->second) + "[" + pair + "]" : "";
+    early += "      e." + turn + " = " + pair + " < " + pairs + " ? " + constants + "[" + pair + "]" + factor + " : 0.0;\n";
+    prepare += "      e." + own + " = rotaryAngle(" + position + ", e." + turn + ");\n";
+    return field = "e." + own;
+  }
+
+  //===-- Text ----------------------------------------------------------------------------------------------------===//
+
+  void result(size_t index, const Column &column) {
+    Value value = program.results[index];
+    if (auto append = value.getDefiningOp<CacheAppendOp>()) {
+      // Found early: the lines go there.
+      std::string store = std::move(text.body);
+      text.body.clear();
+      Slot slot = emitSlot(text, program, append, "m");
+      std::string batch = "i" + std::to_string(counts[1]++), place = "i" + std::to_string(counts[1]++);
+      early += text.body + "      e." + batch + " = " + slot.batch + ", e." + place + " = " + slot.slot + ";\n";
+      text.body = std::move(store);
+      std::string own = at(append.getTokens(), column);
+      emitCacheStore(text, program, append, {"e." + batch, "e." + place}, column.text, own, 1, program.outputs[index]);
+      return;
+    }
+    std::string own = at(value, column), pointer = text.pointer(program.outputs[index], true);
+    text.line("storeLanes(" + pointer + " + (int64)m * " + std::to_string(program.width(value)) + " + " + column.text + ", " + own + ");");
+    if (gemv.best)
+      text.line("key = argmaxKey(" + own + ".v[0], " + column.text + ");");
+  }
+
+  void define(const std::string &earlyText, const std::string &prepareText, const std::string &storeText) {
+    std::string s = "struct Epilogue {\n";
+    for (size_t i = 0; i < text.buffers.size(); ++i)
+      s += "  " + text.type(i) + " *b" + std::to_string(i) + ";\n";
+    s += "  const int64 *symbols;\n  int64 rows;\n";
+    if (gemv.best)
+      s += "  uint64 *best;\n";
+    s += "  struct Early {\n";
+    constexpr StringRef kinds[] = {"Lanes<1> f", "int i", "double t", "SinCos a"};
+    for (size_t kind = 0; kind < most.size(); ++kind)
+      for (int i = 0; i < most[kind]; ++i)
+        s += ("    " + kinds[kind] + llvm::Twine(i) + ";\n").str();
+    s += "  };\n  DEVICE Early early(int m, int n) const {\n    Early e;\n" + earlyText + "    return e;\n  }\n";
+    s += "  DEVICE void prepare(Early &e, int n) const {\n" + prepareText + "  }\n";
+    s += "  DEVICE void store(const Early &e, int m, int n, float v, bool mine) const {\n";
+    s += "    const Lanes<1> own = {{v}}, other = {{__shfl_xor_sync(~0u, v, " + std::to_string(geometry.partner) + ")}};\n";
+    if (!gemv.best) {
+      s += "    if (!mine)\n      return;\n" + storeText;
+    } else {
+      s += "    uint64 key = 0;\n    if (mine) {\n" + storeText + "    }\n";
+      s += "    raiseBest(best, m, key);\n";
+    }
+    s += "  }\n};\n\n";
+    text.preamble += s;
+  }
+
+  const GemvProgram &gemv;
+  std::vector<Band> bands;
+  SmallVector<std::pair<RotaryOp, int64_t>> rotaries;
+  Pairs geometry;
+  const Band *band = nullptr;
+  std::array<int, 4> counts = {}, most = {};
+  std::string early, prepare;
+  llvm::StringMap<std::string> loaded;
+};
+
+//===-- The skeleton ------------------------------------------------------------------------------------------------===//
+
+/// The numbers of GemvShape; see there.
+struct Shape {
+  std::string format;
+  int64_t outputs, inner;
+  int rows, splits, warps, depth, stepK;
+  bool minima;
+
+  uint32_t sharedBytes() const {
+    int64_t columns = int64_t(rows) * splits, roundK = int64_t(warps) * stepK, columnBytes = columns * 2 + (minima ? columns / 8 : 0);
+    int64_t fit = 72 * 1024 / (roundK * columnBytes), atOnce = fit > depth ? fit / depth * depth : depth;
+    int64_t phaseK = std::min(atOnce, (inner + roundK - 1) / roundK) * roundK;
+    return uint32_t(phaseK * columns * 2 + (minima ? phaseK / 32 * columns * 4 : 0) + warps * columns * 16 * 4 +
+                    (int64_t(warps) + 1) * rows * 4 + 64 * 4);
+  }
+};
+
+/// Warps and depth, chosen on an H100 and an H200 (bench/cuda): bytes in flight before the wait, and room for the successor's blocks.
+void tune(Shape &shape, bool plain) {
+  int64_t steps = (shape.inner + shape.stepK - 1) / shape.stepK, blocks = (shape.outputs + 15) / 16;
+  if (!plain) {
+    shape.warps = blocks > 1024 ? 4 : 8, shape.depth = 4;
+  } else if (blocks > 2048) {
+    shape.warps = 8, shape.depth = steps >= 64 ? 8 : int(std::clamp<int64_t>((steps + 7) / 8, 1, 8));
+  } else if (steps <= 32) {
+    shape.warps = 8, shape.depth = int(std::clamp<int64_t>((steps + 7) / 8, 1, 4));
+  } else if (steps <= 64) {
+    shape.warps = 16, shape.depth = blocks > 512 ? 2 : 4;
+  } else if (steps <= 96) {
+    shape.warps = 16, shape.depth = 6;
+  } else {
+    shape.warps = steps == 256 ? 8 : 16, shape.depth = steps == 256 ? 12 : 4;
+  }
+  shape.warps = std::max(shape.warps, (shape.rows + 1) / 2);
+  if (shape.rows > 4)
+    shape.depth = std::min(shape.depth, 4);
+}
+
+bool hasMinima(DType dtype) { return dtype == DType::q4_1 || dtype == DType::q5_1 || dtype == DType::q4_k || dtype == DType::q5_k; }
+
+class Skeleton {
+public:
+  Skeleton(KernelPool &pool, const GemvProgram &program, StringRef name) : pool(pool), program(program), name(name) {}
+
+  FailureOr<std::optional<CudaLaunchPlan>> run() {
+    CudaLaunchPlan launch;
+    launch.rows = program.epilogue.rows;
+    SmallVector<int64_t> most;
+    auto type = cast<RankedTensorType>(program.root.getRhs().getType());
+    bool aligned = type.getDimSize(1) % 8 == 0;
+    for (int64_t rows = 1; rows < program.mostRows; rows *= 2)
+      most.push_back(rows);
+    most.push_back(program.mostRows);
+    if (!aligned)
+      most = {program.mostRows};
+    for (int64_t rows : most) {
+      KernelText text(pool);
+      Epilogue epilogue(text, program);
+      if (!epilogue.findBands())
+        return std::optional<CudaLaunchPlan>();
+      // Pointers in one order for all choices.
+      text.pointer(program.lhs), text.pointer(program.weight);
+      if (failed(epilogue.emit()))
+        return failure();
+      FailureOr<CudaChoicePlan> choice = aligned ? emit(text, epilogue, rows) : emitSimple(text, epilogue, rows);
+      if (failed(choice))
+        return failure();
+      choice->most = &rows == &most.back() ? INT64_MAX : rows;
+      launch.choices.push_back(*choice);
+      launch.buffers = text.buffers;
+      launch.workspace = text.work;
+    }
+    return std::optional(launch);
+  }
+
+private:
+  void begin(KernelText &text) {
+    text.line("const int64 rows = " + text.size(program.epilogue.rows) + ";");
+    text.line("const int live = (int)rows;");
+  }
+  std::string epilogueText(KernelText &text) {
+    std::string s = "Epilogue{";
+    for (size_t i = 0; i < text.buffers.size(); ++i)
+      s += (i ? ", b" : "b") + std::to_string(i);
+    s += ", symbols, rows";
+    if (program.best)
+      s += ", " + text.workspace(*program.best, "uint64");
+    return s + "}";
+  }
+
+  double epsilon() const {
+    auto layer = dyn_cast<LayerNormOp>(program.norm);
+    return layer ? layer.getEpsilon().convertToDouble() : cast<RmsNormOp>(program.norm).getEpsilon().convertToDouble();
+  }
+
+  /// The prologue's type and value. deferred: whether RMS norms may be applied to the results.
+  std::pair<std::string, std::string> prologue(KernelText &text, bool deferred) {
+    std::string x = memoryType(storedType(program.lhs)), k = std::to_string(inner()), pointer = text.pointer(program.lhs);
+    if (!program.norm)
+      return {"NoPrologue<" + x + ", " + k + ">", "{" + pointer + "}"};
+    std::string s = memoryType(storedType(program.normScale)), scale = text.pointer(program.normScale), e = floatText(epsilon());
+    bool centred = isa<LayerNormOp>(program.norm), biased = !program.normBias.shape.empty() || program.normBias.value;
+    if (!centred && deferred)
+      return {"RmsPrologue<" + x + ", " + s + ", " + k + ">", "{" + pointer + ", " + scale + ", " + e + "}"};
+    std::string bias = biased ? text.pointer(program.normBias) : "nullptr";
+    return {"NormPrologue<" + x + ", " + s + ", " + k + ", " + (centred ? "true" : "false") + ", " + (biased ? "true" : "false") + ">",
+            "{" + pointer + ", " + scale + ", " + bias + ", " + e + ", nullptr}"};
+  }
+  int64_t inner() const { return cast<RankedTensorType>(program.root.getRhs().getType()).getDimSize(1); }
+
+  FailureOr<CudaChoicePlan> emit(KernelText &text, Epilogue &epilogue, int64_t rows) {
+    auto type = cast<RankedTensorType>(program.root.getRhs().getType());
+    DType weight = storedType(program.weight), x = storedType(program.lhs);
+    bool planes = isa<BlockType>(type.getElementType());
+    std::string pairs = epilogue.pairs().text, own = (name + "_m" + llvm::Twine(rows)).str();
+    if (!planes && (weight == DType::f32 || x == DType::f32)) {
+      text.include("GemvFma.cuh");
+      std::string shape = "GemvFmaShape<" + memoryType(weight) + ", " + std::to_string(type.getDimSize(0)) + ", " + std::to_string(inner()) + ", " +
+                          std::to_string(rows) + ", " + pairs + ">";
+      auto [prologueType, prologueText] = prologue(text, /*deferred=*/false);
+      begin(text);
+      text.line("gemvFma<" + shape + ">(" + text.pointer(program.weight) + ", " + prologueType + prologueText + ", " + epilogueText(text) + ", &live);");
+      return CudaChoicePlan{rows, pool.add(own, text, {256}, 0), {DimExpr(epilogue.pairs().blocks)}};
+    }
+    DType stored = planes ? cudaType(type.getElementType()) : weight;
+    bool halfOperand = !planes && weight == DType::f16;
+    Shape shape{formatText(type, weight), type.getDimSize(0), inner(), int(rows), 1, 8, 4, stored == DType::q8_0 ? 64 : planes ? 128 : 32, planes && hasMinima(stored)};
+    // x as a sum of numbers in the operand's type: exact where it is of that type, as near as columns allow where it is not.
+    bool exact = !planes && x == weight && !program.norm;
+    int fits = int(16 / rows), wanted = exact ? 1 : x == DType::f32 ? 3 : 2;
+    shape.splits = std::max(1, std::min(wanted, x == DType::f32 || planes ? fits : fits / 2));
+    tune(shape, !planes);
+    text.include("Gemv.cuh");
+    text.launchBounds = std::to_string(shape.warps * 32);
+    auto [prologueType, prologueText] = prologue(text, !halfOperand);
+    std::string view = viewText(text, program.weight, type, shape.format);
+    std::string shapeText = "GemvShape<" + shape.format + ", " + std::to_string(shape.outputs) + ", " + std::to_string(rows) + ", " +
+                            std::to_string(shape.splits) + ", " + std::to_string(shape.warps) + ", " + std::to_string(shape.depth) + ", " + pairs + ">";
+    begin(text);
+    text.line("using Shape = " + shapeText + ";");
+    text.line("static_assert(Shape::sharedBytes == " + std::to_string(shape.sharedBytes()) + " && Shape::blocks == " + std::to_string(epilogue.pairs().blocks) + ", \"\");");
+    text.line("gemv<Shape>(" + view + ", " + prologueType + prologueText + ", " + epilogueText(text) + ", &live);");
+    size_t kernel = pool.add(own, text, {uint32_t(shape.warps * 32)}, shape.sharedBytes());
+    return CudaChoicePlan{rows, kernel, {DimExpr(epilogue.pairs().blocks)}};
+  }
+
+  FailureOr<CudaChoicePlan> emitSimple(KernelText &text, Epilogue &epilogue, int64_t) {
+    auto type = cast<RankedTensorType>(program.root.getRhs().getType());
+    std::string x = memoryType(storedType(program.lhs)), k = std::to_string(inner()), pointer = text.pointer(program.lhs);
+    std::string prologueText = "SimplePrologue<" + x + ", " + k + ">{" + pointer + "}";
+    if (program.norm) {
+      bool biased = !program.normBias.shape.empty() || program.normBias.value;
+      std::string s = memoryType(storedType(program.normScale)), scale = text.pointer(program.normScale), bias = biased ? text.pointer(program.normBias) : "nullptr";
+      prologueText = "SimpleNormPrologue<" + x + ", " + s + ", " + k + ", " + (isa<LayerNormOp>(program.norm) ? "true" : "false") + ">{" + pointer + ", " +
+                     scale + ", " + bias + ", " + floatText(epsilon()) + ", 0.0f, 0.0f}";
+    }
+    text.include("GemvSimple.cuh");
+    std::string shape = "GemvSimpleShape<" + memoryType(storedType(program.weight)) + ", " + std::to_string(type.getDimSize(0)) + ", " + k + ", " + epilogue.pairs().text + ">";
+    begin(text);
+    text.line("gemvSimple<" + shape + ">(" + text.pointer(program.weight) + ", " + prologueText + ", " + epilogueText(text) + ", &live);");
+    return CudaChoicePlan{INT64_MAX, pool.add(name, text, {256}, 0), {DimExpr(epilogue.pairs().blocks), program.epilogue.rows}};
+  }
+
+  KernelPool &pool;
+  const GemvProgram &program;
+  StringRef name;
+};
+
+} // namespace
+
+FailureOr<std::optional<CudaLaunchPlan>> emitGemv(KernelPool &pool, const GemvProgram &program, StringRef name) {
+  return Skeleton(pool, program, name).run();
+}
+
+} // namespace transom::cuda

@@ -1,0 +1,88 @@
+// One CUDA kernel under construction: its parameters, the sizes it computes, its body as text.
+#pragma once
+
+#include "codegen/cuda/CudaCodegen.h"
+#include "ir/Plan.h"
+
+#include "llvm/ADT/StringMap.h"
+#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/raw_ostream.h"
+
+#include <set>
+
+namespace transom::cuda {
+
+/// The C++ type of numbers in memory: "float", "Half", "BFloat", "int", "int64", "uint8" for i1 and i8, "double".
+std::string memoryType(DType dtype);
+/// The C++ type in which scalar code computes: "float" for all floats but f64, "bool", "int", "int64".
+std::string computeType(mlir::Type element);
+/// A float constant that reads back as the same number.
+std::string floatText(double value);
+
+class KernelText;
+
+/// All kernels of a module, each distinct text once.
+class KernelPool {
+public:
+  explicit KernelPool(mlir::ModuleOp module);
+  /// The index of the kernel; a new one gets `name`, with a number behind it if that is taken.
+  size_t add(llvm::StringRef name, const KernelText &text, std::vector<uint32_t> block, uint32_t sharedBytes);
+  std::vector<artifact::CudaKernel> take() { return std::move(kernels); }
+  const std::set<std::string> &headers() const { return usedHeaders; }
+  /// C++ for a size, over the table of symbols.
+  std::string sizeText(const DimExpr &size) const;
+
+private:
+  llvm::StringMap<unsigned> symbols;
+  std::vector<artifact::CudaKernel> kernels;
+  llvm::StringMap<size_t> byText;
+  std::set<std::string> taken, usedHeaders;
+};
+
+/// Builds the text between the braces of one entry.
+class KernelText {
+public:
+  explicit KernelText(const KernelPool &pool) : pool(pool) {}
+
+  /// The name of the parameter that points to `buffer`; a new one is added behind the others. `type`: of the numbers there.
+  std::string pointer(const CudaBuffer &buffer, bool written = false);
+  /// The same for a buffer of the plan.
+  std::string pointer(mlir::Value buffer, bool written = false);
+  std::string workspace(const CudaBuffer &buffer, llvm::StringRef type);
+  std::string map(CudaMapPlan plan);
+  std::string size(const DimExpr &size) const { return pool.sizeText(size); }
+  /// A name that the kernel does not have yet.
+  std::string fresh(llvm::StringRef stem) { return (stem + llvm::Twine(count++)).str(); }
+  void include(llvm::StringRef header) { headers.insert(header.str()); }
+
+  /// Lines of the body, each indented by `depth`.
+  void line(const llvm::Twine &text) { body += std::string(2 * size_t(depth), ' ') + text.str() + "\n"; }
+  void open(const llvm::Twine &text) { line(text + " {"), ++depth; }
+  void close(llvm::StringRef behind = "") { --depth, line("}" + behind); }
+
+  /// Declarations before the entry: tables, epilogues.
+  std::string preamble;
+  std::string body;
+  int depth = 1;
+  std::string launchBounds = "256";
+
+  std::vector<CudaBuffer> buffers;
+  std::vector<CudaMapPlan> maps;
+  std::optional<CudaBuffer> work;
+  std::set<std::string> headers;
+  const std::string &type(size_t buffer) const { return types[buffer]; }
+  /// The whole source of a kernel called `name`.
+  std::string source(llvm::StringRef name) const;
+
+private:
+  const KernelPool &pool;
+  std::vector<std::string> types;
+  std::string workType;
+  unsigned count = 0;
+};
+
+/// The element type of a CUDA buffer in memory.
+DType storedType(const CudaBuffer &buffer);
+Dims sizesOf(const CudaBuffer &buffer);
+
+} // namespace transom::cuda

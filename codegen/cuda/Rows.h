@@ -1,0 +1,17 @@
+// Kernels of row-wise ops: a block takes a row, computes norms over it in registers, and writes the results.
+#pragma once
+
+#include "codegen/cuda/RowExpressions.h"
+
+namespace transom::cuda {
+
+/// The launch that computes `program`. Fails, after a diagnostic, on what has no CUDA form.
+mlir::FailureOr<CudaLaunchPlan> emitRows(KernelPool &pool, const RowProgram &program, llvm::StringRef name);
+
+/// Lines that find where the rows of an append go, as two ints: batch row, and slot, -1 for none. `row` is an int expression.
+RowExpressions::Slot emitSlot(KernelText &text, const RowProgram &program, CacheAppendOp op, const std::string &row);
+/// Lines that store lanes of the tokens' columns [column, ..) to the cache.
+void emitCacheStore(KernelText &text, const RowProgram &program, CacheAppendOp op, const RowExpressions::Slot &slot, const std::string &column,
+                    const std::string &lanes, int count, const CudaBuffer &cache);
+
+} // namespace transom::cuda

@@ -1,0 +1,30 @@
+// How kernels read weights: as the plan has them, converted, or as planes of quantised blocks.
+#pragma once
+
+#include "codegen/cuda/KernelText.h"
+
+namespace transom::cuda {
+
+/// The C++ name of a weight's format for matrix-vector products: "PlainFormat<BFloat, 2048>", "Q4Format<2048, true>".
+std::string formatText(mlir::RankedTensorType type, DType dtype);
+
+/// Weights in forms of their own, each once.
+class WeightForms {
+public:
+  explicit WeightForms(std::vector<CudaWeight> &weights) : weights(weights) {}
+  /// What kernels read instead of the plan's weight buffer: planes where it is quantised.
+  CudaBuffer read(mlir::Value buffer);
+  /// The same with plain numbers converted to `dtype`: for the matrices of products.
+  CudaBuffer matrix(mlir::Value buffer, DType dtype);
+
+private:
+  CudaBuffer add(mlir::Value buffer, CudaWeight::Form form, DType dtype, std::vector<int64_t> shape);
+  std::vector<CudaWeight> &weights;
+};
+
+/// Lanes [column, column + 8) of row `row` of a table of planes; empty where the table is no planes. `lanes` must be 8 there.
+std::string planesLanes(KernelText &text, const CudaBuffer &table, mlir::RankedTensorType type, int lanes, const std::string &row, const std::string &column);
+/// The View of a matrix as `format` wants it.
+std::string viewText(KernelText &text, const CudaBuffer &matrix, mlir::RankedTensorType type, const std::string &format);
+
+} // namespace transom::cuda
