@@ -40,19 +40,34 @@ template <bool minimum> struct HostQ4 {
     }
   }
 };
-struct HostQ4K {
-  static constexpr int weights = 256, bytes = 144;
+template <bool minimum> struct HostQ5 {
+  static constexpr int weights = 32, head = minimum ? 4 : 2, bytes = head + 20;
+  static void scales(uint8_t *b) { HostQ4<minimum>::scales(b); }
+  static void decode(const uint8_t *b, double *y) {
+    for (int i = 0; i < 32; ++i) {
+      int q = (b[head + 4 + i % 16] >> (i < 16 ? 0 : 4) & 15) | (b[head + i / 8] >> i % 8 & 1) << 4;
+      y[i] = minimum ? halfAt(b) * q + halfAt(b + 2) : halfAt(b) * (q - 16);
+    }
+  }
+};
+/// q4_K, or q5_K with fifth bits.
+template <bool five> struct HostQ45K {
+  static constexpr int weights = 256, head = five ? 48 : 16, bytes = head + 128;
   static void scales(uint8_t *b) { putHalf(b, 0.1f * randomScale()), putHalf(b + 2, 0.5f * randomScale()); }
   static void decode(const uint8_t *b, double *y) {
     const uint8_t *p = b + 4;
     for (int s = 0; s < 8; ++s) {
       int scale = s < 4 ? p[s] & 63 : (p[s + 4] & 15) | (p[s - 4] >> 6) << 4;
       int minimum = s < 4 ? p[s + 4] & 63 : p[s + 4] >> 4 | (p[s] >> 6) << 4;
-      for (int i = 0; i < 32; ++i)
-        y[32 * s + i] = halfAt(b) * scale * (b[16 + 32 * (s / 2) + i] >> 4 * (s & 1) & 15) - halfAt(b + 2) * minimum;
+      for (int i = 0; i < 32; ++i) {
+        int q = (b[head + 32 * (s / 2) + i] >> 4 * (s & 1) & 15) | (five ? (b[16 + i] >> s & 1) << 4 : 0);
+        y[32 * s + i] = halfAt(b) * scale * q - halfAt(b + 2) * minimum;
+      }
     }
   }
 };
+using HostQ4K = HostQ45K<false>;
+using HostQ5K = HostQ45K<true>;
 struct HostQ6K {
   static constexpr int weights = 256, bytes = 210;
   static void scales(uint8_t *b) { putHalf(b + 208, 0.01f * randomScale()); }
@@ -108,8 +123,12 @@ template <class Format, class Host, class Repack> struct QuantWeights {
   typename Format::View view() const {
     if constexpr (Format::halves)
       return {quants, high, (const int8 *)scales.p, (const Half *)outer.p};
+    else if constexpr (requires(typename Format::View v) { v.heads; v.high; })
+      return {quants, high, (const uint4 *)scales.p};
     else if constexpr (requires(typename Format::View v) { v.heads; })
       return {quants, (const uint4 *)scales.p};
+    else if constexpr (requires(typename Format::View v) { v.high; })
+      return {quants, high, (const Half *)scales.p};
     else
       return {quants, (const Half *)scales.p};
   }

@@ -45,6 +45,11 @@ void run(typename Shape::Format::View w, Prologue prologue, Epilogue epilogue, c
   launch(gemvEntry<Shape, Prologue, Epilogue>, {dim3(Shape::blocks), Shape::threads, Shape::sharedBytes}, w, prologue, epilogue, rows);
 }
 
+template <class Shape, class Prologue, class Epilogue>
+void runSimple(const typename Shape::W *w, Prologue prologue, Epilogue epilogue, int M, const int *rows = nullptr) {
+  launch(gemvSimpleEntry<Shape, Prologue, Epilogue>, {dim3(Shape::blocks, M), Shape::threads}, w, prologue, epilogue, rows);
+}
+
 /// Plain weights with bias, activation and residual; then the same in front of each norm.
 template <class T, int N, int K, int M, int splits, int warps, int depth> void checkPlain(const std::string &name) {
   using Shape = GemvShape<PlainFormat<T, K>, N, M, splits, warps, depth, NeighbourPairs>;
@@ -117,9 +122,9 @@ void checkGate() {
   compare("gate gelu_tanh", y.host(), ref, 1e-5);
 }
 
-template <class Pairs, int heads, int kvHeads, int headDim, int dims> void checkRotary(const std::string &name) {
-  constexpr int K = 264, M = 3, N = (heads + 2 * kvHeads) * headDim, capacity = 9;
-  using Shape = GemvShape<PlainFormat<BFloat, K>, N, M, 2, 8, 2, Pairs>;
+/// simple: by the kernel for odd sizes.
+template <class Pairs, int heads, int kvHeads, int headDim, int dims, bool simple = false> void checkRotary(const std::string &name) {
+  constexpr int K = simple ? 37 : 264, M = 3, N = (heads + 2 * kvHeads) * headDim, capacity = 9;
   auto w = randomNumbers<BFloat>(N * K, 0.05f), x = randomNumbers<BFloat>(M * K), bias = randomNumbers<BFloat>(N);
   std::vector<int> past = {0, 8, 9}; // the last is past the capacity: dropped
   std::vector<double> turns(dims / 2);
@@ -129,8 +134,11 @@ template <class Pairs, int heads, int kvHeads, int headDim, int dims> void check
   Device<int> dpast(past);
   Device<double> dturns(turns);
   Device<float> q(M * heads * headDim), k((size_t)M * kvHeads * capacity * headDim), v(k.n);
-  run<Shape>({dw}, NoPrologue<BFloat, K>{dx},
-             RotaryAppendEpilogue<float, float, BFloat, heads, kvHeads, headDim, dims, Pairs::partner>{q, k, v, dpast, dturns, db, capacity});
+  RotaryAppendEpilogue<float, float, BFloat, heads, kvHeads, headDim, dims, Pairs::partner> epilogue{q, k, v, dpast, dturns, db, capacity};
+  if constexpr (simple)
+    runSimple<GemvSimpleShape<BFloat, N, K, Pairs>>(dw.p, SimplePrologue<BFloat, K>{dx}, epilogue, M);
+  else
+    run<GemvShape<PlainFormat<BFloat, K>, N, M, 2, 8, 2, Pairs>>({dw}, NoPrologue<BFloat, K>{dx}, epilogue);
   auto all = product(numbers(x), numbers(w), M, N, K);
   std::vector<double> refQ(q.n), refK, refV;
   std::vector<float> outK, outV, hostK = k.host(), hostV = v.host();
@@ -142,7 +150,7 @@ template <class Pairs, int heads, int kvHeads, int headDim, int dims> void check
         h[i] = all[m * N + head * headDim + i] + number(bias[head * headDim + i]);
       auto r = h;
       for (int i = 0; i < dims / 2; ++i) {
-        int a = Pairs::partner == 1 ? 2 * i : i, b = Pairs::partner == 1 ? 2 * i + 1 : i + headDim / 2;
+        int a = Pairs::partner == 1 ? 2 * i : i, b = Pairs::partner == 1 ? 2 * i + 1 : i + dims / 2;
         double angle = past[m] * turns[i] * 2 * M_PI;
         r[a] = h[a] * std::cos(angle) - h[b] * std::sin(angle);
         r[b] = h[b] * std::cos(angle) + h[a] * std::sin(angle);
@@ -204,6 +212,42 @@ template <class T, int N, int K, int M> void checkFma(const std::string &name) {
   compare(name, y.host(), ref, 1e-5);
 }
 
+/// RMS norm whose factor is applied to the results.
+template <class T, int N, int K, int M> void checkFmaDeferred(const std::string &name) {
+  using Shape = GemvFmaShape<T, N, K, M, NeighbourPairs>;
+  auto w = randomNumbers<T>((size_t)N * K, 0.05f);
+  auto x = randomNumbers<float>((size_t)M * K), scale = randomNumbers<float>(K, 0.2f, 1.0f);
+  Device<T> dw(w);
+  Device<float> dx(x), ds(scale), y((size_t)M * N);
+  using P = RmsPrologue<float, float, K>;
+  using E = StoreEpilogue<float, float, N, Identity>;
+  launch(gemvFmaEntry<Shape, P, E>, {dim3(Shape::blocks), Shape::threads}, (const T *)dw.p, P{dx, ds, 1e-5f}, E{y, nullptr, nullptr}, (const int *)nullptr);
+  compare(name, y.host(), product(normed(numbers(x), numbers(scale), {}, M, K, false, 1e-5), numbers(w), M, N, K), 1e-5);
+}
+
+/// Any sizes: norm, activation, residual, a row that is not live.
+template <class T, class X, int N, int K, int M, bool centred> void checkSimple(const std::string &name) {
+  using Shape = GemvSimpleShape<T, N, K, NeighbourPairs>;
+  auto w = randomNumbers<T>((size_t)N * K, 0.1f);
+  auto x = randomNumbers<X>((size_t)M * K, 1.0f, 0.2f), scale = randomNumbers<X>(K, 0.2f, 1.0f), shift = randomNumbers<X>(K);
+  auto residual = randomNumbers<float>((size_t)M * N);
+  Device<T> dw(w);
+  Device<X> dx(x), ds(scale), dt(shift);
+  Device<float> dr(residual), y((size_t)M * N);
+  Device<int> live(std::vector<int>{M - 1});
+  runSimple<Shape>(dw.p, SimpleNormPrologue<X, X, K, centred>{dx, ds, centred ? dt.p : nullptr, 1e-5f}, StoreEpilogue<float, float, N, Relu>{y, nullptr, dr}, M, live);
+  auto ref = product(normed(numbers(x), numbers(scale), centred ? numbers(shift) : std::vector<double>(), M, K, centred, 1e-5), numbers(w), M, N, K);
+  for (size_t i = 0; i < ref.size(); ++i)
+    ref[i] = std::max(ref[i], 0.0) + residual[i];
+  auto out = y.host();
+  bool untouched = true;
+  for (size_t i = (size_t)(M - 1) * N; i < out.size(); ++i)
+    untouched &= out[i] != out[i];
+  report(untouched, name + " rows past the live ones", "stay poisoned");
+  out.resize((size_t)(M - 1) * N), ref.resize((size_t)(M - 1) * N);
+  compare(name, out, ref, 1e-5);
+}
+
 } // namespace
 
 void checkGemv() {
@@ -227,9 +271,26 @@ void checkGemv() {
   checkQuant<Q4KFormat<768>, HostQ4K, RepackQ4K, 16, 8, 2, 4, 2>("gemv q4_K 16x768 M8");
   checkQuant<Q6KFormat<2048>, HostQ6K, RepackQ6K, 33, 1, 2, 8, 2>("gemv q6_K 33x2048 M1");
   checkQuant<Q6KFormat<13824>, HostQ6K, RepackQ6K, 17, 6, 2, 8, 4>("gemv q6_K 17x13824 M6");
+  checkQuant<Q5Format<4096, false>, HostQ5<false>, RepackQ5<false>, 70, 1, 2, 8, 4>("gemv q5_0 70x4096 M1");
+  checkQuant<Q5Format<160, false>, HostQ5<false>, RepackQ5<false>, 21, 5, 1, 4, 1>("gemv q5_0 21x160 M5");
+  checkQuant<Q5Format<576, true>, HostQ5<true>, RepackQ5<true>, 40, 3, 2, 8, 1>("gemv q5_1 40x576 M3");
+  checkQuant<Q5KFormat<2048>, HostQ5K, RepackQ5K, 33, 1, 2, 8, 2>("gemv q5_K 33x2048 M1");
+  checkQuant<Q5KFormat<768>, HostQ5K, RepackQ5K, 16, 8, 2, 4, 2>("gemv q5_K 16x768 M8");
+  checkQuant<Q4KFormat<1024>, HostQ4K, RepackQ4K, 50, 16, 1, 8, 2>("gemv q4_K 50x1024 M16");
+  checkQuant<Q80Format<1024>, HostQ80, RepackQ80, 50, 13, 1, 8, 4>("gemv q8_0 50x1024 M13");
   checkGate();
   checkRotary<HeadPairs<64>, 5, 1, 64, 64>("qkv rotary halves");
   checkRotary<NeighbourPairs, 4, 2, 32, 16>("qkv rotary interleaved, half the head");
+  checkRotary<HeadPairs<96, 32>, 3, 1, 96, 32>("qkv rotary halves, a third of the head");
+  checkRotary<HeadPairs<40, 20>, 2, 1, 40, 20>("qkv rotary halves, half a head of 40");
+  checkRotary<HeadPairs<10>, 3, 3, 10, 10, true>("simple qkv rotary halves");
+  checkRotary<NeighbourPairs, 2, 1, 6, 4, true>("simple qkv rotary interleaved");
+  checkSimple<float, float, 37, 21, 5, true>("simple fp32 37x21 M5");
+  checkSimple<float, float, 1, 3, 2, false>("simple fp32 1x3 M2");
+  checkSimple<BFloat, float, 50, 300, 21, false>("simple bf16 50x300 M21");
+  checkSimple<Half, Half, 20, 36, 4, true>("simple fp16 20x36 M4");
+  checkFmaDeferred<float, 50, 776, 3>("gemv fma fp32 50x776 M3 deferred norm");
+  checkFmaDeferred<BFloat, 33, 2048, 16>("gemv fma bf16 33x2048 M16 deferred norm");
   checkLogits();
   checkFma<float, 50, 776, 1>("gemv fma fp32 50x776 M1");
   checkFma<float, 17, 2048, 9>("gemv fma fp32 17x2048 M9");

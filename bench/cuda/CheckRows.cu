@@ -5,10 +5,16 @@
 namespace lab {
 namespace {
 
-template <class T, int heads, int kvHeads, int D, int warps, int splits, int smallest>
-void checkDecode(const std::string &name, int capacity, int window, float softcap, std::vector<int> past) {
-  using Shape = DecodeAttentionShape<T, heads, kvHeads, D, warps, splits, smallest>;
+template <class Shape> constexpr bool withoutTensorCores = requires { Shape::tileRows; };
+
+/// Rows with past -1 are idle.
+template <class Shape> void checkDecode(const std::string &name, int capacity, int window, float softcap, std::vector<int> past) {
+  using T = typename Shape::T;
+  constexpr int heads = Shape::heads, kvHeads = Shape::kvHeads, D = Shape::headDim, splits = Shape::splits;
   int batch = (int)past.size();
+  std::vector<int> lengths;
+  for (int &p : past)
+    lengths.push_back(p >= 0), p = p < 0 ? 5 : p;
   float scale = 1.0f / std::sqrt((float)D);
   auto q = randomNumbers<T>((size_t)batch * heads * D);
   // Slots behind the last key hold NaN.
@@ -17,14 +23,14 @@ void checkDecode(const std::string &name, int capacity, int window, float softca
   std::memset((void *)v.data(), 0xff, v.size() * sizeof(T));
   for (int b = 0; b < batch; ++b)
     for (int h = 0; h < kvHeads; ++h)
-      for (int i = 0; i <= past[b]; ++i) {
+      for (int i = 0; i <= past[b] && lengths[b] > 0; ++i) {
         auto row = randomNumbers<T>(2 * D);
         size_t at = ((size_t)(b * kvHeads + h) * capacity + i) * D;
         std::copy(row.begin(), row.begin() + D, k.begin() + at);
         std::copy(row.begin() + D, row.end(), v.begin() + at);
       }
   Device<T> dq(q), dk(k), dv(v);
-  Device<int> dpast(past), arrived((size_t)batch * kvHeads * Shape::groupTiles);
+  Device<int> dpast(past), dlengths(lengths), arrived((size_t)batch * kvHeads * Shape::groupTiles);
   Device<float> partial((size_t)Shape::partialFloats(batch));
   arrived.zero();
   std::vector<double> ref((size_t)batch * heads * D);
@@ -50,12 +56,28 @@ void checkDecode(const std::string &name, int capacity, int window, float softca
         for (int d = 0; d < D; ++d)
           ref[(size_t)(b * heads + h) * D + d] += s[i] / sum * number(v[((size_t)(b * kvHeads + h / (heads / kvHeads)) * capacity + first + i) * D + d]);
     }
-  DecodeAttentionArguments a{dq, dk, dv, nullptr, dpast, partial, arrived, capacity, window, scale, softcap};
+  bool idle = std::count(lengths.begin(), lengths.end(), 0) > 0;
+  DecodeAttentionArguments a{dq, dk, dv, nullptr, dpast, idle ? dlengths.p : nullptr, partial, arrived, capacity, window, scale, softcap};
   for (int round = 0; round < 2; ++round) { // the second finds the counters as the first left them
     Device<T> y(ref.size());
     a.result = y;
-    launch(attendDecodeEntry<Shape>, {dim3(splits, kvHeads * Shape::groupTiles, batch), Shape::threads, Shape::sharedBytes}, a);
-    compare(name, y.host(), ref, Bound<T>::relative);
+    Launch how{dim3(splits, kvHeads * Shape::groupTiles, batch), Shape::threads, Shape::sharedBytes};
+    if constexpr (withoutTensorCores<Shape>)
+      launch(attendDecodeFmaEntry<Shape>, how, a);
+    else
+      launch(attendDecodeEntry<Shape>, how, a);
+    auto out = y.host();
+    std::vector<T> live;
+    std::vector<double> refLive;
+    bool untouched = true;
+    for (size_t i = 0; i < out.size(); ++i)
+      if (lengths[i / (heads * D)] > 0)
+        live.push_back(out[i]), refLive.push_back(ref[i]);
+      else
+        untouched &= number(out[i]) != number(out[i]);
+    compare(name, live, refLive, Bound<T>::relative);
+    if (idle)
+      report(untouched, name + " idle rows", "stay poisoned");
   }
 }
 
@@ -155,24 +177,36 @@ void checkPacking() {
 }
 
 void checkAdvance() {
-  Device<uint64> best(std::vector<uint64>{(uint64)0x80000000u << 32 | (uint32_t)~41, (uint64)0xc0000000u << 32 | (uint32_t)~7});
-  Device<int> token(2), past(std::vector<int>{5, 9}), step(std::vector<int>{1}), tokens(6);
-  launch(advanceEntry<32>, {dim3(1), 32}, StepState{best, nullptr, token, past, step, tokens, 2});
-  auto t = tokens.host();
-  bool good = token.host() == std::vector<int>{41, 7} && past.host() == std::vector<int>{6, 10} && step.host()[0] == 2 && t[2] == 41 && t[3] == 7 &&
-              t[0] == -1 && best.host() == std::vector<uint64>{0, 0};
-  report(good, "advance", "tokens, lengths, step");
+  auto key = [](uint32_t order, int index) { return (uint64)order << 32 | (uint32_t)~index; };
+  // Four rows: a token, an idle row, one whose logits hold NaN, another token.
+  Device<uint64> best(std::vector<uint64>{key(0x80000000u, 41), key(0xc0000000u, 3), key(~0u, 7), key(0xc0000000u, 7)});
+  Device<int> lengths(std::vector<int>{1, 0, 1, 1}), tokens(std::vector<int>{-5, -5, -5, -5}), ids(tokens.host()), past(std::vector<int>{5, 6, 7, 9});
+  Device<int64> index(std::vector<int64>{1, 2, 3, (int64)1 << 40});
+  launch(advanceEntry<32>, {dim3(1), 32}, StepState{best, nullptr, lengths, tokens, ids, past, index, 4});
+  bool good = tokens.host() == std::vector<int>{41, -5, -1, 7} && ids.host() == std::vector<int>{41, -5, 0, 7} && past.host() == std::vector<int>{6, 6, 8, 10} &&
+              index.host() == std::vector<int64>{2, 2, 4, ((int64)1 << 40) + 1} && best.host() == std::vector<uint64>{0, 0, 0, 0};
+  report(good, "advance", "tokens, input ids, lengths, token indices");
 }
 
 } // namespace
 
 void checkDecodeAttention() {
-  checkDecode<BFloat, 32, 8, 64, 8, 16, 128>("decode attention D64 32/8", 700, 0, 0, {0, 1, 15, 127, 128, 300, 699});
-  checkDecode<BFloat, 32, 2, 128, 4, 32, 64>("decode attention D128 32/2", 600, 0, 0, {63, 64, 599});
-  checkDecode<Half, 12, 12, 64, 4, 8, 64>("decode attention D64 12/12 fp16", 200, 0, 0, {3, 95, 150});
-  checkDecode<Half, 5, 1, 32, 2, 4, 32>("decode attention D32 5/1 window softcap", 150, 50, 5.0f, {20, 49, 50, 149});
-  checkDecode<BFloat, 64, 2, 96, 4, 3, 64>("decode attention D96 64/2", 260, 0, 0, {259, 17});
-  checkDecode<Half, 8, 1, 256, 4, 6, 64>("decode attention D256 8/1", 500, 130, 0, {0, 400});
+  checkDecode<DecodeAttentionShape<BFloat, 32, 8, 64, 8, 16, 128>>("decode attention D64 32/8", 700, 0, 0, {0, 1, 15, 127, 128, 300, 699});
+  checkDecode<DecodeAttentionShape<BFloat, 32, 2, 128, 4, 32, 64>>("decode attention D128 32/2", 600, 0, 0, {63, 64, -1, 599});
+  checkDecode<DecodeAttentionShape<Half, 12, 12, 64, 4, 8, 64>>("decode attention D64 12/12 fp16", 200, 0, 0, {3, 95, 150});
+  checkDecode<DecodeAttentionShape<Half, 5, 1, 32, 2, 4, 32>>("decode attention D32 5/1 window softcap", 150, 50, 5.0f, {20, 49, 50, 149});
+  checkDecode<DecodeAttentionShape<BFloat, 64, 2, 96, 4, 3, 64>>("decode attention D96 64/2", 260, 0, 0, {259, 17});
+  checkDecode<DecodeAttentionShape<Half, 8, 1, 256, 4, 6, 64>>("decode attention D256 8/1", 500, 130, 0, {0, 400});
+  checkDecode<DecodeAttentionShape<BFloat, 4, 2, 16, 4, 4, 64>>("decode attention D16 4/2", 300, 0, 0, {0, 100, 299});
+  checkDecode<DecodeAttentionShape<Half, 24, 1, 80, 4, 4, 64>>("decode attention D80 24/1", 300, 0, 0, {-1, 10, 200});
+  checkDecode<DecodeAttentionShape<BFloat, 19, 1, 48, 2, 4, 64>>("decode attention D48 19/1", 300, 40, 0, {30, 222});
+  checkDecode<DecodeAttentionShape<Half, 3, 3, 8, 2, 4, 64>>("decode attention D8 3/3", 300, 0, 0, {1, 250});
+  checkDecode<DecodeAttentionFmaShape<float, 32, 8, 64, 8, 16, 128>>("decode attention fma D64 32/8", 700, 0, 0, {0, 1, 127, 128, -1, 300, 699});
+  checkDecode<DecodeAttentionFmaShape<float, 12, 2, 128, 8, 8, 64>>("decode attention fma D128 12/2 window softcap", 600, 200, 5.0f, {63, 64, 599});
+  checkDecode<DecodeAttentionFmaShape<float, 5, 1, 20, 4, 4, 32>>("decode attention fma D20 5/1", 200, 0, 0, {0, 40, 199});
+  checkDecode<DecodeAttentionFmaShape<float, 2, 2, 256, 4, 4, 32>>("decode attention fma D256 2/2", 200, 0, 0, {7, 199});
+  checkDecode<DecodeAttentionFmaShape<BFloat, 6, 1, 10, 4, 8, 32>>("decode attention fma bf16 D10 6/1", 300, 0, 0, {-1, 3, 299});
+  checkDecode<DecodeAttentionFmaShape<Half, 4, 4, 5, 2, 2, 32>>("decode attention fma fp16 D5 4/4", 100, 0, 0, {0, 99});
 }
 
 void checkRows() {

@@ -4,6 +4,7 @@
 namespace lab {
 
 void checkGemv();
+void checkQuantPlanes();
 void checkDecodeAttention();
 void checkRows();
 void checkPrefillAttention();

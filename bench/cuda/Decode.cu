@@ -127,7 +127,7 @@ template <class Model, class Tune, int batch> struct Chain {
   Device<T> scale = randomDevice<T>(hidden, 1.0f), bias = randomDevice<T>(upWidth + qkvWidth, 0.1f);
   Device<T> x{(size_t)batch * hidden}, query{(size_t)batch * queryWidth}, mixed{(size_t)batch * queryWidth}, inner{(size_t)batch * Model::ffn};
   Device<float> logits{(size_t)batch * Model::vocab}, partial{(size_t)Attention::partialFloats(batch)};
-  Device<int> arrived{(size_t)batch * Model::kvHeads * Attention::groupTiles}, token{(size_t)batch}, past{(size_t)batch}, step{1}, tokens{(size_t)batch * 4096};
+  Device<int> arrived{(size_t)batch * Model::kvHeads * Attention::groupTiles}, token{(size_t)batch}, past{(size_t)batch}, ids{(size_t)batch};
   Device<uint64> best{(size_t)batch};
   Device<double> turns{(size_t)std::max(Model::dims / 2, 1)};
   size_t weightBytes = 0, cacheBytes = 0;
@@ -153,12 +153,12 @@ template <class Model, class Tune, int batch> struct Chain {
 
   void reset() {
     CHECK(cudaDeviceSynchronize());
-    arrived.zero(), step.zero(), best.zero();
+    arrived.zero(), best.zero();
     std::vector<int> p(batch), t(batch);
     for (int i = 0; i < batch; ++i)
       p[i] = context - 1, t[i] = 11 + i;
     CHECK(cudaMemcpy(past, p.data(), batch * 4, cudaMemcpyHostToDevice));
-    CHECK(cudaMemcpy(token, t.data(), batch * 4, cudaMemcpyHostToDevice));
+    CHECK(cudaMemcpy(ids, t.data(), batch * 4, cudaMemcpyHostToDevice));
     CHECK(cudaDeviceSynchronize());
   }
 
@@ -176,14 +176,14 @@ template <class Model, class Tune, int batch> struct Chain {
   void enqueue(bool dependent, bool attention = true) {
     kernels = 0;
     const T *b = Model::biased ? bias.p : nullptr;
-    launch(embeddingEntry<T, T, hidden, 128>, {dim3(batch), 128, 0, stream, dependent}, (const T *)table.p, (const int *)token.p, Model::vocab,
+    launch(embeddingEntry<T, T, hidden, 128>, {dim3(batch), 128, 0, stream, dependent}, (const T *)table.p, (const int *)ids.p, Model::vocab,
            (const T *)(Model::places ? places.p : nullptr), (const int *)past.p, x.p, LiveRows{nullptr, 1});
     ++kernels;
     for (auto &layer : layers) {
       product<QkvShape>(layer->qkv.view(), norm(), QkvEpilogue{query, layer->keys, layer->values, past, turns, b, capacity}, dependent);
       if (attention) {
         launch(attendDecodeEntry<Attention>, {dim3(Attention::splits, Model::kvHeads * Attention::groupTiles, batch), Attention::threads, Attention::sharedBytes, stream, dependent},
-               DecodeAttentionArguments{query, layer->keys, layer->values, mixed, past, partial, arrived, capacity, 0, 1.0f / std::sqrt((float)Model::headDim), 0.0f});
+               DecodeAttentionArguments{query, layer->keys, layer->values, mixed, past, nullptr, partial, arrived, capacity, 0, 1.0f / std::sqrt((float)Model::headDim), 0.0f});
         ++kernels;
       }
       product<OutShape>(layer->out.view(), NoPrologue<T, queryWidth>{mixed}, Residual{x, Model::places ? b : nullptr, x}, dependent);
@@ -194,7 +194,7 @@ template <class Model, class Tune, int batch> struct Chain {
       product<DownShape>(layer->down.view(), NoPrologue<T, Model::ffn>{inner}, Residual{x, Model::places ? b : nullptr, x}, dependent);
     }
     product<HeadShape>(head.view(), norm(), HeadEpilogue{logits, best, nullptr}, dependent);
-    launch(advanceEntry<32>, {dim3(1), 32, 0, stream, dependent}, StepState{best, nullptr, token, past, step, tokens, batch});
+    launch(advanceEntry<32>, {dim3(1), 32, 0, stream, dependent}, StepState{best, nullptr, nullptr, token, ids, past, nullptr, batch});
     ++kernels;
   }
   cudaGraphExec_t capture(bool dependent, bool attention = true) {
@@ -214,9 +214,11 @@ template <class Model, class Tune, int batch> struct Chain {
   /// Tokens and last logits of some steps.
   std::pair<std::vector<int>, std::vector<float>> generate(cudaGraphExec_t exec, int steps) {
     reset();
-    CHECK(cudaMemset(tokens, 0xff, tokens.n * 4));
-    for (int i = 0; i < steps; ++i)
+    Device<int> tokens((size_t)batch * steps);
+    for (int i = 0; i < steps; ++i) {
       CHECK(cudaGraphLaunch(exec, stream));
+      CHECK(cudaMemcpyAsync(tokens + i * batch, token, batch * 4, cudaMemcpyDeviceToDevice, stream));
+    }
     CHECK(cudaStreamSynchronize(stream));
     return {tokens.host(), logits.host()};
   }

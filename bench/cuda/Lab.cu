@@ -1,4 +1,4 @@
-// The kernel lab's driver: lab check [gemv|attention|rows|prefill|sampling], lab time [ceilings|d1|d2|d3|a1|sampling].
+// The kernel lab's driver: lab check [gemv|planes|attention|rows|prefill|sampling], lab time [ceilings|d1|d2|d3|a1|sampling].
 #include "Lab.h"
 #include "Checks.h"
 
@@ -17,7 +17,7 @@ int main(int count, char **arguments) {
   auto wants = [&](const char *name) { return what.empty() || what.find(name) != std::string::npos; };
   std::printf("%s, sm_%d%d, %d multiprocessors\n", properties.name, properties.major, properties.minor, properties.multiProcessorCount);
   if (verb == "check") {
-    struct { const char *name; void (*run)(); } all[] = {{"gemv", checkGemv}, {"attention", checkDecodeAttention}, {"rows", checkRows}, {"prefill", checkPrefillAttention}, {"sampling", checkSampling}};
+    struct { const char *name; void (*run)(); } all[] = {{"gemv", checkGemv}, {"planes", checkQuantPlanes}, {"attention", checkDecodeAttention}, {"rows", checkRows}, {"prefill", checkPrefillAttention}, {"sampling", checkSampling}};
     for (auto &one : all)
       if (wants(one.name))
         one.run();

@@ -73,7 +73,7 @@ template <class Shape, bool maps = true> HopperAttentionArguments arguments(cons
   return a;
 }
 
-/// The same problem for the mma.sync kernel, with a mask, bias and softcap where given.
+/// The same problem for the mma.sync kernel and the one without tensor cores, with a mask, bias and softcap where given.
 template <class Shape> void launchMma(const Problem &p, const HopperAttentionArguments &h, const typename Shape::T *q, const typename Shape::T *k, const typename Shape::T *v, const int *mask, const float *bias, float softcap) {
   constexpr int D = Shape::headDim;
   MmaAttentionArguments a = {};
@@ -86,7 +86,11 @@ template <class Shape> void launchMma(const Problem &p, const HopperAttentionArg
   a.mask = mask, a.bias = bias, a.biasHead = (int64)p.queries * p.keys, a.biasQuery = p.keys, a.biasKey = 1;
   a.heads = p.heads, a.kvHeads = p.kvHeads, a.queries = p.queries, a.keys = p.keys, a.window = p.window, a.scale = h.scale, a.softcap = softcap;
   int longest = *std::max_element(p.lengths.begin(), p.lengths.end());
-  launch(attendMmaEntry<Shape>, {dim3(ceilDiv(longest, Shape::queriesAtOnce), p.heads, p.batch), Shape::threads, Shape::sharedBytes}, a);
+  Launch how{dim3(ceilDiv(longest, Shape::queriesAtOnce), p.heads, p.batch), Shape::threads, Shape::sharedBytes};
+  if constexpr (requires { Shape::weightStride; })
+    launch(attendFmaEntry<Shape>, how, a);
+  else
+    launch(attendMmaEntry<Shape>, how, a);
 }
 
 template <class Shape, bool mma = false> void check(const std::string &name, const Problem &p, bool extras = false) {
@@ -214,6 +218,15 @@ void checkPrefillAttention() {
   check<MmaAttentionShape<BFloat, 96, 4, 64, true>, true>("mma prefill D96 causal cached", {Rows::cached, 3, 2, 1, 70, 300, 0, {70, 1, 33}, {0, 200, 64}});
   check<MmaAttentionShape<BFloat, 32, 4, 64, false>, true>("mma prefill D32 packed", {Rows::packed, 3, 5, 5, 0, 512, 0, {64, 65, 1}, {}});
   check<MmaAttentionShape<BFloat, 256, 4, 32, true>, true>("mma prefill D256 causal", {Rows::padded, 1, 2, 1, 130, 130, 0, {130}, {}});
+  check<MmaAttentionShape<Half, 16, 4, 64, true>, true>("mma prefill D16 causal", {Rows::padded, 2, 2, 2, 75, 75, 0, {75, 75}, {}});
+  check<MmaAttentionShape<BFloat, 80, 4, 64, true>, true>("mma prefill D80 causal cached", {Rows::cached, 2, 4, 1, 70, 200, 0, {70, 0}, {100, 64}});
+  check<FmaAttentionShape<float, 64, 64, 64, true>, true>("fma prefill D64 causal", {Rows::padded, 2, 4, 2, 150, 150, 0, {150, 150}, {}});
+  check<FmaAttentionShape<float, 64, 64, 64, false>, true>("fma prefill D64 mask bias softcap", {Rows::padded, 2, 3, 3, 90, 133, 0, {90, 90}, {}}, true);
+  check<FmaAttentionShape<float, 128, 64, 64, true>, true>("fma prefill D128 causal packed window", {Rows::packed, 4, 4, 2, 0, 512, 100, {33, 7, 300, 0}, {}});
+  check<FmaAttentionShape<float, 96, 64, 64, true>, true>("fma prefill D96 causal cached", {Rows::cached, 3, 2, 1, 70, 300, 0, {70, 1, 33}, {0, 200, 64}});
+  check<FmaAttentionShape<float, 256, 32, 32, true>, true>("fma prefill D256 causal", {Rows::padded, 1, 2, 1, 70, 70, 0, {70}, {}});
+  check<FmaAttentionShape<float, 5, 32, 32, false>, true>("fma prefill D5 packed", {Rows::packed, 3, 4, 4, 0, 512, 0, {64, 65, 1}, {}});
+  check<FmaAttentionShape<Half, 20, 32, 32, true>, true>("fma prefill fp16 D20 causal cached", {Rows::cached, 2, 2, 2, 40, 100, 30, {40, 3}, {17, 60}});
   check<D128c>("prefill D128 causal cached", {Rows::cached, 2, 2, 2, 130, 400, 0, {130, 99}, {250, 1}});
 }
 
