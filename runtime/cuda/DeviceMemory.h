@@ -1,4 +1,4 @@
-// Blocks of GPU memory and of page-locked host memory. Freed with the object; the device stays open as long.
+// Blocks of GPU memory and of page-locked host memory. Freed with the object, which keeps the device open.
 #pragma once
 
 #include "runtime/cuda/Device.h"
@@ -12,7 +12,7 @@ namespace transom {
 /// What a new block of GPU memory holds.
 enum class Fill : uint8_t { nothing, zeros };
 
-/// GPU memory, aligned to 256 bytes. Move-only; may be empty. Freeing waits for work that uses it.
+/// GPU memory, aligned to 256 bytes. Move-only; may be empty. No work may use it when it is freed.
 class DeviceMemory {
 public:
   DeviceMemory() = default;
