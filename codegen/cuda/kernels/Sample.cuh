@@ -99,8 +99,8 @@ struct Cut {
 
 struct SampleShared {
   static constexpr int copies = 8; // of the histograms: neighbouring logits meet in few buckets
-  uint32 counts[copies][256];
-  uint64 masses[copies][256];
+  uint32 counts[copies * 256];
+  uint64 masses[copies * 256];
   uint64 own[256], all[256]; // a block's sums, the cluster's
   uint64 ofWarp[32], ofBlock, above;
   uint32 found;
@@ -180,12 +180,12 @@ template <int cluster> struct Distribution {
   /// The cluster's histogram of bits [shift, shift + 8) of the keys from `lowest` on that agree with `key` above them: how
   /// many tokens, or what they weigh.
   template <bool weighed> DEVICE void histogram(uint32 key, int shift, uint32 lowest) {
-    const int copy = warpId() % SampleShared::copies;
+    const int copy = warpId() % SampleShared::copies * 256;
     for (int i = threadIdx.x; i < SampleShared::copies * 256; i += threads)
       if constexpr (weighed)
-        shared.masses[0][i] = 0;
+        shared.masses[i] = 0;
       else
-        shared.counts[0][i] = 0;
+        shared.counts[i] = 0;
     __syncthreads();
     for (int i = begin + threadIdx.x; i < end; i += threads) {
       const float v = x[i];
@@ -194,16 +194,16 @@ template <int cluster> struct Distribution {
         continue;
       if constexpr (weighed) {
         if (uint64 w = weight(v))
-          atomicAdd((unsigned long long *)&shared.masses[copy][k >> shift & 255], (unsigned long long)w);
+          atomicAdd((unsigned long long *)&shared.masses[copy + (k >> shift & 255)], (unsigned long long)w);
       } else {
-        atomicAdd(&shared.counts[copy][k >> shift & 255], 1u);
+        atomicAdd(&shared.counts[copy + (k >> shift & 255)], 1u);
       }
     }
     __syncthreads();
     for (int i = threadIdx.x; i < 256; i += threads) {
       uint64 sum = 0;
       for (int c = 0; c < SampleShared::copies; ++c)
-        sum += weighed ? shared.masses[c][i] : (uint64)shared.counts[c][i];
+        sum += weighed ? shared.masses[c * 256 + i] : (uint64)shared.counts[c * 256 + i];
       shared.own[i] = sum;
     }
     syncCluster<cluster>();
@@ -307,13 +307,15 @@ template <int cluster> struct Distribution {
   }
 };
 
-/// Grid: (cluster, batch), 1024 threads; clusters of `cluster` blocks in x.
-template <int cluster> DEVICE void sampleRows(const SampleArguments &a) {
+/// Grid: (blocks, batch), 1024 threads; clusters of `blocks` blocks in x from sm_90 on (__cluster_dims__). Before, the first
+/// block does the work.
+template <int blocks> DEVICE void sampleRows(const SampleArguments &a) {
+  constexpr int cluster = architecture >= 900 ? blocks : 1;
   __shared__ SampleShared shared;
   launchDependents();
   waitProducers();
   const int row = blockIdx.y, rank = blockIdx.x;
-  if (a.lengths && a.lengths[row] == 0)
+  if (rank >= cluster || (a.lengths && a.lengths[row] == 0))
     return;
   const int each = ceilDiv(a.vocab, cluster), begin = minInt(rank * each, a.vocab);
   const float *x = a.logits + (int64)row * a.vocab;
