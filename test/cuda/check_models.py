@@ -262,7 +262,7 @@ def check_parity(options, report, folder):
         for model, dtype, source, inputs, future in pending:
             try:
                 (judge.decoder if model.decoder else judge.encoder)(model, dtype, source, inputs, future.result())
-            except (CommandError, subprocess.TimeoutExpired, OSError, KeyError) as error:
+            except (CommandError, subprocess.TimeoutExpired, OSError, KeyError, ValueError, RuntimeError) as error:
                 for group in inputs:
                     report.case(f"{model.name} {dtype} {group}", [str(error)])
     for kind, error in sorted(report.worst.items()):

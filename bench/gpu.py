@@ -1,0 +1,416 @@
+#!/usr/bin/env python3
+"""Transom on one GPU against its peers and the ceilings of that GPU, all measured in one run: decoders D1 to D3, prefill D4,
+attention A1, compiling and loading C1 to C3, batches and cache lengths. Random weights in the named shapes.
+
+A target was set on one H100, as a figure and a floor there (bytes or operations over its ceiling). On any GPU it is met where the
+figure is as near to this run's floor as the target was to its own; the H100's figure stands beside. Writes <date>-<gpu>.md and
+.json into --out; --readme also puts the tables between the markers of README.md. Needs torch, transformers, NumPy and, for
+A1, the kernel lab (nvcc builds it where --lab names none).
+"""
+
+import argparse
+import datetime
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from gpu_models import SHAPES
+from peers import HERE, ROOT, BenchError, slug, write_readme
+
+MARKERS = ("<!-- gpu:begin -->", "<!-- gpu:end -->")
+WORKLOADS = ("d1", "d2", "d3", "d4", "a1", "c")
+# Figure and floor on the H100 of the targets: ms a token; for D4 tokens/s, larger is better.
+TARGETS = {"d1": (0.90, 0.80), "d2": (4.25, 3.85), "d3": (0.20, 0.08), "d4": (45e3, 51e3)}
+PROMPTS = {"d1": (128, 128), "d2": (128, 64), "d3": (32, 64), "d4": (4096, 2)}
+BATCHES = (2, 4, 8, 16, 32)
+LENGTHS = (128, 1024, 4000, 16000)
+SECONDS = {"d1": 200, "d2": 150, "d3": 90, "d4": 110, "a1": 150, "c": 60}  # at most, each
+TOP = 8  # kernels of a profile
+
+
+def last_line(text):
+    return (text.strip().splitlines() or ["no reason given"])[-1]
+
+
+class Bench:
+    """What the workloads share: commands under time limits, figures, the ceilings of this run."""
+
+    def __init__(self, options):
+        self.options, self.work = options, Path(options.work)
+        self.started = time.monotonic()
+        self.ends = self.started + options.budget
+        self.limit = self.ends
+        self.figures, self.notes = {}, []
+        self.work.mkdir(parents=True, exist_ok=True)
+
+    def run(self, words, what, environment=None):
+        """(standard output, seconds) of a command that ends within the workload's time."""
+        left = self.limit - time.monotonic()
+        if left < 2:
+            raise BenchError(f"{what}: not run, the time of its workload was over")
+        begin = time.monotonic()
+        try:
+            done = subprocess.run([str(word) for word in words], capture_output=True, text=True, errors="replace", timeout=left,
+                                  stdin=subprocess.DEVNULL, env={**os.environ, **(environment or {})})  # fmt: skip
+        except subprocess.TimeoutExpired as late:
+            self.notes.append(f"{what}: stopped, the time of its workload was over")
+            return (late.stdout or b"").decode(errors="replace"), time.monotonic() - begin
+        if done.returncode != 0:
+            raise BenchError(f"{what}: exit code {done.returncode}: {last_line(done.stderr)}")
+        return done.stdout, time.monotonic() - begin
+
+    def json_of(self, words, what):
+        text, _ = self.run(words, what)
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError:
+            raise BenchError(f"{what}: expected JSON, found {last_line(text)[:80]!r}") from None
+
+    def peers(self, *words):
+        """All figures that gpu_peers.py gave before its time was over."""
+        figures = {}
+        for line in self.run([sys.executable, HERE / "gpu_peers.py", *words], f"gpu_peers {words[0]}")[0].splitlines():
+            if line.startswith("{"):
+                figures |= json.loads(line)
+        self.notes += [f"{words[0]}: {key}: {value}" for key, value in figures.items() if key.endswith("_error")]
+        return figures
+
+    def folder(self, key, seed=1):
+        """A model's folder, made if it is missing."""
+        folder = self.work / (key if seed == 1 else f"{key}-seed{seed}")
+        if not (folder / "model.safetensors").is_file():
+            code = f"import sys; sys.path.insert(0, {str(HERE)!r}); import gpu_models, pathlib; gpu_models.write(pathlib.Path({str(folder)!r}), gpu_models.SHAPES[{key!r}], {seed})"
+            self.run([sys.executable, "-c", code], f"model of {key}")
+        return folder
+
+    def compile(self, key, name, *sizes, seed=1, environment=None):
+        """(artifact, seconds)."""
+        artifact, shape = self.work / f"{name}.transom", SHAPES[key]
+        words = [self.options.transom, "compile", self.folder(key, seed), "-o", artifact, f"--target={self.options.target}", f"--dtype={shape.dtype}", "--no-tokenizer", "--quiet", *sizes]
+        return artifact, self.run(words, f"compile {name}", environment)[1]
+
+    def transom(self, artifact, prompt, new, batch=1, *more):
+        words = [self.options.transom, "bench", artifact, f"--device={self.options.device}", "--json", "--prompt-tokens", prompt, "--new-tokens", new, "--batch", batch]
+        return self.json_of([*words, "--repeat", self.options.repeat, *more], f"bench {artifact.stem} batch {batch} prompt {prompt}")
+
+    def step_ms(self, artifact, prompt, new, batch=1):
+        return 1e3 * batch / self.transom(artifact, prompt, new, batch)["decode_tokens_per_s"]
+
+    def floor_ms(self, key, batch, cache):
+        """Of one decode step: bytes over the read ceiling, or operations over the product's where those take longer."""
+        shape, ceilings = SHAPES[key], self.figures["ceilings"]
+        bytes_ms = shape.decode_bytes(batch, cache) / ceilings["read_bytes_per_s"]
+        flops_ms = 2 * batch * (shape.layers * shape.layer_numbers + shape.vocab * shape.hidden) / ceilings["matmul_flops_per_s"]
+        return max(bytes_ms, flops_ms) * 1e3
+
+    def profile(self, artifact, prompt, new):
+        """The kernels that take longest; nothing where this artifact or device has no profile."""
+        try:
+            steps = self.transom(artifact, prompt, new, 1, "--profile").get("profile", [])
+        except BenchError as error:
+            self.notes.append(str(error))
+            return []
+        return steps[:TOP]
+
+
+# -- workloads: each returns its figures --------------------------------------------------------------------------------
+
+
+def ceilings(bench):
+    bench.limit = bench.started + 60
+    found = bench.peers("ceilings")
+    missing = {"copy_bytes_per_s", "read_bytes_per_s", "matmul_4096_flops_per_s", "matmul_8192_flops_per_s"} - set(found)
+    if missing:
+        raise BenchError(f"ceilings: no {', '.join(sorted(missing))}")
+    found["matmul_flops_per_s"] = max(found["matmul_4096_flops_per_s"], found["matmul_8192_flops_per_s"])
+    if bench.options.lab and Path(bench.options.lab).is_file():
+        text, _ = bench.run([bench.options.lab, "time", "ceilings"], "lab time ceilings")
+        for line in text.splitlines():
+            if line.startswith("read ceiling") and float(line.split()[2]) * 1e12 > found["read_bytes_per_s"]:
+                found |= {"read_bytes_per_s": float(line.split()[2]) * 1e12, "read_by": "the kernel lab"}
+    # Memory moves as fast when it is read as when it is copied, so the better of both is the ceiling.
+    if found["copy_bytes_per_s"] > found["read_bytes_per_s"]:
+        found |= {"read_bytes_per_s": found["copy_bytes_per_s"], "read_by": "copy"}
+    return found
+
+
+def decode(bench, key):
+    """One row, decode: Transom, its floor, the peers; and a profile."""
+    prompt, new = PROMPTS[key]
+    sizes = {"d1": ("--max-seq", 1024, "--max-context", 16384), "d2": ("--max-seq", 256, "--max-context", 1024), "d3": ("--max-seq", 128, "--max-context", 256)}[key]
+    artifact, seconds = bench.compile(key, key, "--max-batch", 1, *sizes)
+    found = {"compile_seconds": seconds, "ms": bench.step_ms(artifact, prompt, new), "floor_ms": bench.floor_ms(key, 1, prompt + new / 2)}
+    found["profile"] = bench.profile(artifact, prompt, new)
+    if key == "d1":
+        found["lengths"] = lengths(bench, artifact)
+        found["batches"] = batches(bench)
+    if not bench.options.no_peers:
+        found["peers"] = bench.peers(key, "--prompt-tokens", prompt, "--new-tokens", new)
+    return found
+
+
+def lengths(bench, artifact):
+    """ms a token over caches of several lengths, one artifact."""
+    rows = []
+    for length in LENGTHS:
+        rows.append({"cache": length, "ms": bench.step_ms(artifact, length, 64), "floor_ms": bench.floor_ms("d1", 1, length + 32)})
+    return rows
+
+
+def batches(bench):
+    artifact, _ = bench.compile("d1", "d1-batch", "--max-batch", max(BATCHES), "--max-seq", 128, "--max-context", 512)
+    rows = []
+    for batch in BATCHES:
+        rows.append({"batch": batch, "ms": bench.step_ms(artifact, 128, 64, batch), "floor_ms": bench.floor_ms("d1", batch, 160)})
+    return rows
+
+
+def prefill(bench, key):
+    tokens, new = PROMPTS[key]
+    artifact, seconds = bench.compile(key, key, "--max-batch", 1, "--max-seq", tokens, "--max-context", tokens + 64)
+    found = {"compile_seconds": seconds, "tokens_per_s": bench.transom(artifact, tokens, new)["prefill_tokens_per_s"]}
+    found["floor_tokens_per_s"] = tokens * bench.figures["ceilings"]["matmul_flops_per_s"] / SHAPES[key].prefill_flops(tokens)
+    found["profile"] = bench.profile(artifact, tokens, new)
+    if not bench.options.no_peers:
+        found["peers"] = bench.peers(key, "--prompt-tokens", tokens)
+    return found
+
+
+def attention(bench):
+    """TFLOP/s by shape: the best own kernel, cuDNN, FlashAttention-2."""
+    lab = bench.options.lab or ROOT / "build" / "lab" / "lab"
+    if not Path(lab).is_file():
+        if shutil.which("nvcc") is None:
+            raise BenchError("a1: expected --lab or nvcc, found neither")
+        bench.run(["make", "-C", HERE / "cuda", f"-j{os.cpu_count()}"], "make of the lab")
+    shapes = {}
+    for words in ([lab, "time", "a1"], [sys.executable, HERE / "cuda" / "peers.py"]):
+        for line in bench.run(words, f"{Path(words[0]).name} a1")[0].splitlines():
+            name, rate = parse_attention(line)
+            if name:
+                shape, by = name
+                shapes.setdefault(shape, {})[by] = max(rate, shapes.get(shape, {}).get(by, 0.0))
+    if not shapes:
+        raise BenchError("a1: the lab and peers.py printed no figure")
+    return {"shapes": shapes}
+
+
+def parse_attention(line):
+    """((shape, by whom), TFLOP/s) of a line "A1 own D64 S2048 batch 8 heads 32 causal ...: 0.1 ms 400 TFLOP/s"; (None, 0) of others."""
+    words = line.split()
+    if len(words) < 10 or words[0] != "A1" or words[-1] != "TFLOP/s":
+        return None, 0.0
+    kind = "causal" if "causal" in words else "full"
+    return (f"{words[2]} {words[3]} {kind}", words[1]), float(words[-2])
+
+
+def compiling(bench):
+    """C1 to C3 on the shape of D1."""
+    with tempfile.TemporaryDirectory(prefix="transom-cache-") as cache:
+        environment, sizes = {"TRANSOM_CACHE": cache}, ("--max-batch", 1, "--max-seq", 1024, "--max-context", 4096)
+        bench.folder("d1"), bench.folder("d1", 2)
+        _, cold = bench.compile("d1", "c1", *sizes, environment=environment)
+        artifact, other = bench.compile("d1", "c1", *sizes, seed=2, environment=environment)
+    first = [bench.options.transom, "generate", artifact, f"--device={bench.options.device}", "--tokens", "1,2,3", "-n", "1", "--ignore-eos", "--print-tokens"]
+    bench.run(first, "first token")  # into the page cache
+    times = [bench.run(first, "first token")[1] for _ in range(3)]
+    found = {"cold_seconds": cold, "other_weights_seconds": other, "first_token_seconds": sorted(times)[1], "artifact_bytes": artifact.stat().st_size}
+    library = library_of(bench.options)
+    return {**found, "library_bytes": stripped_bytes(library)} if library else found
+
+
+def library_of(options):
+    if options.library:
+        return Path(options.library)
+    prefix = Path(options.transom).resolve().parent.parent
+    return next(iter(sorted(prefix.glob("lib*/libtransom.so*"))), None)
+
+
+def stripped_bytes(library):
+    """Size of the library without symbols; as it is where there is no strip."""
+    if shutil.which("strip") is None:
+        return library.stat().st_size
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "library.so"
+        shutil.copy(library.resolve(), copy)
+        subprocess.run(["strip", copy], check=True, timeout=60)
+        return copy.stat().st_size
+
+
+def measure(bench):
+    """Fills bench.figures; a workload that fails or runs late becomes a note."""
+    bench.figures["ceilings"] = ceilings(bench)
+    work = {"d1": lambda: decode(bench, "d1"), "d2": lambda: decode(bench, "d2"), "d3": lambda: decode(bench, "d3"),
+            "d4": lambda: prefill(bench, "d4"), "a1": lambda: attention(bench), "c": lambda: compiling(bench)}  # fmt: skip
+    for name in bench.options.only:
+        begin = time.monotonic()
+        bench.limit = min(bench.ends, begin + SECONDS[name])
+        try:
+            bench.figures[name] = work[name]()
+        except (BenchError, OSError, KeyError, ZeroDivisionError, subprocess.SubprocessError) as error:
+            bench.notes.append(f"{name}: {error}" if not str(error).startswith(name) else str(error))
+        print(f"{name}: {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)
+
+
+# -- tables -------------------------------------------------------------------------------------------------------------
+
+
+def number(value, digits=3):
+    """Three significant digits, more for large whole numbers."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{max(0, digits - 1 - math.floor(math.log10(abs(value) or 1)))}f}"
+
+
+def verdict(own, limit):
+    """`own` and `limit` as times: smaller is better."""
+    return "yes" if own <= limit else f"no, {100 * (own / limit - 1):.0f}% over"
+
+
+def main_table(figures):
+    lines = ["| | measured | Transom | floor | ratio to floor | peer, eager | peer, compiled | target's ratio to its floor | met | target on H100 |",
+             "|---|---|---:|---:|---:|---:|---:|---:|---|---:|"]  # fmt: skip
+    for key in ("d1", "d2", "d3"):
+        row = figures.get(key)
+        if not row:
+            continue
+        target, floor = TARGETS[key]
+        own, peers, shape = row["ms"] / row["floor_ms"], row.get("peers", {}), SHAPES[key]
+        cells = [f"{number(peers[name])} ({peers[name] / row['ms']:.1f}x)" if name in peers else "–" for name in ("eager_ms", "compiled_ms")]
+        lines.append(f"| {key.upper()} | {shape.what} {shape.dtype}, decode after {PROMPTS[key][0]}, ms/token | {number(row['ms'])} | {number(row['floor_ms'])} | {own:.2f} | "
+                     f"{cells[0]} | {cells[1]} | {target / floor:.2f} | {verdict(own, target / floor)} | ≤ {target:.2f} |")  # fmt: skip
+    if row := figures.get("d4"):
+        target, floor = TARGETS["d4"]
+        own, eager = row["floor_tokens_per_s"] / row["tokens_per_s"], row.get("peers", {}).get("eager_prefill_tokens_per_s")
+        cell = f"{number(eager)} ({row['tokens_per_s'] / eager:.2f}x)" if eager else "–"
+        lines.append(f"| D4 | {SHAPES['d4'].what} bf16, prefill of {PROMPTS['d4'][0]}, tokens/s | {number(row['tokens_per_s'])} | {number(row['floor_tokens_per_s'])} | {own:.2f} | "
+                     f"{cell} | – | {floor / target:.2f} | {verdict(own, floor / target)} | ≥ {number(target)} |")  # fmt: skip
+    return lines if len(lines) > 2 else []
+
+
+def growth_tables(figures):
+    row, lines = figures.get("d1", {}), []
+    for name, head, label in (("batches", "batch", "Llama-3.2-1B bf16, several rows, cache of 128 to 192 tokens each"), ("lengths", "cache", "Llama-3.2-1B bf16, batch 1, one artifact with a context of 16384")):
+        if row.get(name):
+            extra = " tokens/s |" if name == "batches" else ""
+            lines += ["", f"{label}:", "", f"| {head} | ms/step | floor | ratio |{extra}", "|---:|---:|---:|---:|" + ("---:|" if extra else "")]
+            for one in row[name]:
+                rate = f" {number(1e3 * one['batch'] / one['ms'])} |" if extra else ""
+                lines.append(f"| {one[head]} | {number(one['ms'])} | {number(one['floor_ms'])} | {one['ms'] / one['floor_ms']:.2f} |{rate}")
+    return lines
+
+
+def attention_table(figures):
+    if "a1" not in figures:
+        return []
+    lines = ["", "A1, attention forward, bf16, TFLOP/s (kernel lab; target: at least cuDNN):", "", "| | own | cuDNN | FlashAttention-2 | own / cuDNN |", "|---|---:|---:|---:|---:|"]
+    for shape, by in figures["a1"]["shapes"].items():
+        own, cudnn = by.get("own"), by.get("cudnn")
+        ratio = f"{own / cudnn:.2f}" if own and cudnn else "–"
+        lines.append(f"| {shape} | {number(own)} | {number(cudnn)} | {number(by.get('flash2'))} | {ratio} |")
+    return lines
+
+
+def compile_table(figures):
+    row = figures.get("c")
+    if not row:
+        return []
+    lines = ["", "| | measured | | target | met |", "|---|---|---:|---:|---|"]
+    rows = [("C1", "compile of Llama-3.2-1B with its weights, no cache, s", row["cold_seconds"], 10), ("C1", "the same with other weights, s", row["other_weights_seconds"], 2),
+            ("C2", "process start to first token, artifact in page cache, s", row["first_token_seconds"], 1)]  # fmt: skip
+    if "library_bytes" in row:
+        rows.append(("C3", "libtransom.so, stripped, MB", row["library_bytes"] / 1e6, 5))
+    return lines + [f"| {name} | {what} | {number(value)} | ≤ {target} | {verdict(value, target)} |" for name, what, value, target in rows]
+
+
+def profile_text(figures):
+    lines = []
+    for key in ("d1", "d2", "d3", "d4"):
+        steps = figures.get(key, {}).get("profile")
+        if steps:
+            lines += ["", f"{key.upper()}, kernels that take longest (timed one by one, not as a graph):", "", "| program | kernel | steps | ms |", "|---|---|---:|---:|"]
+            lines += [f"| {s.get('program', '')} | {s.get('kernel', '')} | {s.get('steps', '')} | {number(1e3 * s.get('seconds', 0))} |" for s in steps]
+    return lines
+
+
+def tables(bench, machine):
+    found = bench.figures["ceilings"]
+    lines = main_table(bench.figures) + growth_tables(bench.figures) + attention_table(bench.figures) + compile_table(bench.figures)
+    lines += ["", f"{machine['gpu']}, driver {machine['driver']}, {machine['date']}, commit {machine['commit']}. Ceilings of the run: read {found['read_bytes_per_s'] / 1e12:.2f} TB/s (by {found['read_by']}), "
+              f"copy {found['copy_bytes_per_s'] / 1e12:.2f} TB/s, bf16 product {found['matmul_4096_flops_per_s'] / 1e12:.0f} (4096³) and {found['matmul_8192_flops_per_s'] / 1e12:.0f} (8192³) TFLOP/s. "
+              "Eager: transformers (for ChatGLM2 its GLM of that shape); compiled: a minimal decoder under torch.compile with a static cache and CUDA Graphs. "
+              "A target is met where the ratio to this run's floor is at most the target's to its own."]  # fmt: skip
+    return "\n".join(lines).strip() + "\n"
+
+
+# -- the command --------------------------------------------------------------------------------------------------------
+
+
+def describe(options):
+    query = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total,clocks.max.sm,clocks.max.mem,power.limit", "--format=csv,noheader", "--id=0"]
+    fields = [field.strip() for field in subprocess.run(query, capture_output=True, text=True, check=True, timeout=30).stdout.split(",")]
+    git = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    return {"date": datetime.date.today().isoformat(), "gpu": fields[0], "driver": fields[1], "memory": fields[2], "clocks": fields[3:5], "power": fields[5],
+            "commit": options.commit or git.stdout.strip() or "unknown", "command": sys.argv}  # fmt: skip
+
+
+def bench_all(options):
+    machine = describe(options)
+    bench = Bench(options)
+    measure(bench)
+    table = tables(bench, machine)
+    notes = "".join(f"- {note}\n" for note in bench.notes)
+    print(table + (f"\nNot measured, or not whole:\n{notes}" if notes else ""), end="")
+    out = Path(options.out)
+    out.mkdir(parents=True, exist_ok=True)
+    stem = out / f"{machine['date']}-{slug(machine['gpu'])}"
+    text = f"# {machine['gpu']}\n\n`{' '.join(['bench/gpu.py', *machine['command'][1:]])}`\n\n{table}" + (f"\nNot measured, or not whole:\n\n{notes}" if notes else "")
+    stem.with_suffix(".md").write_text(text + "\n".join(profile_text(bench.figures)).rstrip() + "\n", encoding="utf-8")
+    stem.with_suffix(".json").write_text(json.dumps({"machine": machine, "figures": bench.figures, "notes": bench.notes}, indent=1) + "\n", encoding="utf-8")
+    if options.readme:
+        write_readme(table, MARKERS)
+    return 1 if any(name not in bench.figures for name in options.only) else 0
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--transom", default=str(ROOT / "build" / "release" / "bin" / "transom"), help="the command")
+    parser.add_argument("--library", help="libtransom.so; without it the one beside the command")
+    parser.add_argument("--only", type=lambda text: text.split(","), default=list(WORKLOADS), help=f"some of {','.join(WORKLOADS)}")
+    parser.add_argument("--device", default="cuda:0")
+    parser.add_argument("--target", default="cuda:sm_90a", help="what to compile for")
+    parser.add_argument("--work", default=str(ROOT / "build" / "bench-gpu"), help="models and artifacts: 60 GB for all workloads")
+    parser.add_argument("--lab", help="the kernel lab; without it build/lab/lab, made if missing")
+    parser.add_argument("--no-peers", action="store_true", help="Transom and the ceilings only")
+    parser.add_argument("--repeat", type=int, default=5, help="rounds of each figure of Transom")
+    parser.add_argument("--budget", type=float, default=530, help="seconds for all")
+    parser.add_argument("--commit", help="what to name where this is not a git tree")
+    parser.add_argument("--out", default=str(HERE / "results"), help="a folder for the tables and the figures as JSON")
+    parser.add_argument("--readme", action="store_true", help="put the tables into README.md")
+    options = parser.parse_args()
+    unknown = set(options.only) - set(WORKLOADS)
+    if unknown:
+        parser.error(f"--only: expected some of {','.join(WORKLOADS)}, found {','.join(sorted(unknown))}")
+    return options
+
+
+def main():
+    options = parse()
+    if shutil.which("nvidia-smi") is None:
+        print("gpu: skipped, this machine has no NVIDIA driver")
+        return 77
+    try:
+        return bench_all(options)
+    except (BenchError, OSError, subprocess.SubprocessError) as error:
+        print(f"gpu: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
