@@ -206,7 +206,7 @@ def parse_attention(line):
     words = line.split()
     if len(words) < 10 or words[0] != "A1" or words[-1] != "TFLOP/s":
         return None, 0.0
-    kind = "causal" if "causal" in words else "full"
+    kind = "causal" if {"causal", "causal:"} & set(words) else "full"
     return (f"{words[2]} {words[3]} {kind}", words[1]), float(words[-2])
 
 
