@@ -33,6 +33,7 @@ struct transom_session {
   std::vector<TensorView> inputs;
   std::vector<transom_tensor> outputs;
   std::vector<std::string> outputNames;
+  std::string device, deviceName;
 };
 
 namespace {
@@ -93,8 +94,25 @@ Result<Embedder *> embedderOf(transom_session &session) {
   return &*session.embedder;
 }
 
+Status createSession(const transom_model *model, const char *device, uint32_t threads, transom_session **out_session) {
+  if (!model || !device || !out_session)
+    return missing("model, device or out_session");
+  auto session = std::make_unique<transom_session>();
+  session->model = model->model;
+  TRANSOM_ASSIGN(DeviceChoice choice, DeviceChoice::parse(device));
+  TRANSOM_ASSIGN(session->session, Session::create(model->model, {.device = choice, .threads = threads}));
+  session->device = session->session->device().toString();
+  session->deviceName = session->session->deviceName();
+  *out_session = session.release();
+  return {};
+}
+
+transom_memory toC(const MemoryPlan &plan) {
+  return {plan.weights, plan.states, plan.arena, plan.staging, plan.scratch, plan.pinned};
+}
+
 Status run(transom_session &session, const char *program, std::span<const transom_tensor> inputs) {
-  TRANSOM_ASSIGN(size_t index, session.model->programIndex(program));
+  TRANSOM_ASSIGN(size_t index, session.session->programIndex(program));
   session.inputs.clear();
   for (const transom_tensor &input : inputs) {
     if (!input.name || (input.rank && !input.shape))
@@ -177,8 +195,20 @@ const char *transom_model_metadata(const transom_model *model, const char *key) 
 }
 
 void transom_model_memory(const transom_model *model, uint32_t threads, transom_memory *out_memory) {
-  MemoryPlan plan = model->model->memoryPlan(threads ? threads : ThreadPool::availableProcessors());
-  *out_memory = {plan.weights, plan.states, plan.arena, plan.staging, plan.scratch};
+  *out_memory = toC(model->model->memoryPlan(threads ? threads : ThreadPool::availableProcessors()));
+}
+
+transom_status *transom_model_memory_on(const transom_model *model, const char *device, uint32_t threads, transom_memory *out_memory) {
+  return guarded([&]() -> Status {
+    if (!model || !device || !out_memory)
+      return missing("model, device or out_memory");
+    TRANSOM_ASSIGN(DeviceChoice choice, DeviceChoice::parse(device));
+    TRANSOM_ASSIGN(DeviceChoice resolved, resolveDevice(model->model->contents(), choice));
+    bool cuda = resolved.kind == DeviceChoice::Kind::cuda;
+    *out_memory = toC(model->model->memoryPlan(cuda ? artifact::Device::cuda : artifact::Device::cpu,
+                                               threads ? threads : ThreadPool::availableProcessors()));
+    return {};
+  });
 }
 
 transom_status *transom_tokenize(const transom_model *model, const char *text, size_t length, bool special,
@@ -210,16 +240,16 @@ transom_status *transom_detokenize(const transom_model *model, const int32_t *to
 void transom_string_free(char *text) { std::free(text); }
 
 transom_status *transom_session_create(const transom_model *model, uint32_t threads, transom_session **out_session) {
-  return guarded([&]() -> Status {
-    if (!model || !out_session)
-      return missing("model or out_session");
-    auto session = std::make_unique<transom_session>();
-    session->model = model->model;
-    TRANSOM_ASSIGN(session->session, Session::create(model->model, {.threads = threads}));
-    *out_session = session.release();
-    return {};
-  });
+  return guarded([&] { return createSession(model, "auto", threads, out_session); });
 }
+
+transom_status *transom_session_create_on(const transom_model *model, const char *device, uint32_t threads,
+                                          transom_session **out_session) {
+  return guarded([&] { return createSession(model, device, threads, out_session); });
+}
+
+const char *transom_session_device(const transom_session *session) { return session->device.c_str(); }
+const char *transom_session_device_name(const transom_session *session) { return session->deviceName.c_str(); }
 
 void transom_session_free(transom_session *session) { delete session; }
 

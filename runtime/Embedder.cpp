@@ -27,7 +27,7 @@ Result<Embedder> Embedder::create(Session &session) {
 
 Status Embedder::readProgram() {
   const artifact::Contents &contents = session_->model().contents();
-  TRANSOM_ASSIGN(program_, session_->model().programIndex("main"));
+  TRANSOM_ASSIGN(program_, session_->programIndex("main"));
   const artifact::Program &program = contents.programs[program_];
   TRANSOM_ASSIGN(const artifact::Value *ids, findValue(program.inputs, "input_ids", DType::i32, 2));
   TRANSOM_ASSIGN(const artifact::Value *output, findValue(program.outputs, "sentence_embedding", DType::f32, 2));

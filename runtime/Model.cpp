@@ -1,6 +1,8 @@
 // See Model.h.
 #include "runtime/Model.h"
 
+#include "runtime/cuda/CudaStorage.h"
+
 #include <algorithm>
 #include <charconv>
 
@@ -17,18 +19,9 @@ Result<tokenizer::Tokenizer> loadTokenizer(const std::vector<uint8_t> &bytes) {
 
 Result<std::shared_ptr<const Model>> Model::load(const std::string &path) {
   TRANSOM_ASSIGN(Artifact artifact, Artifact::open(path));
-  Result<LoadedCode> code = LoadedCode::load(artifact);
-  if (!code.ok())
-    return code.status().within(path);
-  std::shared_ptr<Model> model(new Model(std::move(artifact), std::move(*code)));
-  for (const artifact::Program &program : model->contents().programs)
-    for (const artifact::Step &step : program.steps)
-      if (std::holds_alternative<artifact::Gemm>(step.kind) && !model->gemm_) {
-        Result<const GemmLibrary *> library = GemmLibrary::get();
-        if (!library.ok())
-          return library.status().within(path);
-        model->gemm_ = *library;
-      }
+  std::shared_ptr<Model> model(new Model(std::move(artifact)));
+  if (!model->contents().runsOn(artifact::Device::cuda))
+    TRANSOM_RETURN_IF_ERROR(model->cpu().status());
   if (const std::vector<uint8_t> &bytes = model->contents().tokenizer; !bytes.empty()) {
     Result<tokenizer::Tokenizer> loaded = loadTokenizer(bytes);
     if (!loaded.ok())
@@ -36,6 +29,46 @@ Result<std::shared_ptr<const Model>> Model::load(const std::string &path) {
     model->tokenizer_ = std::move(*loaded);
   }
   return std::shared_ptr<const Model>(std::move(model));
+}
+
+Result<CpuCode> Model::loadCpu() const {
+  TRANSOM_ASSIGN(LoadedCode code, LoadedCode::load(artifact_));
+  CpuCode cpu{std::move(code)};
+  for (const artifact::Program &program : contents().programs)
+    for (const artifact::Step &step : program.steps)
+      if (std::holds_alternative<artifact::Gemm>(step.kind) && !cpu.gemm) {
+        TRANSOM_ASSIGN(cpu.gemm, GemmLibrary::get());
+      }
+  return cpu;
+}
+
+Result<const CpuCode *> Model::cpu() const {
+  std::lock_guard lock(mutex_);
+  if (!cpu_) {
+    Result<CpuCode> loaded = loadCpu();
+    if (!loaded.ok())
+      return loaded.status().within(artifact_.path());
+    cpu_.emplace(std::move(*loaded));
+  }
+  return &*cpu_;
+}
+
+Result<std::shared_ptr<const CudaModel>> Model::cuda(int ordinal) const {
+  std::lock_guard lock(mutex_);
+  std::shared_ptr<const CudaModel> &model = cuda_[ordinal];
+  if (!model) {
+    TRANSOM_ASSIGN(std::shared_ptr<const CudaDevice> device, CudaDevice::open(ordinal));
+    Result<std::shared_ptr<const CudaModel>> loaded = CudaModel::load(artifact_, std::move(device));
+    if (!loaded.ok())
+      return loaded.status().within(artifact_.path());
+    model = std::move(*loaded);
+  }
+  return model;
+}
+
+const GemmLibrary *Model::gemmLibrary() const {
+  std::lock_guard lock(mutex_);
+  return cpu_ ? cpu_->gemm : nullptr;
 }
 
 static GemmBounds boundsOf(const artifact::Contents &contents, const artifact::Gemm &gemm) {
@@ -57,30 +90,62 @@ static uint64_t scratchPerThreadOf(const artifact::Contents &contents) {
 
 uint64_t Model::scratchPerThread() const { return scratchPerThreadOf(contents()); }
 
+uint64_t bufferPadded(uint64_t bytes) { return CheckedSize(bytes).alignedTo(bufferAlignment).value(); }
+
+/// Which entries of a table the buffers of the device's programs stand for.
+static std::vector<bool> usedBy(const artifact::Contents &contents, artifact::Device device, artifact::BufferKind kind, size_t count) {
+  std::vector<bool> used(count);
+  for (const artifact::Program &program : contents.programs)
+    for (const artifact::Buffer &buffer : program.buffers)
+      if (program.device == device && buffer.kind == kind)
+        used[buffer.index] = true;
+  return used;
+}
+
+std::vector<bool> statesOf(const artifact::Contents &contents, artifact::Device device) {
+  return usedBy(contents, device, artifact::BufferKind::state, contents.states.size());
+}
+
+std::vector<bool> weightsOf(const artifact::Contents &contents, artifact::Device device) {
+  return usedBy(contents, device, artifact::BufferKind::weight, contents.weights.size());
+}
+
+static artifact::Device firstDevice(const artifact::Contents &contents) {
+  return contents.runsOn(artifact::Device::cpu) ? artifact::Device::cpu : artifact::Device::cuda;
+}
+
 MemoryPlan memoryPlanOf(const artifact::Contents &contents, uint32_t threads) {
+  return memoryPlanOf(contents, firstDevice(contents), threads);
+}
+
+MemoryPlan memoryPlanOf(const artifact::Contents &contents, artifact::Device device, uint32_t threads) {
+  if (device == artifact::Device::cuda)
+    return cudaMemoryPlanOf(contents);
   MemoryPlan plan;
-  auto padded = [](uint64_t bytes) { return CheckedSize(bytes).alignedTo(bufferAlignment).value(); };
-  for (const artifact::Weight &weight : contents.weights)
-    plan.weights += weight.section.bytes;
-  for (const artifact::State &state : contents.states)
-    plan.states += padded(state.bytes);
+  std::vector<bool> weights = weightsOf(contents, device), states = statesOf(contents, device);
+  for (size_t i = 0; i < weights.size(); ++i)
+    plan.weights += weights[i] ? contents.weights[i].section.bytes : 0;
+  for (size_t i = 0; i < states.size(); ++i)
+    plan.states += states[i] ? bufferPadded(contents.states[i].bytes) : 0;
   for (const artifact::Program &program : contents.programs) {
-    if (program.device != artifact::Device::cpu)
+    if (program.device != device)
       continue;
     plan.arena = std::max(plan.arena, program.arenaBytes);
     for (const auto *values : {&program.inputs, &program.outputs})
       for (const artifact::Value &value : *values)
-        plan.staging += padded(value.bytes);
+        plan.staging += bufferPadded(value.bytes);
   }
   plan.scratch = scratchPerThreadOf(contents) * threads;
   return plan;
 }
 
-Result<size_t> Model::programIndex(std::string_view name) const {
+Result<size_t> Model::programIndex(std::string_view name) const { return programIndex(name, firstDevice(contents())); }
+
+Result<size_t> Model::programIndex(std::string_view name, artifact::Device device) const {
   const auto &programs = contents().programs;
   std::vector<std::string_view> names;
   for (size_t i = 0; i < programs.size(); ++i) {
-    if (programs[i].device != artifact::Device::cpu)
+    if (programs[i].device != device)
       continue;
     if (programs[i].name == name)
       return i;

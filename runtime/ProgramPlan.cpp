@@ -1,6 +1,8 @@
 // See ProgramPlan.h.
 #include "runtime/ProgramPlan.h"
 
+#include "runtime/StepWatch.h"
+
 #include <algorithm>
 #include <chrono>
 
@@ -15,8 +17,8 @@ constexpr uint64_t bytesPerChunk = 16 << 10, chunksPerThread = 4;
 
 } // namespace
 
-ProgramPlan::ProgramPlan(const Model &model, const artifact::Program &program, Storage storage, uint32_t threads)
-    : model_(model), program_(program), storage_(std::move(storage)), threads_(threads) {
+ProgramPlan::ProgramPlan(const Model &model, const CpuCode &code, const artifact::Program &program, Storage storage, uint32_t threads)
+    : model_(model), code_(code), program_(program), storage_(std::move(storage)), threads_(threads) {
   for (const artifact::Buffer &buffer : program.buffers) {
     std::vector<uint32_t> &dims = bufferDims_.emplace_back();
     for (const artifact::Expr &dim : buffer.shape)
@@ -71,7 +73,7 @@ void ProgramPlan::addSizes(Step &step, const std::vector<artifact::Expr> &sizes)
 
 void ProgramPlan::addLaunch(const artifact::Launch &launch) {
   Step step;
-  step.kernel = model_.code().kernels()[launch.kernel];
+  step.kernel = code_.code.kernels()[launch.kernel];
   step.pointers = static_cast<uint32_t>(pointers_.size());
   step.pointerCount = static_cast<uint32_t>(launch.buffers.size());
   for (uint32_t buffer : launch.buffers)
@@ -94,13 +96,13 @@ void ProgramPlan::addGemm(const artifact::Gemm &gemm) {
   step.pointerCount = static_cast<uint32_t>(pointers_.size()) - step.pointers;
   std::vector<artifact::Expr> sizes;
   if (gemm.unpack >= 0) {
-    step.kernel = model_.code().kernels()[static_cast<size_t>(gemm.unpack)];
+    step.kernel = code_.code.kernels()[static_cast<size_t>(gemm.unpack)];
     for (const artifact::Expr &dim : program_.buffers[gemm.rhs].shape)
       if (!dim.isConstant())
         sizes.push_back(dim);
   }
   if (gemm.epilogue >= 0) {
-    step.epilogue = model_.code().kernels()[static_cast<size_t>(gemm.epilogue)];
+    step.epilogue = code_.code.kernels()[static_cast<size_t>(gemm.epilogue)];
     step.epilogueScratch = gemm.scratch;
     step.unpackSizes = static_cast<uint32_t>(sizes.size());
     sizes.insert(sizes.end(), gemm.sizes.begin(), gemm.sizes.end());
@@ -246,7 +248,7 @@ bool ProgramPlan::launch(const Step &step, ThreadPool &pool) {
 
 bool ProgramPlan::multiply(const Step &step, ThreadPool &pool) {
   void **buffers = pointers_.data() + step.pointers;
-  GemmTask task{.library = model_.gemmLibrary(), .m = values_[step.work], .n = values_[step.n], .k = values_[step.k],
+  GemmTask task{.library = code_.gemm, .m = values_[step.work], .n = values_[step.n], .k = values_[step.k],
                 .lhs = buffers[0], .rhs = buffers[1], .out = buffers[2],
                 .unpack = step.kernel, .unpackSizes = sizes_.data() + step.sizes,
                 .epilogue = step.epilogue, .buffers = std::span(buffers + 2, step.pointerCount - 2),
@@ -254,20 +256,33 @@ bool ProgramPlan::multiply(const Step &step, ThreadPool &pool) {
   return runGemm(task, pool, storage_.scratch, storage_.scratchPerThread);
 }
 
-Status ProgramPlan::execute(ThreadPool &pool) {
+Status ProgramPlan::runStep(size_t index, ThreadPool &pool) {
   using Clock = std::chrono::steady_clock;
+  const Step &step = steps_[index];
+  if (step.sets >= 0)
+    return readSize(step, index);
+  Clock::time_point start = nanoseconds_.empty() ? Clock::time_point() : Clock::now();
+  bool done = step.isGemm ? multiply(step, pool) : launch(step, pool);
+  if (!nanoseconds_.empty())
+    nanoseconds_[index] += static_cast<uint64_t>((Clock::now() - start) / std::chrono::nanoseconds(1));
+  return done ? Status()
+              : error(StatusCode::internal, "step {} ({}): the matrix product failed in {}", index, program_.steps[index].source,
+                      code_.gemm->path());
+}
+
+Status ProgramPlan::execute(ThreadPool &pool, const StepObserver *observer) {
+  std::optional<StepWatch> watch;
+  if (observer)
+    watch.emplace(program_, *observer);
   for (size_t i = 0; i < steps_.size(); ++i) {
-    Clock::time_point start = nanoseconds_.empty() ? Clock::time_point() : Clock::now();
-    if (steps_[i].sets >= 0) {
-      TRANSOM_RETURN_IF_ERROR(readSize(steps_[i], i));
-      continue;
-    }
-    bool done = steps_[i].isGemm ? multiply(steps_[i], pool) : launch(steps_[i], pool);
-    if (!nanoseconds_.empty())
-      nanoseconds_[i] += static_cast<uint64_t>((Clock::now() - start) / std::chrono::nanoseconds(1));
-    if (!done)
-      return error(StatusCode::internal, "step {} ({}): the matrix product failed in {}", i, program_.steps[i].source,
-                   model_.gemmLibrary()->path());
+    auto bytesOf = [&](uint32_t buffer) -> Result<std::span<const std::byte>> {
+      return std::span(static_cast<const std::byte *>(addressOf(program_.buffers[buffer])), program_.buffers[buffer].bytes);
+    };
+    if (watch)
+      TRANSOM_RETURN_IF_ERROR(watch->before(i, bytesOf));
+    TRANSOM_RETURN_IF_ERROR(runStep(i, pool));
+    if (watch)
+      TRANSOM_RETURN_IF_ERROR(watch->after(i, symbols_, bytesOf));
   }
   return {};
 }

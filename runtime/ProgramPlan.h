@@ -1,6 +1,7 @@
-// One program of a model made ready to run: every address known, every size in a table. No memory of its own.
+// One program for the CPU made ready to run: every address known, every size in a table. No memory of its own.
 #pragma once
 
+#include "runtime/Executor.h"
 #include "runtime/Model.h"
 
 namespace transom {
@@ -15,14 +16,16 @@ struct Storage {
 
 class ProgramPlan {
 public:
-  ProgramPlan(const Model &model, const artifact::Program &program, Storage storage, uint32_t threads);
+  /// Model, code and program outlive it.
+  ProgramPlan(const Model &model, const CpuCode &code, const artifact::Program &program, Storage storage, uint32_t threads);
 
   /// Computes every size for these values of the symbols, which are in their bounds; nothing to do where they are those
   /// of the last call. Symbols that a step sets are not read. Error: invalidArgument where a size is negative.
   Status bind(std::span<const int64_t> symbols);
   /// Runs the steps in order with the sizes bound last, and those that steps set. Allocates nothing. Error: internal where a
   /// product fails or a step sets a size out of its bounds.
-  Status execute(ThreadPool &pool);
+  /// `observer` may be null; with one, memory is allocated.
+  Status execute(ThreadPool &pool, const StepObserver *observer = nullptr);
   /// As bound, and as the steps of the last execute() set them.
   std::span<const int64_t> symbols() const { return symbols_; }
   /// From here on, execute() adds each step's time to stepNanoseconds().
@@ -63,10 +66,12 @@ private:
   void *addressOf(const artifact::Buffer &buffer) const;
   uint64_t boundBytes(uint32_t buffer) const;
   void split(Step &step, const artifact::Launch &launch) const;
+  Status runStep(size_t index, ThreadPool &pool);
   bool launch(const Step &step, ThreadPool &pool);
   bool multiply(const Step &step, ThreadPool &pool);
 
   const Model &model_;
+  const CpuCode &code_;
   const artifact::Program &program_;
   Storage storage_;
   uint32_t threads_;

@@ -1,8 +1,9 @@
-// Feeds tokens to a decoder model and gives back logits: one interface over the two forms an artifact may have.
-// No sampling, no stopping.
+// Feeds tokens to a decoder model and gives back logits: one interface over the forms an artifact may have. Some choose
+// tokens as well, on the device. No stopping.
 #pragma once
 
 #include "runtime/Session.h"
+#include "runtime/format/Sampling.h"
 
 namespace transom {
 
@@ -30,6 +31,23 @@ public:
   virtual const float *logits(size_t row) const = 0;
   /// Whether each row could take that many tokens more in one step.
   virtual bool room(size_t row, int64_t tokens) const = 0;
+
+  /// A row whose further tokens the engine chooses itself.
+  struct ChoosingRow {
+    int32_t token = 0;   ///< its last, which no step has taken yet
+    int64_t row = 0;     ///< for the random numbers: see sampling::uniform
+    int64_t index = 0;   ///< of the next token in its answer
+    int64_t most = 0;    ///< further tokens at most; 0: the row is idle
+  };
+  /// Whether it can choose tokens this way, without the host between steps.
+  virtual bool chooses(const sampling::Options &options) const { return false; }
+  /// From here on the engine feeds its own tokens to the rows of begin(), until the next begin(). Only where chooses().
+  virtual Status beginChoosing(std::span<const ChoosingRow> rows, const sampling::Options &options, uint64_t seed);
+  /// The next token of each row that goes on, [rows]; -1 where its logits are NaN or infinite. Others' are undefined. Steps that
+  /// follow are under way already. Only where some row goes on. Valid until the next call.
+  virtual Result<std::span<const int32_t>> choose();
+  /// The row needs no more tokens.
+  virtual Status end(size_t row);
 
 protected:
   explicit DecoderEngine(Session &session) : session_(session) {}

@@ -1,8 +1,6 @@
 // See Generator.h.
 #include "runtime/generate/Generator.h"
 
-#include "runtime/format/Sampling.h"
-
 #include <algorithm>
 #include <chrono>
 
@@ -27,6 +25,8 @@ Result<std::vector<int32_t>> parseTokens(std::string_view text) {
   }
   return tokens;
 }
+
+sampling::Options samplingOf(const GenerateOptions &options) { return {options.temperature, options.topK, options.topP}; }
 
 class Stopwatch {
 public:
@@ -128,6 +128,8 @@ Status Generator::runBatch(std::span<Row> rows, const GenerateOptions &options, 
   std::vector<std::span<const int32_t>> tokens(rows.size());
   TRANSOM_RETURN_IF_ERROR(prefill(rows, tokens, options, onToken, out));
   Stopwatch watch(out.stats.decodeSeconds);
+  if (engine_->chooses(samplingOf(options)))
+    return decodeChosen(rows, options, onToken, out);
   while (!stop_ && std::any_of(rows.begin(), rows.end(), [](const Row &row) { return row.active; })) {
     for (size_t i = 0; i < rows.size(); ++i) {
       // A longer prompt beside this row may have taken its room since its last token.
@@ -149,12 +151,41 @@ Status Generator::runBatch(std::span<Row> rows, const GenerateOptions &options, 
   return {};
 }
 
+Status Generator::decodeChosen(std::span<Row> rows, const GenerateOptions &options, const TokenCallback &onToken, Generated &out) {
+  auto going = [&] { return !stop_ && std::any_of(rows.begin(), rows.end(), [](const Row &row) { return row.active; }); };
+  if (!going())
+    return {};
+  std::vector<DecoderEngine::ChoosingRow> starts(rows.size());
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const std::vector<int32_t> &tokens = out.tokens[rows[i].index];
+    if (rows[i].active)
+      starts[i] = {.token = tokens.back(), .row = static_cast<int64_t>(rows[i].index), .index = std::ssize(tokens),
+                   .most = options.maxNewTokens - std::ssize(tokens)};
+  }
+  TRANSOM_RETURN_IF_ERROR(engine_->beginChoosing(starts, samplingOf(options), options.seed));
+  while (going()) {
+    TRANSOM_ASSIGN(std::span<const int32_t> chosen, engine_->choose());
+    ++out.stats.decodeSteps;
+    for (size_t i = 0; i < rows.size(); ++i) {
+      if (!rows[i].active)
+        continue;
+      TRANSOM_RETURN_IF_ERROR(accept(rows[i], i, chosen[i], options, onToken, out));
+      if (!rows[i].active)
+        TRANSOM_RETURN_IF_ERROR(engine_->end(i));
+    }
+  }
+  return {};
+}
+
 Status Generator::emit(Row &row, size_t slot, const GenerateOptions &options, const TokenCallback &onToken,
                        Generated &out) {
+  double u = options.temperature > 0 ? sampling::uniform(options.seed, out.tokens[row.index].size(), row.index) : 0;
+  return accept(row, slot, sampling::sample(engine_->logits(slot), limits().vocab, samplingOf(options), u), options, onToken, out);
+}
+
+Status Generator::accept(Row &row, size_t slot, int64_t token, const GenerateOptions &options, const TokenCallback &onToken,
+                         Generated &out) {
   std::vector<int32_t> &tokens = out.tokens[row.index];
-  double u = options.temperature > 0 ? sampling::uniform(options.seed, tokens.size(), row.index) : 0;
-  int64_t token = sampling::sample(engine_->logits(slot), limits().vocab,
-                                   {options.temperature, options.topK, options.topP}, u);
   if (token < 0)
     return error(StatusCode::internal, "prompt {}: the model gave NaN or infinite logits for token {}", row.index,
                  tokens.size());

@@ -73,7 +73,12 @@ private:
   Status runBatch(std::span<Row> rows, const GenerateOptions &options, const TokenCallback &onToken, Generated &out);
   Status prefill(std::span<Row> rows, std::span<std::span<const int32_t>> tokens, const GenerateOptions &options,
                  const TokenCallback &onToken, Generated &out);
+  /// The loop where the engine chooses: the same tokens and events as without.
+  Status decodeChosen(std::span<Row> rows, const GenerateOptions &options, const TokenCallback &onToken, Generated &out);
+  /// Chooses a row's next token from its logits.
   Status emit(Row &row, size_t slot, const GenerateOptions &options, const TokenCallback &onToken, Generated &out);
+  /// Takes a row's next token, -1 for logits that are no numbers.
+  Status accept(Row &row, size_t slot, int64_t token, const GenerateOptions &options, const TokenCallback &onToken, Generated &out);
 
   std::unique_ptr<DecoderEngine> engine_;
   std::vector<int32_t> eos_;

@@ -193,7 +193,7 @@ Result<std::unique_ptr<DecoderEngine>> create(Session &session, size_t index) {
 } // namespace
 
 Result<std::unique_ptr<DecoderEngine>> createNaiveEngine(Session &session) {
-  TRANSOM_ASSIGN(size_t index, session.model().programIndex("main"));
+  TRANSOM_ASSIGN(size_t index, session.programIndex("main"));
   Result<std::unique_ptr<DecoderEngine>> engine = create(session, index);
   return engine.ok() ? std::move(engine) : engine.status().within("program main");
 }

@@ -38,11 +38,20 @@ void TokenBatch::fill(std::span<const std::span<const int32_t>> rows) {
     std::copy(rows[row].begin(), rows[row].end(), tokens_.begin() + static_cast<int64_t>(row) * shape_[1]);
 }
 
+Status DecoderEngine::beginChoosing(std::span<const ChoosingRow>, const sampling::Options &, uint64_t) {
+  return error(StatusCode::unsupported, "the model's tokens are chosen on the host");
+}
+Result<std::span<const int32_t>> DecoderEngine::choose() {
+  return error(StatusCode::unsupported, "the model's tokens are chosen on the host");
+}
+Status DecoderEngine::end(size_t) { return {}; }
+
 Result<std::unique_ptr<DecoderEngine>> DecoderEngine::create(Session &session) {
   const artifact::Contents &contents = session.model().contents();
-  if (contents.findProgram("prefill") && contents.findProgram("decode"))
+  artifact::Device device = session.programDevice();
+  if (contents.findProgram("prefill", device) && contents.findProgram("decode", device))
     return createCachedEngine(session);
-  if (contents.findProgram("main") && contents.task == "generate")
+  if (contents.findProgram("main", device) && contents.task == "generate")
     return createNaiveEngine(session);
   return error(StatusCode::unsupported, "the model does not generate text: its task is {}, and it has no programs "
                "prefill and decode", contents.task);

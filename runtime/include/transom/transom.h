@@ -6,7 +6,9 @@
  * Text is UTF-8. Strings in are NUL-terminated unless a length goes with them; strings out always are.
  * Threads: a model may be used by several threads at once. A session, with all that runs on it, by one thread at a time;
  * sessions of one model may run at the same time. Nothing is thrown, nothing ends the process.
- * Loading an artifact runs code that it carries: load only artifacts that you trust.
+ * Devices are text: "cpu"; "cuda" or "cuda:0" and so on, NVIDIA's GPUs as the driver counts them; "auto" is the first GPU where the
+ * artifact has programs for CUDA and the machine a GPU, else the CPU.
+ * Loading an artifact, or creating a session, runs code that the file carries: use only artifacts that you trust.
  */
 #ifndef TRANSOM_TRANSOM_H
 #define TRANSOM_TRANSOM_H
@@ -53,7 +55,8 @@ TRANSOM_API const char *transom_version(void);
 
 typedef struct transom_model transom_model;
 
-/* Verifies the whole file, then loads its code. Sessions keep what they need: a model may be freed before them. */
+/* Verifies the whole file. Its code is loaded here where it is for the CPU alone, else when a session first needs it. Sessions keep
+ * what they need: a model may be freed before them. */
 TRANSOM_API transom_status *transom_model_load(const char *path, transom_model **out_model);
 TRANSOM_API void transom_model_free(transom_model *model);
 
@@ -61,12 +64,17 @@ TRANSOM_API void transom_model_free(transom_model *model);
  * Lives as long as the model. */
 TRANSOM_API const char *transom_model_metadata(const transom_model *model, const char *key);
 
-/* Bytes that sessions share (the weights), and bytes that one session takes with that many threads (0: all processors).
- * Sessions allocate all of it when they are created and nothing more afterwards, oneDNN's own buffers aside. */
+/* Bytes that sessions share (the weights), and bytes that one session takes on a device: caches, intermediate values, inputs and
+ * outputs, and scratch of the threads or kernels. On a GPU `pinned` is page-locked memory of the host beside it. Sessions allocate
+ * all of it when they are created and nothing more afterwards, the libraries' own buffers and CUDA graphs aside. */
 typedef struct transom_memory {
-  uint64_t weights, states, arena, staging, scratch;
+  uint64_t weights, states, arena, staging, scratch, pinned;
 } transom_memory;
+/* On the CPU with that many threads (0: all processors), or on a GPU where the artifact has no programs for the CPU. */
 TRANSOM_API void transom_model_memory(const transom_model *model, uint32_t threads, transom_memory *out_memory);
+/* `device` as for transom_session_create_on. `threads` matter on the CPU only. */
+TRANSOM_API transom_status *transom_model_memory_on(const transom_model *model, const char *device, uint32_t threads,
+                                                    transom_memory *out_memory);
 
 /* ---- text and tokens -------------------------------------------------------------------------------------------- */
 
@@ -83,10 +91,18 @@ TRANSOM_API void transom_string_free(char *text);
 
 typedef struct transom_session transom_session;
 
-/* `threads`: 0 for one per processor. */
+/* On "auto". `threads`: on the CPU, 0 for one per processor. */
 TRANSOM_API transom_status *transom_session_create(const transom_model *model, uint32_t threads,
                                                    transom_session **out_session);
+/* On a device. The first session of a model on a GPU uploads the weights, which stay there as long as the model lives. Errors:
+ * TRANSOM_UNSUPPORTED where the artifact has no programs for the device, or no kernels for its architecture; TRANSOM_NOT_FOUND where
+ * there is no such device, driver or library; TRANSOM_OUT_OF_MEMORY with need and have. */
+TRANSOM_API transom_status *transom_session_create_on(const transom_model *model, const char *device, uint32_t threads,
+                                                      transom_session **out_session);
 TRANSOM_API void transom_session_free(transom_session *session);
+/* "cpu" or "cuda:0"; and "CPU" or what the driver calls the GPU. Both live as long as the session. */
+TRANSOM_API const char *transom_session_device(const transom_session *session);
+TRANSOM_API const char *transom_session_device_name(const transom_session *session);
 
 typedef enum transom_dtype {
   TRANSOM_F32 = 0,

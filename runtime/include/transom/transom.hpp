@@ -61,6 +61,11 @@ public:
     transom_model_memory(get(), threads, &memory);
     return memory;
   }
+  transom_memory memoryOn(const std::string &device, uint32_t threads = 0) const {
+    transom_memory memory;
+    detail::check(transom_model_memory_on(get(), device.c_str(), threads, &memory));
+    return memory;
+  }
   std::vector<int32_t> tokenize(std::string_view text, bool special = true) const {
     int32_t *tokens = nullptr;
     size_t count = 0;
@@ -92,6 +97,14 @@ public:
     detail::check(transom_session_create(model.get(), threads, &session));
     handle_.reset(session);
   }
+  /// `device`: "auto", "cpu", "cuda:0".
+  Session(const Model &model, const std::string &device, uint32_t threads = 0) {
+    transom_session *session = nullptr;
+    detail::check(transom_session_create_on(model.get(), device.c_str(), threads, &session));
+    handle_.reset(session);
+  }
+  std::string device() const { return transom_session_device(get()); }
+  std::string deviceName() const { return transom_session_device_name(get()); }
   /// The outputs live until the next run.
   std::span<const transom_tensor> run(const std::string &program, std::span<const transom_tensor> inputs) {
     const transom_tensor *outputs = nullptr;

@@ -1,0 +1,86 @@
+// The loops of a session on a GPU: runs of one program that read what the run before left in the program's inputs. The output of
+// each run is copied to a slot of a ring of page-locked memory, with an event behind it, so that the GPU never waits for the host.
+#include "runtime/cuda/CudaSession.h"
+
+namespace transom {
+
+Result<StepLoop *> CudaExecutor::startLoop(size_t program, size_t output) {
+  Runner &runner = *runners_[program];
+  const artifact::Value &value = runner.program.outputs[output];
+  if (value.dtype != DType::i32 || value.shape.size() != 1 || bufferPadded(value.bytes) > storage_.ringSlot)
+    return error(StatusCode::unsupported, "program {}: no loop with output \"{}\"", runner.program.name, value.name);
+  TRANSOM_RETURN_IF_ERROR(enter());
+  Status status = beginLoop(runner, output);
+  if (!status.ok())
+    return fail(status);
+  return static_cast<StepLoop *>(this);
+}
+
+Status CudaExecutor::beginLoop(Runner &runner, size_t output) {
+  TRANSOM_RETURN_IF_ERROR(findSizes(runner));
+  TRANSOM_ASSIGN(CudaGraphs::Bucket *bucket, runner.graphs.bucketFor(runner.symbols, stream_.get()));
+  cuda::CUgraphExec graph = nullptr;
+  if (runner.nanoseconds.empty()) {
+    TRANSOM_ASSIGN(graph, runner.graphs.graphOf(*bucket, stream_.get()));
+  }
+  TRANSOM_RETURN_IF_ERROR(upload(runner));
+  // The host may write new inputs from here on.
+  TRANSOM_RETURN_IF_ERROR(check(driver().cuStreamSynchronize(stream_.get()), "copying inputs"));
+  auto rows = static_cast<size_t>(evaluate(runner.program.outputs[output].shape[0], runner.symbols));
+  loop_ = {.runner = &runner, .bucket = bucket, .graph = graph, .output = output, .rows = rows, .launched = 0, .taken = 0};
+  return {};
+}
+
+Status CudaExecutor::launch() {
+  TRANSOM_RETURN_IF_ERROR(broken_);
+  assert(loop_.launched - loop_.taken < loopDepth && "the caller keeps to the loop's depth");
+  size_t slot = loop_.launched % taken_.size();
+  cuda::CUdeviceptr from = staging_.pointer() + loop_.runner->places.outputs[loop_.output];
+  std::byte *to = pinned_.data() + storage_.ring + slot * storage_.ringSlot;
+  auto enqueue = [&]() -> Status {
+    TRANSOM_RETURN_IF_ERROR(check(driver().cuCtxSetCurrent(device().context()), "taking the GPU"));
+    TRANSOM_RETURN_IF_ERROR(loop_.graph ? check(driver().cuGraphLaunch(loop_.graph, stream_.get()), "launching a step")
+                                        : enqueueSteps(*loop_.runner, *loop_.bucket, nullptr));
+    if (loop_.rows)
+      TRANSOM_RETURN_IF_ERROR(
+          check(driver().cuMemcpyDtoHAsync(to, from, loop_.rows * sizeof(int32_t), stream_.get()), "copying tokens"));
+    return check(driver().cuEventRecord(taken_[slot].get(), stream_.get()), "copying tokens");
+  };
+  Status status = enqueue();
+  if (!status.ok()) {
+    fail(status).ok();
+    loop_.taken = loop_.launched;
+    return status;
+  }
+  ++loop_.launched;
+  return {};
+}
+
+Result<std::span<const int32_t>> CudaExecutor::next() {
+  TRANSOM_RETURN_IF_ERROR(broken_);
+  assert(loop_.taken < loop_.launched && "the caller waits for runs that it has launched");
+  size_t slot = loop_.taken % taken_.size();
+  Status status = check(driver().cuEventSynchronize(taken_[slot].get()), "waiting for a step");
+  if (!status.ok())
+    return fail(status);
+  ++loop_.taken;
+  return std::span(reinterpret_cast<const int32_t *>(pinned_.data() + storage_.ring + slot * storage_.ringSlot), loop_.rows);
+}
+
+Status CudaExecutor::clear(size_t input, size_t row) {
+  TRANSOM_RETURN_IF_ERROR(broken_);
+  [[maybe_unused]] const artifact::Value &value = loop_.runner->program.inputs[input];
+  assert(value.dtype == DType::i32 && value.shape.size() == 1 && row < loop_.rows && "a number of a row");
+  cuda::CUdeviceptr number = staging_.pointer() + loop_.runner->places.inputs[input] + row * sizeof(int32_t);
+  TRANSOM_RETURN_IF_ERROR(check(driver().cuCtxSetCurrent(device().context()), "taking the GPU"));
+  Status status = check(driver().cuMemsetD8Async(number, 0, sizeof(int32_t), stream_.get()), "ending a row");
+  return status.ok() ? status : fail(status);
+}
+
+Status CudaExecutor::drain() {
+  TRANSOM_RETURN_IF_ERROR(broken_);
+  loop_.taken = loop_.launched;
+  return check(driver().cuStreamSynchronize(stream_.get()), "waiting for steps");
+}
+
+} // namespace transom
