@@ -84,7 +84,7 @@ bool fuzzFrom(test::ArtifactBuilder builder) {
 int main() {
   bool ok = true;
   for (auto seed : {test::scaleThenMultiply(), test::packedTokens(), test::multiplyThenScale(), test::scaleThenMultiplyOnBoth(),
-                    test::packedTokensOnCuda()})
+                    test::packedTokensOnCuda(), test::mappedOnCuda()})
     ok = fuzzFrom(seed) && ok;
   return ok ? 0 : 1;
 }

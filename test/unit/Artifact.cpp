@@ -86,7 +86,16 @@ TEST(Artifact, CudaRoundTrip) {
   EXPECT_EQ(program->buffers[4].kind, BufferKind::workspace);
   auto &launch = std::get<CudaLaunch>(program->steps[0].kind);
   EXPECT_EQ(launch.buffers, (std::vector<uint32_t>{0, 1}));
-  EXPECT_EQ(launch.grid, (std::vector<Expr>{Expr::symbol(0), Expr::constant(2)}));
+  ASSERT_EQ(launch.choices.size(), 2u);
+  EXPECT_EQ(launch.choices[0].most, 2);
+  EXPECT_EQ(launch.choices[0].grid, (std::vector<Expr>{Expr::symbol(0), Expr::constant(2)}));
+  EXPECT_EQ(launch.choices[0].per, (std::vector<uint32_t>{4, 1}));
+  EXPECT_EQ(launch.choices[0].sm, 90u);
+  EXPECT_EQ(blocksOf(launch.choices[0], 0, 5), 2);
+  EXPECT_EQ(launch.choices[1].most, INT64_MAX);
+  EXPECT_EQ(launch.choices[1].sm, 0u);
+  EXPECT_EQ(launch.choices[1].grid, std::vector<Expr>{Expr::symbol(0)});
+  EXPECT_EQ(launch.rows, Expr::symbol(0));
   EXPECT_EQ(launch.workspace, 4);
   EXPECT_TRUE(launch.dependent);
   auto &gemm = std::get<CudaGemm>(program->steps[1].kind);
@@ -104,6 +113,28 @@ TEST(Artifact, CudaRoundTrip) {
   std::string image = "image of scale_rows for sm_90a";
   auto bytes = artifact->bytes(read.code[2].section);
   EXPECT_EQ(std::string(reinterpret_cast<const char *>(bytes.data()), bytes.size()), image);
+}
+
+// Maps of tensors, the headers of kernels and the sources of sizes are read as they were written.
+TEST(Artifact, CudaMapsHeadersAndSources) {
+  TemporaryFolder folder;
+  ASSERT_EQ(write(folder.file("a"), mappedOnCuda().input).message(), "");
+  ASSERT_EQ(write(folder.file("b"), packedTokensOnCuda().input).message(), "");
+  Result<Artifact> mapped = Artifact::open(folder.file("a")), packed = Artifact::open(folder.file("b"));
+  ASSERT_EQ(mapped.status().message(), "");
+  ASSERT_EQ(packed.status().message(), "");
+  auto &launch = std::get<CudaLaunch>(mapped->contents().programs[0].steps[0].kind);
+  ASSERT_EQ(launch.maps.size(), 1u);
+  EXPECT_EQ(launch.maps[0].buffer, 0u);
+  EXPECT_EQ(launch.maps[0].sizes, (std::vector<Expr>{Expr::constant(64), Expr::symbol(0)}));
+  EXPECT_EQ(launch.maps[0].strides, std::vector<Expr>{Expr::constant(64)});
+  EXPECT_EQ(launch.maps[0].box, (std::vector<uint32_t>{64, 8}));
+  ASSERT_EQ(mapped->contents().cudaHeaders.size(), 1u);
+  EXPECT_EQ(mapped->contents().cudaHeaders[0].name, "Scale.cuh");
+  EXPECT_EQ(mapped->contents().cudaHeaders[0].text, "#define SCALE 2");
+  auto &size = std::get<Size>(packed->contents().programs[0].steps[1].kind);
+  EXPECT_EQ(size.from, SizeSource::nonzero);
+  EXPECT_EQ(size.input, 0u);
 }
 
 // The same input gives the same bytes.
@@ -135,7 +166,7 @@ TEST(Artifact, NewerVersion) {
   writeBytes(folder.file("a"), bytes);
   Status status = Artifact::open(folder.file("a")).status();
   EXPECT_EQ(status.code(), StatusCode::unsupported);
-  EXPECT_NE(status.message().find("version: the file has 4"), std::string::npos) << status.message();
+  EXPECT_NE(status.message().find(fmt::format("version: the file has {}", formatVersion + 1)), std::string::npos) << status.message();
 }
 
 // Files that are no artifacts.
@@ -224,12 +255,19 @@ TEST(Artifact, InconsistentCuda) {
   EXPECT_CUDA("kind: 5 is none this version knows on cpu", c.programs[0].buffers[1].kind = BufferKind::workspace);
   EXPECT_CUDA("workspace_bytes: expected 0 on the CPU", c.programs[0].workspaceBytes = 64);
   EXPECT_CUDA("pass the workspace's end at 0", p.workspaceBytes = 0);
-  EXPECT_CUDA("kernel: 1 of 1", launch.kernel = 1);
+  EXPECT_CUDA("kernel: 1 of 1", launch.choices[0].kernel = 1);
+  EXPECT_CUDA("choices: none", launch.choices.clear());
+  EXPECT_CUDA("choices: 1 rows after 2", launch.choices[1].most = 1);
+  EXPECT_CUDA("choices: the last is for compute capability 90 only", launch.choices[1].sm = 90);
+  EXPECT_CUDA("per: expected none or 2 numbers above 0", launch.choices[0].per.pop_back());
+  EXPECT_CUDA("per: expected none or 2 numbers above 0", launch.choices[0].per[1] = 0);
+  EXPECT_CUDA("choices: none is for the 8 rows at the bounds", (launch.choices.pop_back(), launch.choices[0].sm = 0));
+  EXPECT_CUDA("rows: symbol 4 of 1", launch.rows = Expr::symbol(4));
   EXPECT_CUDA("buffers: 6 of 6", launch.buffers[1] = 6);
-  EXPECT_CUDA("buffers: expected 1 to 510, found 511", launch.buffers.assign(511, 0));
-  EXPECT_CUDA("grid: expected 1 to 3 dimensions, found 0", launch.grid.clear());
-  EXPECT_CUDA("grid: 65536 is too large", launch.grid[1] = Expr::constant(65536));
-  EXPECT_CUDA("grid: symbol 4 of 1", launch.grid[0] = Expr::symbol(4));
+  EXPECT_CUDA("buffers: expected 1 to 382, found 383", launch.buffers.assign(383, 0));
+  EXPECT_CUDA("grid: expected 1 to 3 dimensions, found 0", launch.choices[1].grid.clear());
+  EXPECT_CUDA("grid: 65536 is too large", launch.choices[0].grid[1] = Expr::constant(65536));
+  EXPECT_CUDA("grid: symbol 4 of 1", launch.choices[0].grid[0] = Expr::symbol(4));
   EXPECT_CUDA("workspace: 6 of 6", launch.workspace = 6);
   EXPECT_CUDA("workspace: expected a buffer or -1", launch.workspace = -2);
   EXPECT_CUDA("lhs: 128 bytes do not hold [batch, 5]", gemm.k = Expr::constant(5));
@@ -260,15 +298,65 @@ TEST(Artifact, InconsistentCuda) {
 #undef EXPECT_CUDA
 }
 
-// On CUDA the place of a size's number is known before the program runs.
+// Each rule for maps of tensors and for headers of kernels is checked.
+TEST(Artifact, InconsistentCudaMaps) {
+  auto refused = [](auto edit) {
+    ArtifactBuilder b = mappedOnCuda();
+    edit(b.contents, std::get<CudaLaunch>(b.contents.programs[0].steps[0].kind));
+    return check(b.contents).message();
+  };
+  auto withMap = [&](auto edit) { return refused([&](Contents &, CudaLaunch &launch) { edit(launch.maps[0]); }); };
+  auto expect = [](const std::string &message, const char *text) { EXPECT_NE(message.find(text), std::string::npos) << message; };
+  EXPECT_EQ(refused([](auto &...) {}), "");
+  expect(refused([](Contents &, CudaLaunch &launch) { launch.maps.assign(9, launch.maps[0]); }), "maps: expected at most 8, found 9");
+  expect(refused([](Contents &c, CudaLaunch &) { c.programs[0].buffers[0].dtype = DType::i16; }), "map: expected f16 or bf16, found i16");
+  expect(withMap([](TensorMap &map) { map.buffer = 2; }), "map: 2 of 2");
+  expect(withMap([](TensorMap &map) { map.strides.clear(); }), "map: expected 1 to 5 sizes, a stride less and as many of a box, found 2, 0 and 2");
+  expect(withMap([](TensorMap &map) { map.box.push_back(1); }), "found 2, 1 and 3");
+  expect(withMap([](TensorMap &map) { map.sizes.assign(6, Expr::constant(1)), map.strides.assign(5, Expr::constant(8)), map.box.assign(6, 1); }),
+         "found 6, 5 and 6");
+  expect(withMap([](TensorMap &map) { map.strides[0] = Expr::constant(60); }), "map: a stride of 60 is no multiple of 16 bytes");
+  expect(withMap([](TensorMap &map) { map.box[0] = 32; }), "map: a box of 32 in dimension 0");
+  expect(withMap([](TensorMap &map) { map.box[1] = 257; }), "map: a box of 257 in dimension 1");
+  expect(withMap([](TensorMap &map) { map.box[1] = 0; }), "map: a box of 0 in dimension 1");
+  expect(withMap([](TensorMap &map) { map.sizes[1] = Expr::constant(65); }), "map: it passes the end of its buffer of 8192 bytes");
+  expect(withMap([](TensorMap &map) { map.strides[0] = Expr::constant(128); }), "map: it passes the end");
+  expect(withMap([](TensorMap &map) { map.sizes[1] = Expr::symbol(1); }), "map: symbol 1 of 1");
+  expect(refused([](Contents &c, CudaLaunch &) { c.cudaHeaders.push_back(c.cudaHeaders[0]); }),
+         "cuda header \"Scale.cuh\": the name appears twice");
+  expect(refused([](Contents &c, CudaLaunch &) { c.cudaHeaders[0].text += '\0'; }), "cuda header Scale.cuh: text: it holds a zero byte");
+}
+
+// On CUDA the host finds a size's number from an input, before the program runs.
 TEST(Artifact, CudaSizesThatStepsFind) {
   TemporaryFolder folder;
   EXPECT_EQ(write(folder.file("a"), packedTokensOnCuda().input).message(), "");
-  ArtifactBuilder b = packedTokensOnCuda();
-  b.contents.symbols.push_back({"more", 0, 64});
-  b.contents.programs[0].steps.push_back({Size{3, 1}, "more"});
-  EXPECT_EQ(check(b.contents).message(),
-            "program main: step 3 (more): buffer: its size depends on symbol \"tokens\", which a step sets");
+  auto refused = [](auto edit) {
+    ArtifactBuilder b = packedTokensOnCuda();
+    edit(b.contents, std::get<Size>(b.contents.programs[0].steps[1].kind));
+    return check(b.contents).message();
+  };
+  EXPECT_EQ(refused([](Contents &, Size &size) { size.from = SizeSource::sum, size.limit = Expr::symbol(1); }), "");
+  EXPECT_EQ(refused([](Contents &, Size &size) { size.from = SizeSource::steps; }),
+            "program main: step 1 (tokens): from: expected a sum or a count of an input, found 0");
+  EXPECT_EQ(refused([](Contents &, Size &size) { size.from = static_cast<SizeSource>(3); }),
+            "program main: step 1 (tokens): from: expected a sum or a count of an input, found 3");
+  EXPECT_EQ(refused([](Contents &, Size &size) { size.input = 1; }), "program main: step 1 (tokens): input: 1 of 1");
+  auto withDType = [&](DType dtype, SizeSource from) {
+    return refused([&](Contents &c, Size &size) {
+      Program &p = c.programs[0];
+      p.inputs[0].dtype = p.buffers[0].dtype = dtype;
+      p.inputs[0].bytes = p.buffers[0].bytes = bytesAtBounds(dtype, p.inputs[0].shape, c.symbols).value();
+      size.from = from;
+    });
+  };
+  EXPECT_EQ(withDType(DType::i64, SizeSource::nonzero), "");
+  EXPECT_EQ(withDType(DType::i64, SizeSource::sum),
+            "program main: step 1 (tokens): input: \"mask\" holds i64, not whole numbers that can be counted");
+  EXPECT_EQ(withDType(DType::f32, SizeSource::nonzero),
+            "program main: step 1 (tokens): input: \"mask\" holds f32, not whole numbers that can be counted");
+  EXPECT_EQ(refused([](Contents &, Size &size) { size.limit = Expr::symbol(2); }),
+            "program main: step 1 (tokens): limit: it depends on symbol \"tokens\", which a step sets");
 }
 
 // Expressions: text, value, bound.

@@ -144,7 +144,7 @@ inline ArtifactBuilder packedTokens(int64_t maxTokens = 64) {
   uint32_t cumulative = b.buffer(p, BufferKind::arena, 0, DType::i32, {ends});
   uint32_t places = b.value(p, BufferKind::output, "places", DType::i32, {tokens});
   p.steps.push_back({Launch{validTokens, {mask, index, cumulative}, {batch, seq, tokens, ends}, Expr::constant(1), 1, 0}, "find"});
-  p.steps.push_back({Size{2, cumulative}, "tokens"});
+  p.steps.push_back({Size{2, cumulative, SizeSource::steps, 0, {}}, "tokens"});
   p.steps.push_back({Launch{copyTokens, {index, places}, {tokens, tokens}, tokens, 1, 0}, "copy"});
   return b;
 }
@@ -185,12 +185,20 @@ inline ArtifactBuilder scaleThenMultiplyOnBoth(int64_t maxBatch = 8) {
   uint32_t biasBuffer = b.buffer(p, BufferKind::weight, bias, DType::f32, {three});
   uint32_t counters = b.buffer(p, BufferKind::workspace, 0, DType::i32, {two});
   uint32_t z = b.value(p, BufferKind::output, "z", DType::f32, {batch, three});
-  p.steps.push_back({CudaLaunch{kernel, {x, y}, {batch, two}, int32_t(counters), true}, "scale"});
+  p.steps.push_back({CudaLaunch{.choices = {{2, kernel, {batch, two}, {4, 1}, 90}, {INT64_MAX, kernel, {batch}}}, .rows = batch, .buffers = {x, y},
+                                .maps = {}, .workspace = int32_t(counters), .dependent = true},
+                     "scale"});
   p.steps.push_back({CudaGemm{.lhs = y, .rhs = wBuffer, .out = z, .m = batch, .n = three, .k = four, .compute = GemmCompute::tf32,
                               .bias = int32_t(biasBuffer), .residual = -1, .activation = GemmActivation::relu, .workspace = 1024,
                               .algorithm = std::vector<uint8_t>(64, 7)},
                      "multiply"});
   return b;
+}
+
+/// A launch of one kernel, whatever its rows.
+inline artifact::CudaLaunch cudaLaunch(uint32_t kernel, std::vector<uint32_t> buffers, std::vector<artifact::Expr> grid) {
+  return {.choices = {{INT64_MAX, kernel, std::move(grid)}}, .rows = artifact::Expr::constant(1), .buffers = std::move(buffers),
+          .maps = {}, .workspace = -1, .dependent = false};
 }
 
 /// packedTokens for CUDA, and for it alone.
@@ -202,8 +210,28 @@ inline ArtifactBuilder packedTokensOnCuda() {
   uint32_t find = b.cudaKernel("valid_tokens", {"sm_90a"}), copy = b.cudaKernel("copy_tokens", {});
   Program &p = b.contents.programs[0];
   p.device = Device::cuda;
-  p.steps[0].kind = CudaLaunch{find, {0, 1, 2}, {Expr::constant(1)}, -1, false};
-  p.steps[2].kind = CudaLaunch{copy, {1, 3}, {Expr::symbol(2)}, -1, false};
+  p.steps[0].kind = cudaLaunch(find, {0, 1, 2}, {Expr::constant(1)});
+  p.steps[1].kind = Size{2, 2, SizeSource::nonzero, 0, {}};
+  p.steps[2].kind = cudaLaunch(copy, {1, 3}, {Expr::symbol(2)});
+  return b;
+}
+
+/// Program main on CUDA: y[64, 64] f16 from x[64, 64] f16 by a kernel with a map of x, which includes a header.
+inline ArtifactBuilder mappedOnCuda() {
+  using namespace artifact;
+  ArtifactBuilder b;
+  b.contents.code.clear();
+  b.input.codeBytes.clear();
+  b.contents.cudaHeaders.push_back({"Scale.cuh", "#define SCALE 2"});
+  uint32_t kernel = b.cudaKernel("scale_tiles", {"sm_90a"});
+  Program &p = b.program("main");
+  p.device = Device::cuda;
+  Expr rows = b.symbol("rows", 1, 64), columns = Expr::constant(64);
+  uint32_t x = b.value(p, BufferKind::input, "x", DType::f16, {rows, columns});
+  uint32_t y = b.value(p, BufferKind::output, "y", DType::f16, {rows, columns});
+  CudaLaunch launch = cudaLaunch(kernel, {x, y}, {rows});
+  launch.maps.push_back({x, {columns, rows}, {columns}, {64, 8}});
+  p.steps.push_back({launch, "scale"});
   return b;
 }
 
