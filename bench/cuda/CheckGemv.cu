@@ -212,6 +212,49 @@ template <class T, int N, int K, int M> void checkFma(const std::string &name) {
   compare(name, y.host(), ref, 1e-5);
 }
 
+/// Blocks that stay give bit for bit what a block per tile gives, for any number of blocks.
+template <class Shape, class Prologue, class Epilogue, class Y>
+void checkStreamOf(const std::string &name, typename Shape::Format::View w, Prologue prologue, Epilogue epilogue, const Device<Y> &y, int live = Shape::M) {
+  Device<int> rows(std::vector<int>{live});
+  CHECK(cudaMemset(y.p, 0xff, y.n * sizeof(Y)));
+  run<Shape>(w, prologue, epilogue, rows);
+  auto expected = y.host();
+  for (int blocks : {1, 2, 7, Shape::blocks + 3}) {
+    CHECK(cudaMemset(y.p, 0xff, y.n * sizeof(Y)));
+    launch(gemvStreamEntry<Shape, Prologue, Epilogue>, {dim3(blocks), Shape::threads, GemvStreamShape<Shape>::sharedBytes}, w, prologue, epilogue, (const int *)rows.p);
+    auto out = y.host();
+    report(std::memcmp(out.data(), expected.data(), out.size() * sizeof(Y)) == 0, name + " " + std::to_string(blocks) + " blocks", "bit for bit");
+  }
+}
+template <int N, int K, int M, int splits, int warps, int depth> void checkStream(const std::string &name) {
+  using Shape = GemvShape<PlainFormat<BFloat, K>, N, M, splits, warps, depth, NeighbourPairs>;
+  auto w = randomNumbers<BFloat>((size_t)N * K, 0.05f), x = randomNumbers<BFloat>((size_t)M * K), scale = randomNumbers<BFloat>(K, 0.2f, 1.0f);
+  Device<BFloat> dw(w), dx(x), ds(scale);
+  Device<float> y((size_t)M * N);
+  checkStreamOf<Shape>(name, {dw}, RmsPrologue<BFloat, BFloat, K>{dx, ds, 1e-5f}, StoreEpilogue<float, float, N, Silu>{y, nullptr, nullptr}, y, M > 1 ? M - 1 : 1);
+}
+void checkStreams() {
+  checkStream<500, 2048, 1, 2, 8, 8>("stream bf16 500x2048 M1");
+  checkStream<130, 1000, 3, 2, 4, 4>("stream bf16 130x1000 M3");
+  checkStream<260, 512, 16, 1, 8, 2>("stream bf16 260x512 M16");
+  using Q = GemvShape<Q4Format<1376, true>, 90, 2, 2, 4, 1, NeighbourPairs>;
+  QuantWeights<Q4Format<1376, true>, HostQ4<true>, RepackQ4<true>> w(90);
+  Device<float> x(randomNumbers<float>(2 * 1376)), y(2 * 90);
+  checkStreamOf<Q>("stream q4_1 90x1376 M2", w.view(), NoPrologue<float, 1376>{x}, StoreEpilogue<float, float, 90, Identity>{y, nullptr, nullptr}, y);
+}
+
+/// Layer norm whose statistics each warp finds.
+template <class T, int N, int K, int M, bool centred> void checkWarpNorm(const std::string &name) {
+  using Shape = GemvShape<PlainFormat<T, K>, N, M, 2, 8, 2, NeighbourPairs>;
+  auto w = randomNumbers<T>((size_t)N * K, 0.05f), x = randomNumbers<T>((size_t)M * K, 1.0f, 0.5f);
+  auto scale = randomNumbers<T>(K, 0.2f, 1.0f), shift = randomNumbers<T>(K);
+  Device<T> dw(w), dx(x), ds(scale), dt(shift);
+  Device<float> y((size_t)M * N);
+  using P = WarpNormPrologue<T, T, K, M, centred, centred>;
+  run<Shape>({dw}, P{dx, ds, dt, 1e-5f, {}, {}}, StoreEpilogue<float, T, N, Identity>{y, nullptr, nullptr});
+  compare(name, y.host(), product(normed(numbers(x), numbers(scale), centred ? numbers(shift) : std::vector<double>(), M, K, centred, 1e-5), numbers(w), M, N, K), 1e-5);
+}
+
 /// RMS norm whose factor is applied to the results.
 template <class T, int N, int K, int M> void checkFmaDeferred(const std::string &name) {
   using Shape = GemvFmaShape<T, N, K, M, NeighbourPairs>;
@@ -291,6 +334,9 @@ void checkGemv() {
   checkSimple<Half, Half, 20, 36, 4, true>("simple fp16 20x36 M4");
   checkFmaDeferred<float, 50, 776, 3>("gemv fma fp32 50x776 M3 deferred norm");
   checkFmaDeferred<BFloat, 33, 2048, 16>("gemv fma bf16 33x2048 M16 deferred norm");
+  checkStreams();
+  checkWarpNorm<Half, 100, 768, 1, true>("gemv fp16 100x768 M1 layer norm by warps");
+  checkWarpNorm<BFloat, 40, 1032, 3, false>("gemv bf16 40x1032 M3 RMS norm by warps");
   checkLogits();
   checkFma<float, 50, 776, 1>("gemv fma fp32 50x776 M1");
   checkFma<float, 17, 2048, 9>("gemv fma fp32 17x2048 M9");

@@ -13,6 +13,7 @@ void checkSampling();
 void timeCeilings();
 void timeGemv();
 void timeDecode(const char *what);
+void timeVariants(const char *what);
 void timePrefillAttention(const char *what);
 void timeSampling();
 

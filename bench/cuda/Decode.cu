@@ -1,9 +1,6 @@
-// The decode chain: a whole step of a decoder (every layer, head, greedy token) as one CUDA graph, timed against the
-// floor of its bytes at the read ceiling of the same run. Random weights; the arithmetic is checked elsewhere, here that
-// programmatic launches give bit for bit what plain ones give.
-#include <memory>
-
-#include "Blocks.h"
+// The decode chains of D1 to D3, timed against the floor of their bytes at the read ceiling of the same run; programmatic launches
+// give bit for bit what plain ones give.
+#include "Chain.h"
 #include "Checks.h"
 
 namespace lab {
@@ -12,14 +9,6 @@ double readCeiling = 0; // bytes per second, set by timeCeilings
 
 namespace {
 
-static __global__ void fillRandom(uint16 *p, size_t n, float scale, int half, unsigned seed) {
-  for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < n; i += (size_t)gridDim.x * blockDim.x) {
-    uint32 h = (uint32)(i * 2654435761u) ^ seed;
-    h ^= h >> 15, h *= 0x2c1b3c6du, h ^= h >> 12, h *= 0x297a2d39u, h ^= h >> 15;
-    float v = ((float)(h & 0xffff) + (float)(h >> 16) - 65535.0f) * (scale / 32768.0f);
-    p[i] = half ? fromFloat<Half>(v).bits : fromFloat<BFloat>(v).bits;
-  }
-}
 static __global__ void readAll(const uint4 *p, size_t n, unsigned *out) {
   unsigned sum = 0;
   size_t stride = (size_t)gridDim.x * blockDim.x, i = blockIdx.x * (size_t)blockDim.x + threadIdx.x;
@@ -30,199 +19,6 @@ static __global__ void readAll(const uint4 *p, size_t n, unsigned *out) {
   if (sum == 0x12345)
     *out = sum;
 }
-
-template <class T> Device<T> randomDevice(size_t n, float scale) {
-  static unsigned seed = 1;
-  Device<T> d(n);
-  fillRandom<<<1024, 256>>>((uint16 *)d.p, n, scale, std::is_same_v<T, Half>, seed++ * 7919);
-  CHECK(cudaGetLastError());
-  return d;
-}
-
-/// Weights of one matrix in a format, and its bytes.
-template <class Format> struct Matrix;
-template <class T, int K> struct Matrix<PlainFormat<T, K>> {
-  Device<T> data;
-  size_t bytes;
-  explicit Matrix(int N) : data(randomDevice<T>((size_t)N * K, 1.5f / std::sqrt((float)K))), bytes((size_t)N * K * 2) {}
-  typename PlainFormat<T, K>::View view() const { return {data.p}; }
-};
-template <int K> struct Matrix<Q80Format<K>> : QuantWeights<Q80Format<K>, HostQ80, RepackQ80> {
-  size_t bytes;
-  explicit Matrix(int N) : QuantWeights<Q80Format<K>, HostQ80, RepackQ80>(N, false), bytes((size_t)N * K * 34 / 32) {}
-};
-template <int K> struct Matrix<Q4Format<K, false>> : QuantWeights<Q4Format<K, false>, HostQ4<false>, RepackQ4<false>> {
-  size_t bytes;
-  explicit Matrix(int N) : QuantWeights<Q4Format<K, false>, HostQ4<false>, RepackQ4<false>>(N, false), bytes((size_t)N * K * 18 / 32) {}
-};
-
-template <class T_> struct Llama1B {
-  using T = T_;
-  template <int K> using Format = PlainFormat<T, K>;
-  template <int N> using QkvPairs = HeadPairs<64>;
-  static constexpr const char *name = "D1 Llama-3.2-1B bf16";
-  static constexpr int layers = 16, hidden = 2048, ffn = 8192, heads = 32, kvHeads = 8, headDim = 64, dims = 64, vocab = 128256;
-  static constexpr bool gated = true, centred = false, biased = false, tied = true, places = false;
-};
-template <template <int> class Format_> struct ChatGlm2 {
-  using T = BFloat;
-  template <int K> using Format = Format_<K>;
-  template <int N> using QkvPairs = NeighbourPairs;
-  static constexpr const char *name = "D2 ChatGLM2-6B";
-  static constexpr int layers = 28, hidden = 4096, ffn = 13696, heads = 32, kvHeads = 2, headDim = 128, dims = 64, vocab = 65024;
-  static constexpr bool gated = true, centred = false, biased = true, tied = false, places = false;
-};
-struct Gpt2 {
-  using T = Half;
-  template <int K> using Format = PlainFormat<T, K>;
-  template <int N> using QkvPairs = NeighbourPairs;
-  static constexpr const char *name = "D3 GPT-2 124M fp16";
-  static constexpr int layers = 12, hidden = 768, ffn = 3072, heads = 12, kvHeads = 12, headDim = 64, dims = 0, vocab = 50257;
-  static constexpr bool gated = false, centred = true, biased = true, tied = true, places = true;
-};
-
-/// Warps and depth of each matrix-vector kernel.
-template <int qkvWarps_, int qkvDepth_, int outWarps_, int outDepth_, int upWarps_, int upDepth_, int downWarps_, int downDepth_,
-          int headWarps_, int headDepth_>
-struct Tuning {
-  static constexpr int qkvWarps = qkvWarps_, qkvDepth = qkvDepth_, outWarps = outWarps_, outDepth = outDepth_, upWarps = upWarps_,
-                       upDepth = upDepth_, downWarps = downWarps_, downDepth = downDepth_, headWarps = headWarps_, headDepth = headDepth_;
-};
-
-template <class Model, class Tune, int batch> struct Chain {
-  using T = typename Model::T;
-  static constexpr int hidden = Model::hidden, queryWidth = Model::heads * Model::headDim;
-  static constexpr int qkvWidth = (Model::heads + 2 * Model::kvHeads) * Model::headDim, upWidth = Model::ffn * (Model::gated ? 2 : 1);
-  static constexpr int normSplits = batch <= 4 ? 2 : 1; // where a norm precedes: fp32's accuracy while it is free
-  template <int K> using Format = typename Model::template Format<K>;
-  // Chosen at compile time, so that each model has only its own kernels.
-  using DeferredNorm = RmsPrologue<T, T, hidden>;
-  using AppliedNorm = NormPrologue<T, T, hidden, Model::centred, Model::biased>;
-  using Norm = std::conditional_t<std::is_same_v<T, Half>, AppliedNorm, DeferredNorm>;
-  using QkvShape = GemvShape<Format<hidden>, qkvWidth, batch, normSplits, Tune::qkvWarps, Tune::qkvDepth, typename Model::template QkvPairs<0>>;
-  using QkvEpilogue = RotaryAppendEpilogue<T, T, T, Model::heads, Model::kvHeads, Model::headDim, Model::dims, QkvShape::Pairs::partner>;
-  using OutShape = GemvShape<Format<queryWidth>, hidden, batch, 1, Tune::outWarps, Tune::outDepth, NeighbourPairs>;
-  using UpPairs = std::conditional_t<Model::gated, HalfPairs<Model::ffn>, NeighbourPairs>;
-  using UpShape = GemvShape<Format<hidden>, upWidth, batch, normSplits, Tune::upWarps, Tune::upDepth, UpPairs>;
-  using UpEpilogue = std::conditional_t<Model::gated, GateEpilogue<T, T, Model::ffn, Silu>, StoreEpilogue<T, T, upWidth, GeluTanh>>;
-  using DownShape = GemvShape<Format<Model::ffn>, hidden, batch, 1, Tune::downWarps, Tune::downDepth, NeighbourPairs>;
-  using Residual = StoreEpilogue<T, T, hidden, Identity>;
-  using HeadShape = GemvShape<Format<hidden>, Model::vocab, batch, normSplits, Tune::headWarps, Tune::headDepth, NeighbourPairs>;
-  using HeadEpilogue = LogitsEpilogue<T, Model::vocab>;
-  using Attention = DecodeAttentionShape<T, Model::heads, Model::kvHeads, Model::headDim, Model::headDim == 64 ? 8 : 4,
-                                         Model::kvHeads <= 2 ? 32 : 16, 256>;
-
-  struct Layer {
-    Matrix<Format<hidden>> qkv{qkvWidth};
-    Matrix<Format<queryWidth>> out{hidden};
-    Matrix<Format<hidden>> up{upWidth};
-    Matrix<Format<Model::ffn>> down{hidden};
-    Device<T> keys, values;
-    explicit Layer(size_t cache) : keys(randomDevice<T>(cache, 1.0f)), values(randomDevice<T>(cache, 1.0f)) {}
-  };
-  int capacity, context;
-  std::vector<std::unique_ptr<Layer>> layers;
-  Matrix<Format<hidden>> head{Model::vocab};
-  Device<T> table = randomDevice<T>((size_t)Model::vocab * hidden, 1.0f), places = randomDevice<T>(2048 * hidden, 0.1f);
-  Device<T> scale = randomDevice<T>(hidden, 1.0f), bias = randomDevice<T>(upWidth + qkvWidth, 0.1f);
-  Device<T> x{(size_t)batch * hidden}, query{(size_t)batch * queryWidth}, mixed{(size_t)batch * queryWidth}, inner{(size_t)batch * Model::ffn};
-  Device<float> logits{(size_t)batch * Model::vocab}, partial{(size_t)Attention::partialFloats(batch)};
-  Device<int> arrived{(size_t)batch * Model::kvHeads * Attention::groupTiles}, token{(size_t)batch}, past{(size_t)batch}, ids{(size_t)batch};
-  Device<uint64> best{(size_t)batch};
-  Device<double> turns{(size_t)std::max(Model::dims / 2, 1)};
-  size_t weightBytes = 0, cacheBytes = 0;
-  int kernels = 0;
-  cudaStream_t stream;
-
-  Chain(int capacity, int context) : capacity(capacity), context(context) {
-    for (int i = 0; i < Model::layers; ++i) {
-      layers.push_back(std::make_unique<Layer>((size_t)batch * Model::kvHeads * capacity * Model::headDim));
-      Layer &l = *layers.back();
-      weightBytes += l.qkv.bytes + l.out.bytes + l.up.bytes + l.down.bytes;
-      cacheBytes += 2ull * batch * Model::kvHeads * context * Model::headDim * sizeof(T);
-    }
-    weightBytes += head.bytes;
-    std::vector<double> t(turns.n);
-    for (int i = 0; i < Model::dims / 2; ++i)
-      t[i] = std::pow(500000.0, -2.0 * i / Model::dims) / (2 * M_PI);
-    CHECK(cudaMemcpy(turns, t.data(), t.size() * 8, cudaMemcpyHostToDevice));
-    CHECK(cudaStreamCreate(&stream));
-    reset();
-  }
-  ~Chain() { cudaStreamDestroy(stream); }
-
-  void reset() {
-    CHECK(cudaDeviceSynchronize());
-    arrived.zero(), best.zero();
-    std::vector<int> p(batch), t(batch);
-    for (int i = 0; i < batch; ++i)
-      p[i] = context - 1, t[i] = 11 + i;
-    CHECK(cudaMemcpy(past, p.data(), batch * 4, cudaMemcpyHostToDevice));
-    CHECK(cudaMemcpy(ids, t.data(), batch * 4, cudaMemcpyHostToDevice));
-    CHECK(cudaDeviceSynchronize());
-  }
-
-  Norm norm() {
-    if constexpr (std::is_same_v<Norm, DeferredNorm>)
-      return {x, scale, 1e-5f};
-    else
-      return {x, scale, bias, 1e-5f, nullptr};
-  }
-  template <class Shape, class Prologue, class Epilogue> void product(const typename Shape::Format::View &w, Prologue p, Epilogue e, bool dependent) {
-    launch(gemvEntry<Shape, Prologue, Epilogue>, {dim3(Shape::blocks), Shape::threads, Shape::sharedBytes, stream, dependent}, w, p, e, (const int *)nullptr);
-    ++kernels;
-  }
-  /// parts: which kernels; all but for finding where time goes.
-  void enqueue(bool dependent, bool attention = true) {
-    kernels = 0;
-    const T *b = Model::biased ? bias.p : nullptr;
-    launch(embeddingEntry<T, T, hidden, 128>, {dim3(batch), 128, 0, stream, dependent}, (const T *)table.p, (const int *)ids.p, Model::vocab,
-           (const T *)(Model::places ? places.p : nullptr), (const int *)past.p, x.p, LiveRows{nullptr, 1});
-    ++kernels;
-    for (auto &layer : layers) {
-      product<QkvShape>(layer->qkv.view(), norm(), QkvEpilogue{query, layer->keys, layer->values, past, turns, b, capacity}, dependent);
-      if (attention) {
-        launch(attendDecodeEntry<Attention>, {dim3(Attention::splits, Model::kvHeads * Attention::groupTiles, batch), Attention::threads, Attention::sharedBytes, stream, dependent},
-               DecodeAttentionArguments{query, layer->keys, layer->values, mixed, past, nullptr, partial, arrived, capacity, 0, 1.0f / std::sqrt((float)Model::headDim), 0.0f});
-        ++kernels;
-      }
-      product<OutShape>(layer->out.view(), NoPrologue<T, queryWidth>{mixed}, Residual{x, Model::places ? b : nullptr, x}, dependent);
-      if constexpr (Model::gated)
-        product<UpShape>(layer->up.view(), norm(), UpEpilogue{inner, nullptr}, dependent);
-      else
-        product<UpShape>(layer->up.view(), norm(), UpEpilogue{inner, b, nullptr}, dependent);
-      product<DownShape>(layer->down.view(), NoPrologue<T, Model::ffn>{inner}, Residual{x, Model::places ? b : nullptr, x}, dependent);
-    }
-    product<HeadShape>(head.view(), norm(), HeadEpilogue{logits, best, nullptr}, dependent);
-    launch(advanceEntry<32>, {dim3(1), 32, 0, stream, dependent}, StepState{best, nullptr, nullptr, token, ids, past, nullptr, batch});
-    ++kernels;
-  }
-  cudaGraphExec_t capture(bool dependent, bool attention = true) {
-    cudaGraph_t graph;
-    cudaGraphExec_t exec;
-    CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
-    enqueue(dependent, attention);
-    CHECK(cudaStreamEndCapture(stream, &graph));
-    CHECK(cudaGraphInstantiate(&exec, graph, 0));
-    CHECK(cudaGraphDestroy(graph));
-    return exec;
-  }
-  double time(cudaGraphExec_t exec) {
-    reset();
-    return medianMs(stream, 30, 4, [&] { CHECK(cudaGraphLaunch(exec, stream)); });
-  }
-  /// Tokens and last logits of some steps.
-  std::pair<std::vector<int>, std::vector<float>> generate(cudaGraphExec_t exec, int steps) {
-    reset();
-    Device<int> tokens((size_t)batch * steps);
-    for (int i = 0; i < steps; ++i) {
-      CHECK(cudaGraphLaunch(exec, stream));
-      CHECK(cudaMemcpyAsync(tokens + i * batch, token, batch * 4, cudaMemcpyDeviceToDevice, stream));
-    }
-    CHECK(cudaStreamSynchronize(stream));
-    return {tokens.host(), logits.host()};
-  }
-};
 
 template <class Model, class Tune, int batch = 1> void runChain(const char *label, int context, bool full) {
   Chain<Model, Tune, batch> chain(4096, context);
@@ -244,9 +40,6 @@ template <class Model, class Tune, int batch = 1> void runChain(const char *labe
     CHECK(cudaGraphExecDestroy(exec));
 }
 
-template <int K> using PlainB = PlainFormat<BFloat, K>;
-template <int K> using Q4 = Q4Format<K, false>;
-
 } // namespace
 
 void timeCeilings() {
@@ -262,20 +55,16 @@ void timeDecode(const char *what) {
   if (readCeiling == 0)
     timeCeilings();
   auto wants = [&](const char *name) { return !*what || std::strstr(what, name); };
-  // Chosen by TimeGemv.cu: enough bytes in flight before the wait, and room for the successor's blocks.
-  using Small = Tuning<16, 4, 16, 4, 16, 2, 8, 12, 8, 8>;
-  using Large = Tuning<16, 4, 16, 4, 16, 4, 16, 4, 8, 8>;
-  using Quant = Tuning<8, 4, 8, 4, 4, 4, 8, 4, 4, 4>;
   if (wants("d1"))
     for (int context : {128, 1024, 4000})
-      runChain<Llama1B<BFloat>, Small>("bf16", context, context == 128);
+      runChain<Llama1B<BFloat>, SmallTuning>("bf16", context, context == 128);
   if (wants("d2")) {
-    runChain<ChatGlm2<PlainB>, Large>("bf16", 128, true);
-    runChain<ChatGlm2<Q80Format>, Quant>("q8_0", 128, true);
-    runChain<ChatGlm2<Q4>, Quant>("q4_0", 128, true);
+    runChain<ChatGlm2<PlainB>, LargeTuning>("bf16", 128, true);
+    runChain<ChatGlm2<Q80Format>, QuantTuning>("q8_0", 128, true);
+    runChain<ChatGlm2<Q4>, QuantTuning>("q4_0", 128, true);
   }
   if (wants("d3"))
-    runChain<Gpt2, Tuning<8, 3, 8, 3, 8, 3, 16, 6, 8, 3>>("fp16", 64, true);
+    runChain<Gpt2, TinyTuning>("fp16", 64, true);
 }
 
 } // namespace lab

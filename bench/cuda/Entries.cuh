@@ -11,6 +11,7 @@
 #include "../../codegen/cuda/kernels/GemvFma.cuh"
 #include "../../codegen/cuda/kernels/GemvFormats5.cuh"
 #include "../../codegen/cuda/kernels/GemvSimple.cuh"
+#include "../../codegen/cuda/kernels/GemvStream.cuh"
 #include "../../codegen/cuda/kernels/Planes.cuh"
 #include "../../codegen/cuda/kernels/Repack.cuh"
 #include "../../codegen/cuda/kernels/Rows.cuh"
@@ -22,6 +23,11 @@ template <class Shape, class Prologue, class Epilogue>
 __global__ void __launch_bounds__(Shape::threads)
     gemvEntry(typename Shape::Format::View weights, Prologue prologue, Epilogue epilogue, const int *rows) {
   gemv<Shape>(weights, prologue, epilogue, rows);
+}
+template <class Shape, class Prologue, class Epilogue>
+__global__ void __launch_bounds__(Shape::threads)
+    gemvStreamEntry(typename Shape::Format::View weights, Prologue prologue, Epilogue epilogue, const int *rows) {
+  gemvStream<Shape>(weights, prologue, epilogue, rows);
 }
 template <class Shape, class Prologue, class Epilogue>
 __global__ void __launch_bounds__(Shape::threads)

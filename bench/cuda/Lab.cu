@@ -1,4 +1,5 @@
-// The kernel lab's driver: lab check [gemv|planes|attention|rows|prefill|sampling], lab time [ceilings|d1|d2|d3|a1|sampling].
+// The kernel lab's driver: lab check [gemv|planes|attention|rows|prefill|sampling], lab time [ceilings|d1|d2|d3|a1|kernels|sampling],
+// lab time variants [d1|d2|d3].
 #include "Lab.h"
 #include "Checks.h"
 
@@ -24,7 +25,10 @@ int main(int count, char **arguments) {
     std::printf("lab: %d passed, %d failed\n", tally().passed, tally().failed);
   } else if (verb == "time") {
     timeCeilings();
-    if (wants("d1") || wants("d2") || wants("d3"))
+    const bool variants = what.find("variants") != std::string::npos;
+    if (variants)
+      timeVariants(what.c_str());
+    else if (wants("d1") || wants("d2") || wants("d3"))
       timeDecode(what.c_str());
     if (wants("kernels"))
       timeGemv();

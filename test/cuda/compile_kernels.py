@@ -50,6 +50,14 @@ KERNELS = {
                              ("q5_K", "Q5KFormat<4096>", "Half"), ("q6_K", "Q6KFormat<4096>", "BFloat"))},
     **{f"embedding planes {name}": (f"embeddingPlanesEntry<{form}, BFloat>", False)
        for name, form in (("q8_0", "Q80Format<4096>"), ("q4_K", "Q4KFormat<4096>"), ("q6_K", "Q6KFormat<4096>"))},
+    "head bf16 stream": ("gemvStreamEntry<GemvShape<PlainFormat<BFloat, 2048>, 128256, 1, 2, 8, 8, NeighbourPairs>, " + LLAMA +
+                         ", LogitsEpilogue<BFloat, 128256>>", True),
+    "up bf16 stream": ("gemvStreamEntry<GemvShape<PlainFormat<BFloat, 2048>, 16384, 1, 2, 16, 4, HalfPairs<8192>>, " + LLAMA +
+                       ", GateEpilogue<BFloat, BFloat, 8192, Silu>>", True),
+    "up q4_K stream": ("gemvStreamEntry<GemvShape<Q4KFormat<4096>, 16384, 1, 2, 4, 4, HalfPairs<8192>>, NoPrologue<BFloat, 4096>, "
+                       "GateEpilogue<BFloat, BFloat, 8192, Silu>>", True),
+    "layer norm fp16 by warps": ("gemvEntry<GemvShape<PlainFormat<Half, 768>, 3072, 1, 2, 8, 3, NeighbourPairs>, "
+                                 "WarpNormPrologue<Half, Half, 768, 1, true, true>, StoreEpilogue<Half, Half, 3072, GeluTanh>>", True),
     "batch 16 q4_K": ("gemvEntry<GemvShape<Q4KFormat<4096>, 4096, 16, 1, 8, 2, NeighbourPairs>, NoPrologue<BFloat, 4096>, "
                       "StoreEpilogue<BFloat, BFloat, 4096, Identity>>", False),
     "qkv partial rotary": ("gemvEntry<GemvShape<PlainFormat<BFloat, 2048>, 6144, 1, 2, 8, 4, HeadPairs<96, 32>>, " + LLAMA +

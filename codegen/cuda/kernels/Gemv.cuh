@@ -162,6 +162,65 @@ template <class X, class S, int K, bool centred, bool withBias> struct NormProlo
   DEVICE float finish(float) const { return 1.0f; }
 };
 
+/// As NormPrologue, for short rows (K up to 2048 or so): each warp reads all of x at once and finds the statistics by itself, so
+/// that no barrier and one wait for memory come before staging. rowsOfX: M.
+template <class X, class S, int K, int rowsOfX, bool centred, bool withBias> struct WarpNormPrologue {
+  const X *x;            // [M, K]
+  const S *scale, *bias; // [K]
+  float epsilon;
+  static constexpr bool deferred = false;
+  float mean[rowsOfX], factor[rowsOfX]; // found by begin
+  template <int M, int warps> DEVICE void begin(float *) {
+    static_assert(M == rowsOfX, "");
+    constexpr int pieces = ceilDiv(K, 256);
+    UNROLL
+    for (int m = 0; m < M; ++m) {
+      Packed8<X> packed[pieces];
+      UNROLL
+      for (int p = 0; p < pieces; ++p)
+        if (int k = 8 * (laneId() + 32 * p); k < K)
+          packed[p] = Packed8<X>::load(x + (int64)m * K + k);
+      float sum = 0.0f, squares = 0.0f;
+      mean[m] = 0.0f;
+      if constexpr (centred) {
+        UNROLL
+        for (int p = 0; p < pieces; ++p)
+          if (8 * (laneId() + 32 * p) < K) {
+            Eight v = packed[p].floats();
+            UNROLL
+            for (int i = 0; i < 8; ++i)
+              sum += v.v[i];
+          }
+        mean[m] = warpSum(sum) / K;
+      }
+      UNROLL
+      for (int p = 0; p < pieces; ++p)
+        if (8 * (laneId() + 32 * p) < K) {
+          Eight v = packed[p].floats();
+          UNROLL
+          for (int i = 0; i < 8; ++i)
+            squares = fmaf(v.v[i] - mean[m], v.v[i] - mean[m], squares);
+        }
+      factor[m] = rsqrtf(warpSum(squares) / K + epsilon);
+    }
+  }
+  using Fetched = typename NormPrologue<X, S, K, centred, withBias>::Fetched;
+  DEVICE Fetched fetch(int m, int k) const {
+    Fetched f{Packed8<X>::load(x + (int64)m * K + k), Packed8<S>::load(scale + k), {}};
+    if constexpr (withBias)
+      f.bias = Packed8<S>::load(bias + k);
+    return f;
+  }
+  DEVICE Eight eight(const Fetched &f, int m, float &) const {
+    Eight v = f.x.floats(), s = f.scale.floats(), b = f.bias.floats();
+    UNROLL
+    for (int i = 0; i < 8; ++i)
+      v.v[i] = (v.v[i] - mean[m]) * factor[m] * s.v[i] + (withBias ? b.v[i] : 0.0f);
+    return v;
+  }
+  DEVICE float finish(float) const { return 1.0f; }
+};
+
 //===-- Skeleton ----------------------------------------------------------------------------------------------------===//
 
 /// Stages eight neighbours as `splits` operands each: the number's rounding, then the rest's.
