@@ -21,19 +21,20 @@ cudaDataType_t dataType(DType type) {
 }
 
 uint32_t epilogueOf(const GemmSpec &spec) {
-  uint32_t activation = spec.activation == artifact::GemmActivation::relu       ? CUBLASLT_EPILOGUE_RELU
-                        : spec.activation == artifact::GemmActivation::geluTanh ? CUBLASLT_EPILOGUE_GELU
-                                                                                : 0;
-  uint32_t epilogue = activation | (spec.bias ? uint32_t(CUBLASLT_EPILOGUE_BIAS) : 0);
+  uint32_t epilogue = 0;
+  if (spec.bias)
+    epilogue |= CUBLASLT_EPILOGUE_BIAS;
+  if (spec.activation == artifact::GemmActivation::relu)
+    epilogue |= CUBLASLT_EPILOGUE_RELU;
+  if (spec.activation == artifact::GemmActivation::geluTanh)
+    epilogue |= CUBLASLT_EPILOGUE_GELU;
   return epilogue ? epilogue : uint32_t(CUBLASLT_EPILOGUE_DEFAULT);
 }
 
 std::string textOf(const GemmSpec &spec) {
+  constexpr const char *activations[] = {"", ", with relu", ", with gelu_tanh"}; // by GemmActivation
   return fmt::format("the product of [{}, {}] and [{}, {}] of {} to {}{}{}{}", spec.m, spec.k, spec.n, spec.k, name(spec.type),
-                     name(spec.out), spec.bias ? ", with a bias" : "",
-                     spec.activation == artifact::GemmActivation::relu       ? ", with relu"
-                     : spec.activation == artifact::GemmActivation::geluTanh ? ", with gelu_tanh"
-                                                                             : "",
+                     name(spec.out), spec.bias ? ", with a bias" : "", activations[static_cast<size_t>(spec.activation)],
                      spec.residual ? ", with a residual" : "");
 }
 
