@@ -11,7 +11,6 @@ A1, the kernel lab (nvcc builds it where --lab names none).
 import argparse
 import datetime
 import json
-import math
 import os
 import shutil
 import subprocess
@@ -21,13 +20,12 @@ import time
 from pathlib import Path
 
 from gpu_models import SHAPES
+from gpu_tables import profile_text, tables
 from peers import HERE, ROOT, BenchError, slug, write_readme
 
 MARKERS = ("<!-- gpu:begin -->", "<!-- gpu:end -->")
-WORKLOADS = ("d1", "d2", "d3", "d4", "a1", "c")
-# Figure and floor on the H100 of the targets: ms a token; for D4 tokens/s, larger is better.
-TARGETS = {"d1": (0.90, 0.80), "d2": (4.25, 3.85), "d3": (0.20, 0.08), "d4": (45e3, 51e3)}
-PROMPTS = {"d1": (128, 128), "d2": (128, 64), "d3": (32, 64), "d4": (4096, 2)}
+WORKLOADS = ("d1", "c", "d3", "d2", "d4", "a1")
+PROMPTS = {"d1": (128, 128), "d2": (128, 64), "d3": (32, 64), "d4": (4096, 2)}  # tokens, and new ones
 BATCHES = (2, 4, 8, 16, 32)
 LENGTHS = (128, 1024, 4000, 16000)
 SECONDS = {"d1": 200, "d2": 150, "d3": 90, "d4": 110, "a1": 150, "c": 60}  # at most, each
@@ -85,19 +83,20 @@ class Bench:
         """A model's folder, made if it is missing."""
         folder = self.work / (key if seed == 1 else f"{key}-seed{seed}")
         if not (folder / "model.safetensors").is_file():
-            code = f"import sys; sys.path.insert(0, {str(HERE)!r}); import gpu_models, pathlib; gpu_models.write(pathlib.Path({str(folder)!r}), gpu_models.SHAPES[{key!r}], {seed})"
-            self.run([sys.executable, "-c", code], f"model of {key}")
+            self.run([sys.executable, HERE / "gpu_models.py", key, folder, seed], f"model of {key}")
         return folder
 
     def compile(self, key, name, *sizes, seed=1, environment=None):
         """(artifact, seconds)."""
         artifact, shape = self.work / f"{name}.transom", SHAPES[key]
-        words = [self.options.transom, "compile", self.folder(key, seed), "-o", artifact, f"--target={self.options.target}", f"--dtype={shape.dtype}", "--no-tokenizer", "--quiet", *sizes]
+        words = [self.options.transom, "compile", self.folder(key, seed), "-o", artifact, f"--target={self.options.target}",
+                 f"--dtype={shape.dtype}", "--no-tokenizer", "--quiet", *sizes]  # fmt: skip
         return artifact, self.run(words, f"compile {name}", environment)[1]
 
     def transom(self, artifact, prompt, new, batch=1, *more):
-        words = [self.options.transom, "bench", artifact, f"--device={self.options.device}", "--json", "--prompt-tokens", prompt, "--new-tokens", new, "--batch", batch]
-        return self.json_of([*words, "--repeat", self.options.repeat, *more], f"bench {artifact.stem} batch {batch} prompt {prompt}")
+        words = [self.options.transom, "bench", artifact, f"--device={self.options.device}", "--json", "--prompt-tokens", prompt,
+                 "--new-tokens", new, "--batch", batch, "--repeat", self.options.repeat]  # fmt: skip
+        return self.json_of([*words, *more], f"bench {artifact.stem} batch {batch} prompt {prompt}")
 
     def step_ms(self, artifact, prompt, new, batch=1):
         return 1e3 * batch / self.transom(artifact, prompt, new, batch)["decode_tokens_per_s"]
@@ -143,8 +142,8 @@ def ceilings(bench):
 def decode(bench, key):
     """One row, decode: Transom, its floor, the peers; and a profile."""
     prompt, new = PROMPTS[key]
-    sizes = {"d1": ("--max-seq", 1024, "--max-context", 16384), "d2": ("--max-seq", 256, "--max-context", 1024), "d3": ("--max-seq", 128, "--max-context", 256)}[key]
-    artifact, seconds = bench.compile(key, key, "--max-batch", 1, *sizes)
+    most = {"d1": (1024, 16384), "d2": (256, 1024), "d3": (128, 256)}[key]
+    artifact, seconds = bench.compile(key, key, "--max-batch", 1, "--max-seq", most[0], "--max-context", most[1])
     found = {"compile_seconds": seconds, "ms": bench.step_ms(artifact, prompt, new), "floor_ms": bench.floor_ms(key, 1, prompt + new / 2)}
     found["profile"] = bench.profile(artifact, prompt, new)
     if key == "d1":
@@ -217,7 +216,8 @@ def compiling(bench):
         bench.folder("d1"), bench.folder("d1", 2)
         _, cold = bench.compile("d1", "c1", *sizes, environment=environment)
         artifact, other = bench.compile("d1", "c1", *sizes, seed=2, environment=environment)
-    first = [bench.options.transom, "generate", artifact, f"--device={bench.options.device}", "--tokens", "1,2,3", "-n", "1", "--ignore-eos", "--print-tokens"]
+    first = [bench.options.transom, "generate", artifact, f"--device={bench.options.device}", "--tokens", "1,2,3", "-n", "1",
+             "--ignore-eos", "--print-tokens"]  # fmt: skip
     bench.run(first, "first token")  # into the page cache
     times = [bench.run(first, "first token")[1] for _ in range(3)]
     found = {"cold_seconds": cold, "other_weights_seconds": other, "first_token_seconds": sorted(times)[1], "artifact_bytes": artifact.stat().st_size}
@@ -238,8 +238,8 @@ def stripped_bytes(library):
         return library.stat().st_size
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "library.so"
-        shutil.copy(library.resolve(), copy)
-        subprocess.run(["strip", copy], check=True, timeout=60)
+        shutil.copyfile(library, copy)
+        subprocess.run(["strip", copy], capture_output=True, timeout=60)  # leaves it as it is where it fails
         return copy.stat().st_size
 
 
@@ -258,121 +258,39 @@ def measure(bench):
         print(f"{name}: {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)
 
 
-# -- tables -------------------------------------------------------------------------------------------------------------
-
-
-def number(value, digits=3):
-    """Three significant digits, more for large whole numbers."""
-    if value is None or not math.isfinite(value):
-        return "–"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{max(0, digits - 1 - math.floor(math.log10(abs(value) or 1)))}f}"
-
-
-def verdict(own, limit):
-    """`own` and `limit` as times: smaller is better."""
-    return "yes" if own <= limit else f"no, {100 * (own / limit - 1):.0f}% over"
-
-
-def main_table(figures):
-    lines = ["| | measured | Transom | floor | ratio to floor | peer, eager | peer, compiled | target's ratio to its floor | met | target on H100 |",
-             "|---|---|---:|---:|---:|---:|---:|---:|---|---:|"]  # fmt: skip
-    for key in ("d1", "d2", "d3"):
-        row = figures.get(key)
-        if not row:
-            continue
-        target, floor = TARGETS[key]
-        own, peers, shape = row["ms"] / row["floor_ms"], row.get("peers", {}), SHAPES[key]
-        cells = [f"{number(peers[name])} ({peers[name] / row['ms']:.1f}x)" if name in peers else "–" for name in ("eager_ms", "compiled_ms")]
-        lines.append(f"| {key.upper()} | {shape.what} {shape.dtype}, decode after {PROMPTS[key][0]}, ms/token | {number(row['ms'])} | {number(row['floor_ms'])} | {own:.2f} | "
-                     f"{cells[0]} | {cells[1]} | {target / floor:.2f} | {verdict(own, target / floor)} | ≤ {target:.2f} |")  # fmt: skip
-    if row := figures.get("d4"):
-        target, floor = TARGETS["d4"]
-        own, eager = row["floor_tokens_per_s"] / row["tokens_per_s"], row.get("peers", {}).get("eager_prefill_tokens_per_s")
-        cell = f"{number(eager)} ({row['tokens_per_s'] / eager:.2f}x)" if eager else "–"
-        lines.append(f"| D4 | {SHAPES['d4'].what} bf16, prefill of {PROMPTS['d4'][0]}, tokens/s | {number(row['tokens_per_s'])} | {number(row['floor_tokens_per_s'])} | {own:.2f} | "
-                     f"{cell} | – | {floor / target:.2f} | {verdict(own, floor / target)} | ≥ {number(target)} |")  # fmt: skip
-    return lines if len(lines) > 2 else []
-
-
-def growth_tables(figures):
-    row, lines = figures.get("d1", {}), []
-    for name, head, label in (("batches", "batch", "Llama-3.2-1B bf16, several rows, cache of 128 to 192 tokens each"), ("lengths", "cache", "Llama-3.2-1B bf16, batch 1, one artifact with a context of 16384")):
-        if row.get(name):
-            extra = " tokens/s |" if name == "batches" else ""
-            lines += ["", f"{label}:", "", f"| {head} | ms/step | floor | ratio |{extra}", "|---:|---:|---:|---:|" + ("---:|" if extra else "")]
-            for one in row[name]:
-                rate = f" {number(1e3 * one['batch'] / one['ms'])} |" if extra else ""
-                lines.append(f"| {one[head]} | {number(one['ms'])} | {number(one['floor_ms'])} | {one['ms'] / one['floor_ms']:.2f} |{rate}")
-    return lines
-
-
-def attention_table(figures):
-    if "a1" not in figures:
-        return []
-    lines = ["", "A1, attention forward, bf16, TFLOP/s (kernel lab; target: at least cuDNN):", "", "| | own | cuDNN | FlashAttention-2 | own / cuDNN |", "|---|---:|---:|---:|---:|"]
-    for shape, by in figures["a1"]["shapes"].items():
-        own, cudnn = by.get("own"), by.get("cudnn")
-        ratio = f"{own / cudnn:.2f}" if own and cudnn else "–"
-        lines.append(f"| {shape} | {number(own)} | {number(cudnn)} | {number(by.get('flash2'))} | {ratio} |")
-    return lines
-
-
-def compile_table(figures):
-    row = figures.get("c")
-    if not row:
-        return []
-    lines = ["", "| | measured | | target | met |", "|---|---|---:|---:|---|"]
-    rows = [("C1", "compile of Llama-3.2-1B with its weights, no cache, s", row["cold_seconds"], 10), ("C1", "the same with other weights, s", row["other_weights_seconds"], 2),
-            ("C2", "process start to first token, artifact in page cache, s", row["first_token_seconds"], 1)]  # fmt: skip
-    if "library_bytes" in row:
-        rows.append(("C3", "libtransom.so, stripped, MB", row["library_bytes"] / 1e6, 5))
-    return lines + [f"| {name} | {what} | {number(value)} | ≤ {target} | {verdict(value, target)} |" for name, what, value, target in rows]
-
-
-def profile_text(figures):
-    lines = []
-    for key in ("d1", "d2", "d3", "d4"):
-        steps = figures.get(key, {}).get("profile")
-        if steps:
-            lines += ["", f"{key.upper()}, kernels that take longest (timed one by one, not as a graph):", "", "| program | kernel | steps | ms |", "|---|---|---:|---:|"]
-            lines += [f"| {s.get('program', '')} | {s.get('kernel', '')} | {s.get('steps', '')} | {number(1e3 * s.get('seconds', 0))} |" for s in steps]
-    return lines
-
-
-def tables(bench, machine):
-    found = bench.figures["ceilings"]
-    lines = main_table(bench.figures) + growth_tables(bench.figures) + attention_table(bench.figures) + compile_table(bench.figures)
-    lines += ["", f"{machine['gpu']}, driver {machine['driver']}, {machine['date']}, commit {machine['commit']}. Ceilings of the run: read {found['read_bytes_per_s'] / 1e12:.2f} TB/s (by {found['read_by']}), "
-              f"copy {found['copy_bytes_per_s'] / 1e12:.2f} TB/s, bf16 product {found['matmul_4096_flops_per_s'] / 1e12:.0f} (4096³) and {found['matmul_8192_flops_per_s'] / 1e12:.0f} (8192³) TFLOP/s. "
-              "Eager: transformers (for ChatGLM2 its GLM of that shape); compiled: a minimal decoder under torch.compile with a static cache and CUDA Graphs. "
-              "A target is met where the ratio to this run's floor is at most the target's to its own."]  # fmt: skip
-    return "\n".join(lines).strip() + "\n"
-
-
 # -- the command --------------------------------------------------------------------------------------------------------
 
 
 def describe(options):
-    query = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total,clocks.max.sm,clocks.max.mem,power.limit", "--format=csv,noheader", "--id=0"]
-    fields = [field.strip() for field in subprocess.run(query, capture_output=True, text=True, check=True, timeout=30).stdout.split(",")]
-    git = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
-    return {"date": datetime.date.today().isoformat(), "gpu": fields[0], "driver": fields[1], "memory": fields[2], "clocks": fields[3:5], "power": fields[5],
-            "commit": options.commit or git.stdout.strip() or "unknown", "command": sys.argv}  # fmt: skip
+    """Of the first GPU and this tree."""
+    names = ["name", "driver_version", "memory.total", "clocks.max.sm", "clocks.max.mem", "power.limit", "compute_cap"]
+    query = ["nvidia-smi", f"--query-gpu={','.join(names)}", "--format=csv,noheader", "--id=0"]
+    text = subprocess.run(query, capture_output=True, text=True, check=True, timeout=30).stdout
+    fields = dict(zip(names, (field.strip() for field in text.split(","))))
+    major, _, minor = fields["compute_cap"].partition(".")
+    commit = options.commit
+    if not commit and shutil.which("git"):
+        commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    return {"date": datetime.date.today().isoformat(), "gpu": fields["name"], "driver": fields["driver_version"], "nvidia_smi": fields,
+            "target": f"cuda:sm_{major}{minor}{'a' if int(major) >= 9 else ''}", "commit": commit or "unknown", "command": sys.argv}  # fmt: skip
 
 
 def bench_all(options):
     machine = describe(options)
+    options.target = options.target or machine["target"]
     bench = Bench(options)
     measure(bench)
-    table = tables(bench, machine)
+    table = tables(bench.figures, machine, PROMPTS)
     notes = "".join(f"- {note}\n" for note in bench.notes)
-    print(table + (f"\nNot measured, or not whole:\n{notes}" if notes else ""), end="")
+    missed = f"\nNot measured, or not whole:\n\n{notes}" if notes else ""
+    print(table + missed, end="")
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
     stem = out / f"{machine['date']}-{slug(machine['gpu'])}"
-    text = f"# {machine['gpu']}\n\n`{' '.join(['bench/gpu.py', *machine['command'][1:]])}`\n\n{table}" + (f"\nNot measured, or not whole:\n\n{notes}" if notes else "")
-    stem.with_suffix(".md").write_text(text + "\n".join(profile_text(bench.figures)).rstrip() + "\n", encoding="utf-8")
-    stem.with_suffix(".json").write_text(json.dumps({"machine": machine, "figures": bench.figures, "notes": bench.notes}, indent=1) + "\n", encoding="utf-8")
+    head = f"# {machine['gpu']}\n\n`{' '.join(['bench/gpu.py', *machine['command'][1:]])}`\n\n"
+    stem.with_suffix(".md").write_text(head + table + missed + profile_text(bench.figures), encoding="utf-8")
+    everything = {"machine": machine, "figures": bench.figures, "notes": bench.notes}
+    stem.with_suffix(".json").write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
     if options.readme:
         write_readme(table, MARKERS)
     return 1 if any(name not in bench.figures for name in options.only) else 0
@@ -384,7 +302,7 @@ def parse():
     parser.add_argument("--library", help="libtransom.so; without it the one beside the command")
     parser.add_argument("--only", type=lambda text: text.split(","), default=list(WORKLOADS), help=f"some of {','.join(WORKLOADS)}")
     parser.add_argument("--device", default="cuda:0")
-    parser.add_argument("--target", default="cuda:sm_90a", help="what to compile for")
+    parser.add_argument("--target", help="what to compile for; without it this GPU")
     parser.add_argument("--work", default=str(ROOT / "build" / "bench-gpu"), help="models and artifacts: 60 GB for all workloads")
     parser.add_argument("--lab", help="the kernel lab; without it build/lab/lab, made if missing")
     parser.add_argument("--no-peers", action="store_true", help="Transom and the ceilings only")

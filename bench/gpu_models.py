@@ -2,7 +2,7 @@
 """Hugging Face folders with random weights in the shapes of bench/gpu.py's workloads, made on the GPU and written one tensor at a
 time; and what a step of each must read or compute. A folder that is there already is left alone. Needs torch.
 
-As a command: gpu_models.py <workload> <folder>.
+As a command: gpu_models.py <workload> <folder> [<seed>].
 """
 
 import json
@@ -125,7 +125,8 @@ def gpt2_tensors(s):
         for norm in ("ln_1", "ln_2"):
             yield f"{at}{norm}.weight", [s.hidden]
             yield f"{at}{norm}.bias", [s.hidden]
-        for name, width, out in (("attn.c_attn", s.hidden, s.qkv), ("attn.c_proj", s.mixed, s.hidden), ("mlp.c_fc", s.hidden, s.ffn), ("mlp.c_proj", s.ffn, s.hidden)):
+        products = {"attn.c_attn": (s.hidden, s.qkv), "attn.c_proj": (s.mixed, s.hidden), "mlp.c_fc": (s.hidden, s.ffn), "mlp.c_proj": (s.ffn, s.hidden)}
+        for name, (width, out) in products.items():
             yield f"{at}{name}.weight", [width, out]  # stored [in, out]
             yield f"{at}{name}.bias", [out]
     yield "transformer.ln_f.weight", [s.hidden]
@@ -177,4 +178,4 @@ def write(folder, shape, seed=1):
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[2]), SHAPES[sys.argv[1]])
+    write(Path(sys.argv[2]), SHAPES[sys.argv[1]], *map(int, sys.argv[3:4]))

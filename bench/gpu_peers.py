@@ -78,7 +78,8 @@ def framework_model(shape):
 
     transformers.logging.set_verbosity_error()
     if shape.family == "gpt2":
-        config = transformers.GPT2Config(n_embd=shape.hidden, n_layer=shape.layers, n_head=shape.heads, n_inner=shape.ffn, n_positions=shape.context, vocab_size=shape.vocab)
+        config = transformers.GPT2Config(n_embd=shape.hidden, n_layer=shape.layers, n_head=shape.heads, n_inner=shape.ffn,
+                                         n_positions=shape.context, vocab_size=shape.vocab)  # fmt: skip
         make = transformers.GPT2LMHeadModel
     else:
         more = {"partial_rotary_factor": 0.5, "attention_bias": True} if shape.family == "chatglm" else {}
