@@ -3,6 +3,7 @@
 
 #include "Checks.h"
 #include "Lab.h"
+#include "WgmmaVariants.cuh"
 
 namespace lab {
 namespace {
@@ -209,6 +210,8 @@ void checkPrefillAttention() {
   check<D128>("prefill D128 cross 70x413", {Rows::padded, 1, 4, 2, 70, 413, 0, {70}, {}});
   check<D128c>("prefill D128 causal", {Rows::padded, 2, 4, 2, 517, 517, 0, {517, 517}, {}});
   check<D128c>("prefill D128 causal window", {Rows::padded, 1, 2, 1, 400, 400, 150, {400}, {}});
+  check<HopperAttentionShape<BFloat, 128, 2, 160, false>>("prefill D128 cross 70x413, 160 keys at once", {Rows::padded, 1, 4, 2, 70, 413, 0, {70}, {}});
+  check<HopperAttentionShape<BFloat, 128, 2, 144, true>>("prefill D128 causal, 144 keys at once", {Rows::padded, 2, 4, 2, 517, 517, 0, {517, 517}, {}});
   check<D64>("prefill D64 packed", {Rows::packed, 5, 3, 3, 0, 512, 0, {1, 200, 0, 129, 400}, {}});
   check<D64c>("prefill D64 fp16 causal packed", {Rows::packed, 4, 4, 1, 0, 512, 0, {33, 7, 500, 192}, {}});
   check<D64c>("prefill D64 fp16 causal cached", {Rows::cached, 3, 4, 2, 200, 500, 0, {200, 17, 64}, {0, 300, 131}});
@@ -230,7 +233,25 @@ void checkPrefillAttention() {
   check<D128c>("prefill D128 causal cached", {Rows::cached, 2, 2, 2, 130, 400, 0, {130, 99}, {250, 1}});
 }
 
-void timePrefillAttention(const char *) {
+/// Other tiles than the compiler chooses.
+static void timePrefillVariants() {
+  for (auto [batch, seq] : {std::pair(8, 2048), std::pair(2, 8192)}) {
+    time<HopperAttentionShape<BFloat, 128, 2, 176, false>>("128x176", batch, 16, seq);
+    time<HopperAttentionShape<BFloat, 128, 2, 160, false>>("128x160", batch, 16, seq);
+    time<HopperAttentionShape<BFloat, 128, 2, 144, false>>("128x144", batch, 16, seq);
+    time<HopperAttentionShape<BFloat, 128, 2, 128, false>>("128x128", batch, 16, seq);
+    time<HopperAttentionShape<BFloat, 128, 3, 96, false>>("192x96", batch, 16, seq);
+    time<HopperAttentionShape<BFloat, 128, 2, 176, false, false>>("128x176 without turns", batch, 16, seq);
+    time<HopperAttentionShape<BFloat, 128, 2, 144, true>>("128x144", batch, 16, seq);
+    time<HopperAttentionShape<BFloat, 128, 3, 96, true>>("192x96", batch, 16, seq);
+  }
+  time<HopperAttentionShape<BFloat, 64, 3, 112, false>>("192x112", 8, 32, 2048);
+  time<HopperAttentionShape<BFloat, 64, 3, 112, true>>("192x112", 8, 32, 2048);
+}
+
+void timePrefillAttention(const char *what) {
+  if (std::strstr(what, "variants"))
+    return timePrefillVariants();
   time<HopperAttentionShape<BFloat, 64, 3, 128, false>>("192x128", 8, 32, 2048);
   time<HopperAttentionShape<BFloat, 64, 3, 128, true>>("192x128", 8, 32, 2048);
   time<HopperAttentionShape<BFloat, 128, 2, 176, false>>("128x176", 8, 16, 2048);

@@ -65,7 +65,8 @@ void timeGpt2() {
 } // namespace
 
 void timeVariants(const char *what) {
-  auto wants = [&](const char *name) { return !std::strstr(what, "d1") && !std::strstr(what, "d2") && !std::strstr(what, "d3") ? true : std::strstr(what, name) != nullptr; };
+  const bool named = std::strstr(what, "d1") || std::strstr(what, "d2") || std::strstr(what, "d3") || std::strstr(what, "a1");
+  auto wants = [&](const char *name) { return !named || std::strstr(what, name); };
   if (wants("d1"))
     timeLlama();
   if (wants("d3"))
