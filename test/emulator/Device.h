@@ -116,16 +116,21 @@ template <class T> T shuffle(uint32_t mask, T value, uint32_t from) {
   std::memcpy(&value, lane->out, sizeof value);
   return value;
 }
-struct Ballot {
-  uint32_t all = 0, first = 0;
-};
+/// To all that take part; others may not have read what an earlier collective gave them.
+template <class T> void giveAll(WarpExchange &warp, const T &v) {
+  for (int lane = 0; lane < 32; ++lane)
+    if (warp.taking >> lane & 1)
+      std::memcpy(warp.lanes[lane].out, &v, sizeof v);
+}
 inline void ballotLanes(WarpExchange &warp) {
   uint32_t votes = 0;
   for (int lane = 0; lane < 32; ++lane)
-    if (warp.taking >> lane & 1 && bitsAs<int>(reinterpret_cast<int &>(warp.lanes[lane].in[0])) != 0)
-      votes |= 1u << lane;
-  for (auto &lane : warp.lanes)
-    std::memcpy(lane.out, &votes, 4), std::memcpy(lane.out + 4, &warp.taking, 4);
+    if (int vote; warp.taking >> lane & 1) {
+      std::memcpy(&vote, warp.lanes[lane].in, sizeof vote);
+      votes |= (vote != 0 ? 1u : 0u) << lane;
+    }
+  uint32_t both[] = {votes, warp.taking};
+  giveAll(warp, both);
 }
 /// The lanes whose vote is not 0, and all that vote.
 inline uint2 ballot(uint32_t mask, int vote) {
@@ -149,8 +154,7 @@ template <class T, T (*combine)(T, T)> void reduceLanes(WarpExchange &warp) {
       sum = first ? v : combine(sum, v);
       first = false;
     }
-  for (auto &lane : warp.lanes)
-    std::memcpy(lane.out, &sum, sizeof sum);
+  giveAll(warp, sum);
 }
 template <class T, T (*combine)(T, T)> T reduce(uint32_t mask, T v) {
   WarpExchange::Lane *lane = machine->ownLane();
