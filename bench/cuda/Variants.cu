@@ -20,7 +20,6 @@ void timeLlama() {
   using Wide = Tuning<16, 4, 16, 4, 16, 4, 8, 12, 8, 8>;
   using Narrow = Tuning<16, 4, 16, 4, 8, 8, 8, 12, 8, 8>;
   using Down16 = Tuning<16, 4, 16, 4, 16, 2, 16, 8, 8, 8>;
-  timeVariant<Model, Base>("as it is", 128);
   timeVariant<Model, Streamed<Base, 0, 0, 2>>("head stays, 2 blocks", 128);
   timeVariant<Model, Streamed<Base, 0, 0, 3>>("head stays, 3 blocks", 128);
   timeVariant<Model, Streamed<Base, 0, 0, 4>>("head stays, 4 blocks", 128);
@@ -32,8 +31,10 @@ void timeLlama() {
   timeVariant<Model, Streamed<Wide, 1, 2, 3>>("qkv, up and head stay, 1, 2 and 3 blocks", 128);
   timeVariant<Model, Down16>("down 16 warps, depth 8", 128);
   for (int context : {128, 1024}) {
+    timeVariant<Model, Base>("as it is", context);
     timeVariant<Model, Attending<Base, 8, 4, 256>>("attention 8 warps, 4 splits", context);
     timeVariant<Model, Attending<Base, 8, 8, 128>>("attention 8 warps, 8 splits of 128", context);
+    timeVariant<Model, Attending<Base, 8, 16, 128>>("attention 8 warps, 16 splits of 128", context);
     timeVariant<Model, Attending<Base, 4, 16, 64>>("attention 4 warps, 16 splits of 64", context);
     timeVariant<Model, Attending<Base, 4, 8, 128>>("attention 4 warps, 8 splits of 128", context);
   }

@@ -3,7 +3,7 @@
 // infinity or all are negative infinity.
 //
 // A row is shared by a cluster of blocks (sm_90; one block elsewhere). Nothing is sorted: cuts are found by histograms over
-// the bits of the logits, 8 at a time. A token weighs exp((x - largest) / temperature) in units of 2^-44, a whole number, so
+// the bits of the logits, 11 at a time. A token weighs exp((x - largest) / temperature) in units of 2^-44, a whole number, so
 // that sums do not depend on the order in which threads add: the same seed gives the same token each time.
 #pragma once
 
@@ -97,11 +97,15 @@ struct Cut {
   uint64 ties;
 };
 
+/// A bucket of a histogram while it is filled: what its tokens weigh (or how many they are, in the first), as sums of the weights'
+/// 12-bit parts, since shared memory adds 32 bits at once but not 64. 2^19 tokens do not overflow.
+union Bucket {
+  uint32 parts[4];
+  struct { uint64 own, all; } sums; // a block's, the cluster's
+};
 struct SampleShared {
-  static constexpr int copies = 8; // of the histograms: neighbouring logits meet in few buckets
-  uint32 counts[copies * 256];
-  uint64 masses[copies * 256];
-  uint64 own[256], all[256]; // a block's sums, the cluster's
+  static constexpr int bits = 11, buckets = 1 << bits;
+  Bucket histogram[buckets];
   uint64 ofWarp[32], ofBlock, above;
   uint32 found;
 };
@@ -115,7 +119,8 @@ template <int cluster> struct Distribution {
   float largest, temperature;
 
   DEVICE uint64 weight(float v) const {
-    return (uint64)(expOf(((double)v - (double)largest) / (double)temperature) * 17592186044416.0 + 0.5); // 2^44
+    const double x = ((double)v - (double)largest) / (double)temperature;
+    return x > -32.0 ? (uint64)(expOf(x) * 17592186044416.0 + 0.5) : 0; // 2^44; exp(-32) rounds to zero
   }
   DEVICE float valueOf(uint32 key) const { return __uint_as_float(key >> 31 ? key ^ 0x80000000u : ~key); }
 
@@ -177,41 +182,43 @@ template <int cluster> struct Distribution {
     return best;
   }
 
-  /// The cluster's histogram of bits [shift, shift + 8) of the keys from `lowest` on that agree with `key` above them: how
+  /// The cluster's histogram of bits [shift, shift + 11) of the keys from `lowest` on that agree with `key` from bit `known` on: how
   /// many tokens, or what they weigh.
-  template <bool weighed> DEVICE void histogram(uint32 key, int shift, uint32 lowest) {
-    const int copy = warpId() % SampleShared::copies * 256;
-    for (int i = threadIdx.x; i < SampleShared::copies * 256; i += threads)
-      if constexpr (weighed)
-        shared.masses[i] = 0;
-      else
-        shared.counts[i] = 0;
+  template <bool weighed> DEVICE void histogram(uint32 key, int known, int shift, uint32 lowest) {
+    constexpr uint32 mask = SampleShared::buckets - 1;
+    for (int i = threadIdx.x; i < SampleShared::buckets; i += threads)
+      shared.histogram[i].sums = {0, 0};
     __syncthreads();
     for (int i = begin + threadIdx.x; i < end; i += threads) {
       const float v = x[i];
       const uint32 k = orderKey(v);
-      if (k < lowest || (shift < 24 && (k ^ key) >> (shift + 8) != 0))
+      if (k < lowest || (known < 32 && (k ^ key) >> known != 0))
         continue;
+      uint32 *parts = shared.histogram[k >> shift & mask].parts;
       if constexpr (weighed) {
-        if (uint64 w = weight(v))
-          atomicAdd((unsigned long long *)&shared.masses[copy + (k >> shift & 255)], (unsigned long long)w);
+        const uint64 w = weight(v);
+        UNROLL
+        for (int part = 0; part < 4; ++part)
+          if (uint32 some = (uint32)(w >> 12 * part) & 4095)
+            atomicAdd(parts + part, some);
       } else {
-        atomicAdd(&shared.counts[copy + (k >> shift & 255)], 1u);
+        atomicAdd(parts, 1u);
       }
     }
     __syncthreads();
-    for (int i = threadIdx.x; i < 256; i += threads) {
+    for (int i = threadIdx.x; i < SampleShared::buckets; i += threads) {
       uint64 sum = 0;
-      for (int c = 0; c < SampleShared::copies; ++c)
-        sum += weighed ? shared.masses[c * 256 + i] : (uint64)shared.counts[c * 256 + i];
-      shared.own[i] = sum;
+      UNROLL
+      for (int part = 3; part >= 0; --part)
+        sum = (sum << 12) + shared.histogram[i].parts[part];
+      shared.histogram[i].sums.own = sum;
     }
     syncCluster<cluster>();
-    for (int i = threadIdx.x; i < 256; i += threads) {
+    for (int i = threadIdx.x; i < SampleShared::buckets; i += threads) {
       uint64 sum = 0;
       for (int rank = 0; rank < cluster; ++rank)
-        sum += readCluster<cluster>(&shared.own[i], rank);
-      shared.all[i] = sum;
+        sum += readCluster<cluster>(&shared.histogram[i].sums.own, rank);
+      shared.histogram[i].sums.all = sum;
     }
     syncCluster<cluster>();
   }
@@ -219,52 +226,67 @@ template <int cluster> struct Distribution {
   /// The highest bucket with which the sum from the top on reaches `limit`, else the lowest that is not empty. Takes what
   /// lies above it off the limit.
   DEVICE uint32 descend(uint64 &limit) {
-    const int bucket = 255 - (int)threadIdx.x; // of the first 256 threads
-    const uint64 own = threadIdx.x < 256 ? shared.all[bucket] : 0;
-    uint64 sum = own;
+    constexpr int each = SampleShared::buckets / threads, last = SampleShared::buckets - 1;
+    const int first = (int)threadIdx.x * each; // places from the top
+    uint64 own[each], sum = 0;
+    UNROLL
+    for (int i = 0; i < each; ++i)
+      sum += own[i] = shared.histogram[last - first - i].sums.all;
+    uint64 before = sum;
     UNROLL
     for (int apart = 1; apart < 32; apart <<= 1) {
-      uint64 lower = __shfl_up_sync(~0u, sum, apart);
-      sum += laneId() >= apart ? lower : 0;
+      uint64 lower = __shfl_up_sync(~0u, before, apart);
+      before += laneId() >= apart ? lower : 0;
     }
     if (laneId() == 31)
-      shared.ofWarp[warpId()] = sum;
+      shared.ofWarp[warpId()] = before;
     if (threadIdx.x == 0)
       shared.found = ~0u;
     __syncthreads();
-    for (int w = 0; w < warpId() && w < 8; ++w)
-      sum += shared.ofWarp[w];
-    if (threadIdx.x < 256 && own != 0) // those that reach the limit sort first, by falling bucket; the others by rising one
-      atomicMin(&shared.found, sum >= limit ? threadIdx.x : 4096 + (255 - threadIdx.x));
+    before -= sum;
+    for (int w = 0; w < warpId(); ++w)
+      before += shared.ofWarp[w];
+    uint64 reached = before;
+    UNROLL
+    for (int i = 0; i < each; ++i) {
+      reached += own[i];
+      if (own[i] != 0) // those that reach the limit sort first, from the top down; the others from the bottom up
+        atomicMin(&shared.found, (uint32)(reached >= limit ? first + i : 2 * SampleShared::buckets - (first + i)));
+    }
     __syncthreads();
-    const uint32 found = shared.found, place = found >= 4096 ? 255 - (found - 4096) : found;
-    if (threadIdx.x == place)
-      shared.above = sum - own;
+    const int found = (int)shared.found, place = found > last ? 2 * SampleShared::buckets - found : found;
+    UNROLL
+    for (int i = 0; i < each; ++i) {
+      if (first + i == place)
+        shared.above = before;
+      before += own[i];
+    }
     __syncthreads();
     limit -= shared.above;
     __syncthreads();
-    return 255 - place;
+    return last - place;
   }
 
+  /// The key at which the sum over tokens by falling key, from `lowest` on, reaches the limit; takes what lies above off it.
+  template <bool weighed> DEVICE uint32 search(uint64 &limit, uint32 lowest) {
+    uint32 key = 0;
+    for (int known = 32; known > 0;) {
+      const int shift = known > SampleShared::bits ? known - SampleShared::bits : 0; // the last digit has a known bit, too
+      histogram<weighed>(key, known, shift, lowest);
+      key |= descend(limit) << shift;
+      known = shift;
+    }
+    return key;
+  }
   /// sampling::topKCut.
   DEVICE Cut topK(int k) {
     uint64 left = k;
-    uint32 key = 0;
-    for (int shift = 24; shift >= 0; shift -= 8) {
-      histogram<false>(key, shift, 0);
-      key |= descend(left) << shift;
-    }
-    return {key, ~(uint64)0};
+    return {search<false>(left, 0), ~(uint64)0};
   }
   /// sampling::topPCut for a mass in weight's units.
   DEVICE Cut topP(Cut cut, uint64 mass) {
-    uint64 left = mass;
-    uint32 key = 0;
-    for (int shift = 24; shift >= 0; shift -= 8) {
-      histogram<true>(key, shift, cut.key);
-      key |= descend(left) << shift;
-    }
-    const uint64 one = weight(valueOf(key)), ties = left / one + (left % one != 0);
+    const uint32 key = search<true>(mass, cut.key);
+    const uint64 one = weight(valueOf(key)), ties = mass / one + (mass % one != 0);
     return {key, ties < 1 ? 1 : ties};
   }
   /// What the tokens from a key on weigh.
