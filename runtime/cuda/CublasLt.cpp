@@ -73,8 +73,10 @@ Result<std::shared_ptr<const CublasLtHandle>> CublasLtHandle::create(std::shared
 }
 
 CublasLtHandle::~CublasLtHandle() {
-  if (handle_ && device_->makeCurrent().ok())
-    library_->cublasLtDestroy(handle_);
+  if (!handle_)
+    return;
+  device_->makeCurrentToFree();
+  library_->cublasLtDestroy(handle_);
 }
 
 } // namespace transom

@@ -38,6 +38,8 @@ public:
   cuda::CUcontext context() const { return context_; }
   /// Gives the calling thread this device's context.
   Status makeCurrent() const;
+  /// The same for a destructor, which goes on whatever the driver says: what is freed then is gone with the context at the latest.
+  void makeCurrentToFree() const { static_cast<void>(makeCurrent()); }
 
   struct Memory {
     uint64_t free = 0, total = 0; ///< bytes

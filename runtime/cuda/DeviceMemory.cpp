@@ -48,8 +48,10 @@ DeviceMemory &DeviceMemory::operator=(DeviceMemory &&other) noexcept {
 }
 
 DeviceMemory::~DeviceMemory() {
-  if (pointer_ && device_->makeCurrent().ok())
-    device_->driver().cuMemFree(pointer_);
+  if (!pointer_)
+    return;
+  device_->makeCurrentToFree();
+  device_->driver().cuMemFree(pointer_);
 }
 
 Result<PinnedMemory> PinnedMemory::allocate(std::shared_ptr<const CudaDevice> device, uint64_t bytes, std::string_view what) {
@@ -75,8 +77,10 @@ PinnedMemory &PinnedMemory::operator=(PinnedMemory &&other) noexcept {
 }
 
 PinnedMemory::~PinnedMemory() {
-  if (data_ && device_->makeCurrent().ok())
-    device_->driver().cuMemFreeHost(data_);
+  if (!data_)
+    return;
+  device_->makeCurrentToFree();
+  device_->driver().cuMemFreeHost(data_);
 }
 
 } // namespace transom

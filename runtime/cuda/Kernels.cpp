@@ -236,8 +236,9 @@ CudaKernels &CudaKernels::operator=(CudaKernels &&other) noexcept {
 }
 
 CudaKernels::~CudaKernels() {
-  if (modules_.empty() || !device_->makeCurrent().ok())
+  if (modules_.empty())
     return;
+  device_->makeCurrentToFree();
   for (CUmodule module : modules_)
     device_->driver().cuModuleUnload(module);
 }

@@ -21,8 +21,10 @@ CudaStream &CudaStream::operator=(CudaStream &&other) noexcept {
 }
 
 CudaStream::~CudaStream() {
-  if (device_ && device_->makeCurrent().ok())
-    device_->driver().cuStreamDestroy(stream_);
+  if (!device_)
+    return;
+  device_->makeCurrentToFree();
+  device_->driver().cuStreamDestroy(stream_);
 }
 
 Status CudaStream::synchronize() const {
@@ -45,8 +47,10 @@ CudaEvent &CudaEvent::operator=(CudaEvent &&other) noexcept {
 }
 
 CudaEvent::~CudaEvent() {
-  if (device_ && device_->makeCurrent().ok())
-    device_->driver().cuEventDestroy(event_);
+  if (!device_)
+    return;
+  device_->makeCurrentToFree();
+  device_->driver().cuEventDestroy(event_);
 }
 
 } // namespace transom
