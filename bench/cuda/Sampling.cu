@@ -79,9 +79,12 @@ void checkSampling() {
   checkOne("sample equal logits", coarse, cases, true);
   checkOne("sample all equal", std::vector<float>(777, -3.5f), cases, false);
   std::vector<float> close(5001); // differ in the lowest bits only
-  for (float &v : close)
-    v = 1.5f + (float)randomInt(-3000, 3000) * 0x1p-23f;
-  checkOne("sample nearly equal", close, cases, false);
+  for (int spread : {600, 1500, 4000, 30000, 200000}) {
+    int lowest = randomInt(0, 1 << 20);
+    for (float &v : close)
+      v = 1.0f + (float)(lowest + randomInt(0, spread)) * 0x1p-23f;
+    checkOne("sample nearly equal " + std::to_string(spread), close, cases, false);
+  }
   checkOne("sample one logit", {0.5f}, cases, false);
   auto rare = randomNumbers<float>(3001, 2.0f);
   for (size_t i = 0; i < rare.size(); i += 3)
