@@ -51,7 +51,8 @@ Status CublasLt::check(cublasStatus_t status, std::string_view what) const {
   StatusCode code = StatusCode::internal;
   if (status == CUBLAS_STATUS_ALLOC_FAILED)
     code = StatusCode::outOfMemory;
-  else if (status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_ARCH_MISMATCH)
+  else if (status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_ARCH_MISMATCH ||
+           status == CUBLAS_STATUS_NOT_INITIALIZED) // with a driver that is too old, for one
     code = StatusCode::unsupported;
   const char *name = cublasLtGetStatusName(status);
   return name ? error(code, "{}: {}", what, name) : error(code, "{}: cuBLASLt error {}", what, static_cast<int>(status));
