@@ -1,0 +1,57 @@
+#!/usr/bin/env python3
+"""Builds the lab's checks for the emulator of test/emulator and runs them: every kernel but those of wgmma and TMA, without a GPU,
+nvcc or a CUDA header. Arguments go to the lab: emulate.py gemv sampling. LAB_ORDER=reverse runs threads from the last to the first."""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = ROOT / "build/lab-emulated"
+CHECKS = ("CheckGemv.cu", "CheckPlanes.cu", "CheckRows.cu", "Prefill.cu", "Sampling.cu", "Lab.cu", "emulated/Timings.cu")
+REWRITE = """#include "test/emulator/Rewrite.h"
+#include <fstream>
+#include <iostream>
+#include <iterator>
+int main(int, char **names) {
+  std::ifstream in(names[1]);
+  auto text = transom::emulator::rewriteCuda(std::string(std::istreambuf_iterator<char>(in), {}), names[1]);
+  if (text.ok())
+    std::ofstream(names[2]) << *text;
+  else
+    std::cerr << text.status().message() << "\\n";
+  return !text.ok();
+}
+"""
+
+
+def run(*words):
+    subprocess.run([str(word) for word in words], check=True)
+
+
+def compile_all(jobs):
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda words: run("g++", "-std=c++20", "-w", f"-I{ROOT}", *words), jobs))
+
+
+def main():
+    source = BUILD / "source"
+    for folder in ("bench/cuda/emulated", "codegen/cuda/kernels", "runtime/format"):
+        (source / folder).mkdir(parents=True, exist_ok=True)
+    (BUILD / "rewrite.cpp").write_text(REWRITE)
+    run("g++", "-std=c++20", f"-I{ROOT}", BUILD / "rewrite.cpp", ROOT / "test/emulator/Rewrite.cpp", "-lfmt", "-o", BUILD / "rewrite")
+    texts = [*ROOT.glob("codegen/cuda/kernels/*.cuh"), *ROOT.glob("bench/cuda/*.c*"), *ROOT.glob("bench/cuda/*.h"), *ROOT.glob("bench/cuda/emulated/*.cu")]
+    for path in texts:
+        run(BUILD / "rewrite", path, source / path.relative_to(ROOT))
+    (source / "runtime/format/Sampling.h").write_text((ROOT / "runtime/format/Sampling.h").read_text())
+    emulator = [(ROOT / f"test/emulator/{name}.cpp", BUILD / f"{name}.o") for name in ("Emulator", "Fibers", "Tensor")]
+    checks = [(source / "bench/cuda" / name, BUILD / f"{Path(name).stem}.o") for name in CHECKS]
+    device = ["-O1", "-fno-strict-aliasing", "-ffp-contract=off", "-D__CUDA_ARCH__=800", f"-I{ROOT}/bench/cuda/emulated", "-x", "c++"]
+    compile_all([["-O3", "-c", text, "-o", out] for text, out in emulator] + [[*device, "-c", text, "-o", out] for text, out in checks])
+    run("g++", *(out for _, out in emulator + checks), "-lfmt", "-ldl", "-lpthread", "-o", BUILD / "lab")
+    return subprocess.run([str(BUILD / "lab"), "check", *sys.argv[1:]]).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
