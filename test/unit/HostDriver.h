@@ -90,7 +90,10 @@ private:
         *value = attribute == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR ? 8 : 6;
         return CUDA_SUCCESS;
       };
-      d.cuDevicePrimaryCtxRetain = [](CUcontext *context, CUdevice) { return make(reinterpret_cast<void **>(context)); };
+      d.cuDevicePrimaryCtxRetain = [](CUcontext *context, CUdevice) {
+        *context = reinterpret_cast<CUcontext>(now);
+        return ++now->alive, CUDA_SUCCESS;
+      };
       d.cuDevicePrimaryCtxRelease = [](CUdevice) { return --now->alive, CUDA_SUCCESS; };
       d.cuCtxSetCurrent = [](CUcontext) { return CUDA_SUCCESS; };
       d.cuMemGetInfo = [](size_t *free, size_t *total) {
