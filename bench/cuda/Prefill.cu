@@ -257,10 +257,8 @@ static void timePrefillVariants() {
     time<HopperAttentionShape<BFloat, 128, 2, 160, false>>("128x160", batch, 16, seq);
     time<HopperAttentionShape<BFloat, 128, 2, 144, false>>("128x144", batch, 16, seq);
     time<HopperAttentionShape<BFloat, 128, 2, 128, false>>("128x128", batch, 16, seq);
-    time<HopperAttentionShape<BFloat, 128, 3, 96, false>>("192x96", batch, 16, seq);
     time<HopperAttentionShape<BFloat, 128, 2, 176, false, false>>("128x176 without turns", batch, 16, seq);
     time<HopperAttentionShape<BFloat, 128, 2, 144, true>>("128x144", batch, 16, seq);
-    time<HopperAttentionShape<BFloat, 128, 3, 96, true>>("192x96", batch, 16, seq);
   }
   time<HopperAttentionShape<BFloat, 64, 3, 112, false>>("192x112", 8, 32, 2048);
   time<HopperAttentionShape<BFloat, 64, 3, 112, true>>("192x112", 8, 32, 2048);
