@@ -304,7 +304,7 @@ def check_replays(options, report, folder):
         return
     words = [sys.executable, HERE / "replay.py", artifact, "--transom", options.transom, "--library", options.library, "--device", options.device,
              "--vocab", model.vocab, "--batch", 3, "--runs", options.runs]  # fmt: skip
-    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=600)
+    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=600, stdin=subprocess.DEVNULL)
     lines = [line for line in done.stdout.splitlines() if line.startswith("replay: ")][:-1]
     for line in lines:
         what, _, result = line.removeprefix("replay: ").rpartition(": ")
