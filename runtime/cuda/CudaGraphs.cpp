@@ -180,7 +180,7 @@ Status CudaGraphs::encode(const artifact::TensorMap &map, const Bucket &bucket, 
   for (size_t i = 0; i < map.sizes.size(); ++i) {
     sizes[i] = std::max<uint64_t>(upperBound(map.sizes[i], contents_.symbols).value(), 1);
     if (i > 0)
-      strides[i - 1] = 2 * static_cast<uint64_t>(mostInBucket(map.strides[i - 1], bucket.sizes, contents_.symbols));
+      strides[i - 1] = 2 * static_cast<uint64_t>(evaluate(map.strides[i - 1], bucket.sizes));
   }
   auto type = dtype == DType::bf16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT16;
   CUresult result = model_.device().driver().cuTensorMapEncodeTiled(
@@ -197,11 +197,11 @@ GemmOperands CudaGraphs::operandsOf(const artifact::CudaGemm &gemm) const {
 }
 
 Status CudaGraphs::describeProduct(Bucket &bucket, size_t step, const artifact::CudaGemm &gemm, CUstream stream) {
-  auto size = [&](const artifact::Expr &expr) { return mostInBucket(expr, bucket.sizes, contents_.symbols); };
-  GemmSpec spec{.type = program_.buffers[gemm.lhs].dtype, .out = program_.buffers[gemm.out].dtype, .m = size(gemm.m),
-                .n = size(gemm.n), .k = size(gemm.k), .compute = gemm.compute, .activation = gemm.activation,
+  GemmSpec spec{.type = program_.buffers[gemm.lhs].dtype, .out = program_.buffers[gemm.out].dtype,
+                .m = mostInBucket(gemm.m, bucket.sizes, contents_.symbols), .n = evaluate(gemm.n, bucket.sizes),
+                .k = evaluate(gemm.k, bucket.sizes), .compute = gemm.compute, .activation = gemm.activation,
                 .bias = gemm.bias >= 0, .residual = gemm.residual >= 0, .workspace = gemm.workspace};
-  if (spec.m == 0 || spec.n == 0 || spec.k == 0)
+  if (spec.m == 0 || spec.n <= 0 || spec.k <= 0)
     return {};
   for (size_t other = 0; other < step; ++other)
     if (size_t plan = bucket.products[other]; plan != SIZE_MAX && bucket.plans[plan].spec() == spec &&
