@@ -331,7 +331,7 @@ TEST_F(FakeModel, MissingCode) {
   b.input.codeBytes = {fake::imageOf({"another"})};
   Artifact artifact = write(std::move(b));
   FakeCuda gpu;
-  EXPECT_EQ(scenario(artifact).message(), "kernel fake_scale: its code has no function of this name");
+  EXPECT_EQ(scenario(artifact).message(), "code cuda:sm_80: kernel fake_scale: its code has no function of this name");
   EXPECT_EQ(gpu.count("cuMemAlloc"), 0u);
   EXPECT_EQ(gpu.problems(), "");
 }

@@ -15,8 +15,10 @@ thread_local CUcontext currentContext = nullptr;
 namespace {
 State *installed = nullptr;
 
+State &fromEnvironment();
+
 /// For programs that load the fake as their driver: TRANSOM_EMULATED_KERNELS names libraries of kernels, separated by colons;
-/// TRANSOM_EMULATED_LAZY, TRANSOM_EMULATED_REVERSE: see Options.
+/// TRANSOM_EMULATED_LAZY, TRANSOM_EMULATED_REVERSE: see Options. Faults are listed at the program's end.
 State &fromEnvironment() {
   static State *made = [] {
     auto *fresh = new State; // lives to the end of the process, whose threads may still call
@@ -33,6 +35,10 @@ State &fromEnvironment() {
         std::fprintf(stderr, "fake CUDA driver: %s\n", library.status().message().c_str());
       rest.remove_prefix(std::min(end + 1, rest.size()));
     }
+    std::atexit([] {
+      for (const std::string &line : fromEnvironment().faults)
+        std::fprintf(stderr, "fake CUDA driver: %s\n", line.c_str());
+    });
     return fresh;
   }();
   return *made;
