@@ -2,6 +2,8 @@
 #pragma once
 
 #include "codegen/cpu/CpuCodegen.h"
+#include "codegen/cuda/CudaCodegen.h"
+#include "compiler/CudaCubins.h"
 #include "compiler/import/files/TensorSource.h"
 #include "runtime/support/Status.h"
 #include "runtime/tokenizer/Spec.h"
@@ -13,10 +15,23 @@
 
 namespace transom {
 
-/// What an artifact is made of. Name, architecture, task, bounds and metadata are attributes of the module.
+/// Plan and code for CPUs. Plans are verified, after plan-memory or lower-to-plan.
+struct CpuPart {
+  mlir::ModuleOp plan;
+  CpuCode code;
+};
+/// Plan and code for NVIDIA GPUs. Without cubins kernels are compiled when the model is loaded.
+struct CudaPart {
+  mlir::ModuleOp plan;
+  CudaCode code;
+  std::vector<Cubin> cubins;
+};
+
+/// What an artifact is made of; at least one of the first two. Name, architecture, task, bounds and metadata are attributes of
+/// either module.
 struct ArtifactParts {
-  mlir::ModuleOp plan; ///< verified, after plan-memory or lower-to-plan
-  const CpuCode &code;
+  const CpuPart *cpu;
+  const CudaPart *cuda;
   const TensorSource &weights;
   const std::optional<tokenizer::TokenizerSpec> &tokenizer;
 };

@@ -2,6 +2,7 @@
 #include "compiler/Compile.h"
 
 #include "codegen/cpu/CpuCodegen.h"
+#include "codegen/cuda/CudaCodegen.h"
 #include "compiler/ArtifactBuilder.h"
 #include "compiler/Diagnostics.h"
 #include "compiler/Pipeline.h"
@@ -12,6 +13,8 @@
 #include "llvm/ADT/StringSet.h"
 
 #include <chrono>
+#include <map>
+#include <set>
 #include <cstring>
 
 namespace transom {
@@ -50,9 +53,9 @@ std::string textAttribute(mlir::ModuleOp module, const char *name) {
   return text ? text.getValue().str() : std::string();
 }
 
-CompileReport::Program describe(plan::ProgramOp program) {
-  CompileReport::Program entry;
-  entry.name = program.getSymName().str();
+void addToReport(CompileReport &report, plan::ProgramOp program) {
+  CompileReport::Program &entry = report.programs.emplace_back();
+  entry.name = program.getSymName().str(), entry.device = "cpu";
   entry.arenaBytes = program.getArenaBytes();
   entry.stagingBytes = program.getStagingBytes();
   llvm::StringSet<> kernels;
@@ -62,7 +65,83 @@ CompileReport::Program describe(plan::ProgramOp program) {
   }
   entry.kernels = kernels.size();
   entry.products = std::distance(program.getOps<plan::GemmOp>().begin(), program.getOps<plan::GemmOp>().end());
-  return entry;
+  // States belong to the session, whichever program uses them.
+  report.stateBytes = std::max<uint64_t>(report.stateBytes, program.getStateBytes());
+}
+
+void addToReport(CompileReport &report, const CudaProgram &program) {
+  CompileReport::Program &entry = report.programs.emplace_back();
+  entry.name = program.name, entry.device = "cuda";
+  auto plan = mlir::cast<plan::ProgramOp>(program.plan);
+  entry.arenaBytes = plan.getArenaBytes() + uint64_t(program.scratchBytes);
+  entry.stagingBytes = plan.getStagingBytes();
+  std::set<size_t> kernels;
+  for (const CudaStepPlan &step : program.steps) {
+    if (auto *launch = std::get_if<CudaLaunchPlan>(&step.kind)) {
+      ++entry.launches;
+      for (const CudaChoicePlan &choice : launch->choices)
+        kernels.insert(choice.kernel);
+    }
+    entry.products += std::holds_alternative<CudaGemmPlan>(step.kind);
+  }
+  entry.kernels = kernels.size();
+  report.stateBytes = std::max<uint64_t>(report.stateBytes, plan.getStateBytes());
+}
+
+/// What an artifact is for.
+struct Targets {
+  bool cpu = false;
+  std::vector<std::string> architectures; ///< "sm_90a"
+};
+
+/// "cuda" alone stands for the architectures of data centres and desktops since 2020.
+constexpr const char *usualArchitectures[] = {"sm_80", "sm_86", "sm_89", "sm_90a"};
+
+Result<Targets> parseTargets(const std::vector<std::string> &texts) {
+  Targets targets;
+  auto add = [&](const std::string &architecture) {
+    if (!llvm::is_contained(targets.architectures, architecture))
+      targets.architectures.push_back(architecture);
+  };
+  for (const std::string &text : texts) {
+    llvm::StringRef name = text;
+    if (name == "cpu") {
+      targets.cpu = true;
+    } else if (name == "cuda") {
+      for (const char *architecture : usualArchitectures)
+        add(architecture);
+    } else if (name.consume_front("cuda:sm_") && name.size() >= 2 && llvm::all_of(name.drop_back(), llvm::isDigit) &&
+               (llvm::isDigit(name.back()) || name.back() == 'a')) {
+      add("sm_" + name.str());
+    } else {
+      return error(StatusCode::invalidArgument, "--target: expected cpu, cuda or an architecture such as cuda:sm_90a, found '{}'", text);
+    }
+  }
+  if (!targets.cpu && targets.architectures.empty())
+    return error(StatusCode::invalidArgument, "--target: expected cpu, cuda or an architecture such as cuda:sm_90a, found none");
+  return targets;
+}
+
+/// How GPUs store numbers: as asked for, or as most of the model's matrices are stored; f16 where those are quantised.
+Result<std::string> activationsOf(mlir::ModuleOp graph, const CompilerOptions &options) {
+  if (options.dtype != "auto") {
+    if (options.dtype != "f32" && options.dtype != "f16" && options.dtype != "bf16")
+      return error(StatusCode::invalidArgument, "--dtype: expected auto, f32, f16 or bf16, found '{}'", options.dtype);
+    return options.dtype;
+  }
+  std::map<std::string, uint64_t> elements;
+  graph.walk([&](WeightOp weight) {
+    auto type = mlir::cast<mlir::RankedTensorType>(weight.getType());
+    if (type.getRank() < 2)
+      return;
+    mlir::Type element = type.getElementType();
+    elements[mlir::isa<BlockType>(element) || element.isF16() ? "f16" : element.isBF16() ? "bf16" : "f32"] += uint64_t(type.getNumElements());
+  });
+  std::string most = "f32";
+  for (auto &[name, count] : elements)
+    if (count > elements[most])
+      most = name;
+  return most;
 }
 
 } // namespace
@@ -79,28 +158,54 @@ Result<CompileReport> compileModel(const std::string &input, const std::string &
   report.architecture = textAttribute(module, "transom.architecture");
   report.task = textAttribute(module, "transom.task");
 
-  timer.start("optimise");
-  double done = 0, all = double(pipelinePasses().size() + 1);
-  TRANSOM_RETURN_IF_ERROR(runPipeline(module, options, [&](llvm::StringRef, mlir::ModuleOp) {
-    timer.share(++done / all);
-    return Status();
-  }));
-
-  timer.start("generate code");
+  TRANSOM_ASSIGN(Targets targets, parseTargets(options.targets));
+  mlir::OwningOpRef<mlir::ModuleOp> copy; // of the graph, for the second device
+  if (targets.cpu && !targets.architectures.empty())
+    copy = module.clone();
+  mlir::ModuleOp graphForGpus = copy ? *copy : module;
   DiagnosticCollector diagnostics(&context);
-  mlir::FailureOr<CpuCode> code = generateCpu(module, options.cpu);
-  if (failed(code))
-    return diagnostics.status(StatusCode::unsupported, "no code for this plan");
-  report.target = "cpu:" + code->target;
-  for (plan::ProgramOp program : module.getOps<plan::ProgramOp>()) {
-    report.programs.push_back(describe(program));
-    // States belong to the session, whichever program uses them.
-    report.stateBytes = std::max<uint64_t>(report.stateBytes, program.getStateBytes());
+  std::optional<CpuPart> cpu;
+  std::optional<CudaPart> cuda;
+  auto optimise = [&](mlir::ModuleOp graph, const CompilerOptions &own) {
+    timer.start("optimise");
+    double done = 0, all = double(pipelinePasses().size() + 1);
+    return runPipeline(graph, own, [&](llvm::StringRef, mlir::ModuleOp) {
+      timer.share(++done / all);
+      return Status();
+    });
+  };
+  if (targets.cpu) {
+    TRANSOM_RETURN_IF_ERROR(optimise(module, options));
+    timer.start("generate code");
+    mlir::FailureOr<CpuCode> code = generateCpu(module, options.cpu);
+    if (failed(code))
+      return diagnostics.status(StatusCode::unsupported, "no code for this plan");
+    cpu.emplace(CpuPart{module, std::move(*code)});
+    report.target = "cpu:" + cpu->code.target;
+    for (plan::ProgramOp program : module.getOps<plan::ProgramOp>())
+      addToReport(report, program);
+  }
+  if (!targets.architectures.empty()) {
+    CompilerOptions own = options;
+    TRANSOM_ASSIGN(own.activations, activationsOf(graphForGpus, options));
+    TRANSOM_RETURN_IF_ERROR(optimise(graphForGpus, own));
+    timer.start("generate kernels");
+    mlir::FailureOr<CudaCode> code = generateCuda(graphForGpus, {.tf32 = options.tf32});
+    if (failed(code))
+      return diagnostics.status(StatusCode::unsupported, "no CUDA code for this plan");
+    cuda.emplace(CudaPart{graphForGpus, std::move(*code), {}});
+    timer.start("compile kernels");
+    TRANSOM_ASSIGN(cuda->cubins, compileCubins(cuda->code.kernels, cuda->code.headers, targets.architectures, [&](double share) { timer.share(share); }));
+    report.dtype = own.activations;
+    for (const std::string &architecture : targets.architectures)
+      report.target += (report.target.empty() ? "cuda:" : ", cuda:") + architecture;
+    for (const CudaProgram &program : cuda->code.programs)
+      addToReport(report, program);
   }
 
   timer.start("write");
   auto progressed = [&](uint64_t written, uint64_t total) { timer.share(double(written) / double(total)); };
-  ArtifactParts parts{module, *code, *model.weights, model.tokenizer};
+  ArtifactParts parts{cpu ? &*cpu : nullptr, cuda ? &*cuda : nullptr, *model.weights, model.tokenizer};
   TRANSOM_ASSIGN(BuiltArtifact built, buildArtifact(output, parts, progressed));
   report.weightBytes = built.weightBytes;
   report.fileBytes = built.fileBytes;

@@ -23,6 +23,7 @@ struct CompileReport {
   };
   struct Program {
     std::string name;
+    std::string device; ///< "cpu" or "cuda"
     uint64_t kernels = 0, launches = 0, products = 0; ///< distinct kernels used, launches of them, library products
     uint64_t arenaBytes = 0, stagingBytes = 0;
   };
@@ -30,6 +31,7 @@ struct CompileReport {
   std::vector<Stage> stages;
   std::vector<Program> programs;
   uint64_t weightBytes = 0, stateBytes = 0, fileBytes = 0;
+  std::string dtype; ///< how GPUs store numbers; empty without programs for them
 };
 
 /// Called as work proceeds: the stage's name and the share of it that is done, 0 to 1.

@@ -327,6 +327,10 @@ public:
         return std::optional<CudaLaunchPlan>();
       // Pointers in one order for all choices.
       text.pointer(program.lhs), text.pointer(program.weight);
+      if (program.norm)
+        text.pointer(program.normScale);
+      if (program.norm && hasBias())
+        text.pointer(program.normBias);
       if (failed(epilogue.emit()))
         return failure();
       FailureOr<CudaChoicePlan> choice = aligned ? emit(text, epilogue, rows) : emitSimple(text, epilogue, rows);
@@ -366,13 +370,14 @@ private:
     if (!program.norm)
       return {"NoPrologue<" + x + ", " + k + ">", "{" + pointer + "}"};
     std::string s = memoryType(storedType(program.normScale)), scale = text.pointer(program.normScale), e = floatText(epsilon());
-    bool centred = isa<LayerNormOp>(program.norm), biased = !program.normBias.shape.empty() || program.normBias.value;
+    bool centred = isa<LayerNormOp>(program.norm), biased = hasBias();
     if (!centred && deferred)
       return {"RmsPrologue<" + x + ", " + s + ", " + k + ">", "{" + pointer + ", " + scale + ", " + e + "}"};
     std::string bias = biased ? text.pointer(program.normBias) : "nullptr";
     return {"NormPrologue<" + x + ", " + s + ", " + k + ", " + (centred ? "true" : "false") + ", " + (biased ? "true" : "false") + ">",
             "{" + pointer + ", " + scale + ", " + bias + ", " + e + ", nullptr}"};
   }
+  bool hasBias() const { return program.normBias.value || !program.normBias.shape.empty(); }
   int64_t inner() const { return cast<RankedTensorType>(program.root.getRhs().getType()).getDimSize(1); }
 
   FailureOr<CudaChoicePlan> emit(KernelText &text, Epilogue &epilogue, int64_t rows) {
@@ -416,7 +421,7 @@ private:
     std::string x = memoryType(storedType(program.lhs)), k = std::to_string(inner()), pointer = text.pointer(program.lhs);
     std::string prologueText = "SimplePrologue<" + x + ", " + k + ">{" + pointer + "}";
     if (program.norm) {
-      bool biased = !program.normBias.shape.empty() || program.normBias.value;
+      bool biased = hasBias();
       std::string s = memoryType(storedType(program.normScale)), scale = text.pointer(program.normScale), bias = biased ? text.pointer(program.normBias) : "nullptr";
       prologueText = "SimpleNormPrologue<" + x + ", " + s + ", " + k + ", " + (isa<LayerNormOp>(program.norm) ? "true" : "false") + ">{" + pointer + ", " +
                      scale + ", " + bias + ", " + floatText(epsilon()) + ", 0.0f, 0.0f}";

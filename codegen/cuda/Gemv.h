@@ -8,7 +8,7 @@ namespace transom::cuda {
 
 /// A product with what follows it, column by column, in `epilogue` (the root's result is one of the values that it reads).
 struct GemvProgram {
-  MatmulOp root;
+  mutable MatmulOp root; ///< ops of MLIR have no const methods
   mlir::Operation *norm = nullptr; ///< rms_norm or layer_norm before it, or null
   CudaBuffer lhs, weight;          ///< x, before the norm; the matrix in the form that is read
   CudaBuffer normScale, normBias;  ///< where there is a norm; a bias has as many sizes as it has, none: none

@@ -4,6 +4,7 @@
 #include "ir/DimAnalysis.h"
 
 #include <cmath>
+#include <fmt/ranges.h>
 
 using namespace mlir;
 
@@ -140,7 +141,7 @@ std::string KernelText::source(StringRef name) const {
   for (const std::string &header : headers)
     text += "#include \"" + header + "\"\n";
   text += "using namespace transom::cuda;\n\n" + preamble;
-  text += ("extern \"C\" __global__ void __launch_bounds__(" + launchBounds + ")\n" + name + "(").str();
+  text += ("extern \"C\" __global__ void " + attributes + "__launch_bounds__(" + launchBounds + ")\n" + name + "(").str();
   for (size_t i = 0; i < maps.size(); ++i)
     text += "const __grid_constant__ TensorMap m" + std::to_string(i) + ", ";
   for (size_t i = 0; i < buffers.size(); ++i)

@@ -64,7 +64,7 @@ public:
   std::string preamble;
   std::string body;
   int depth = 1;
-  std::string launchBounds = "256";
+  std::string launchBounds = "256", attributes;
 
   std::vector<CudaBuffer> buffers;
   std::vector<CudaMapPlan> maps;

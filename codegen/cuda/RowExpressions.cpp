@@ -17,7 +17,8 @@ namespace transom::cuda {
 
 SmallVector<int64_t> RowProgram::rowShape(Value value) const {
   SmallVector<int64_t> shape;
-  for (const DimExpr &dim : llvm::ArrayRef(dimsOf(value.getType())).drop_front(leading.lookup(value)))
+  Dims dims = dimsOf(value.getType());
+  for (const DimExpr &dim : ArrayRef(dims).drop_front(leading.lookup(value)))
     shape.push_back(dim.constant().value_or(-1));
   return shape;
 }
@@ -98,7 +99,7 @@ std::string RowExpressions::at(Value value, const Column &column) {
   Operation *op = value.getDefiningOp();
   if (!result.empty()) {
   } else if (program.memory.contains(value) || !op) {
-    result = fromMemory(value, column);
+    result = ofRow(value, column);
   } else if (isReshape(op)) {
     result = at(op->getOperand(0), column);
   } else if (auto slice = dyn_cast<SliceOp>(op)) {
@@ -125,7 +126,7 @@ std::string RowExpressions::at(Value value, const Column &column) {
   return result;
 }
 
-std::string RowExpressions::fromMemory(Value value, const Column &column) {
+std::string RowExpressions::ofRow(Value value, const Column &column) {
   auto buffer = program.memory.find(value);
   assert(buffer != program.memory.end() && "a value without memory");
   std::string pointer = text.pointer(buffer->second);

@@ -13,7 +13,7 @@ struct RowProgram {
   llvm::SmallVector<mlir::Value> results;
   llvm::DenseMap<mlir::Value, unsigned> leading; ///< how many dimensions count rows; 0: whole
   llvm::DenseMap<mlir::Value, CudaBuffer> memory; ///< of what the ops read, and of results
-  llvm::SmallVector<CudaBuffer> outputs;          ///< of results
+  std::vector<CudaBuffer> outputs;                ///< of results
   DimExpr rows;
 
   /// Static sizes of a row of `value`, and their product.
@@ -74,7 +74,7 @@ protected:
   bool ok = true;
 
 private:
-  std::string fromMemory(mlir::Value value, const Column &column);
+  std::string ofRow(mlir::Value value, const Column &column);
   std::string whole(mlir::Value value, llvm::ArrayRef<int64_t> row, const Column &column);
   std::string pointwise(mlir::Operation *op, const Column &column);
   std::string rotary(RotaryOp op, const Column &column);

@@ -23,7 +23,8 @@ void printReport(const CompileReport &report, uint64_t threadBytes, const std::s
   fmt::print("{} ({}) for {}: {} in {:.1f} s -> {}\n", report.model, report.architecture, report.target,
              humanBytes(report.fileBytes), seconds, output);
   for (const CompileReport::Program &program : report.programs)
-    fmt::print("  {:<8} {} kernels, {} launches, {} library products; arena {}, inputs and outputs {}\n", program.name, program.kernels,
+    fmt::print("  {:<8} {} kernels, {} launches, {} library products; arena {}, inputs and outputs {}\n",
+               program.device == "cuda" ? program.name + " on GPUs" : program.name, program.kernels,
                program.launches, program.products, humanBytes(program.arenaBytes), humanBytes(program.stagingBytes));
   uint64_t arena = 0, staging = 0;
   for (const CompileReport::Program &program : report.programs) {
@@ -80,6 +81,13 @@ void addCompile(CLI::App &app, Action &action) {
   command->add_option("--cpu", flags->options.cpu, "which processors it runs on: x86-64-v3, x86-64-v4 or native")
       ->capture_default_str()
       ->check(CLI::IsMember({"x86-64-v3", "x86-64-v4", "native"}));
+  command->add_option("--target", flags->options.targets, "what it runs on, separated by commas: cpu, cuda, cuda:sm_90a and the like")
+      ->delimiter(',')
+      ->capture_default_str();
+  command->add_option("--dtype", flags->options.dtype, "how GPUs store numbers, caches and matrices: auto, f32, f16 or bf16")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"auto", "f32", "f16", "bf16"}));
+  command->add_flag("--tf32", flags->options.tf32, "with f32 on GPUs: large products may round their operands to 10 bits");
   addSizeOptions(*command, flags->options);
   addPassOptions(*command, flags->options);
   command->add_flag("!--no-tokenizer", flags->options.tokenizer, "leave the model's tokenizer out: token ids in, token ids out");

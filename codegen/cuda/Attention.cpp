@@ -1,0 +1,181 @@
+// Attention: one new token per row over its cache, or many queries; on tensor cores where numbers are stored in 16 bits.
+#include "codegen/cuda/Steps.h"
+
+#include "ir/DimAnalysis.h"
+
+using namespace mlir;
+
+namespace transom::cuda {
+
+namespace {
+
+int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+class AttentionEmitter {
+public:
+  AttentionEmitter(Step &step, AttentionOp op) : step(step), op(op), text(step.pool) {
+    q = step.sizes(op.getQuery()), k = step.sizes(op.getKey());
+    packed = op.getLayout() == HeadLayout::thd, headsFirst = op.getLayout() == HeadLayout::bhsd;
+    cached = isa<CacheType>(op.getKey().getType());
+    heads = size(q[packed ? 1 : headsFirst ? 1 : 2]), headDim = size(q.back());
+    kvHeads = size(cached || headsFirst ? k[1] : k[packed ? 1 : 2]);
+    type = step.stored(op.getQuery());
+    halves = type == DType::f16 || type == DType::bf16;
+  }
+
+  FailureOr<CudaLaunchPlan> run() {
+    if (heads <= 0 || kvHeads <= 0 || headDim <= 0 || headDim > 256)
+      return op.emitOpError("on CUDA takes a static number of heads and head_dim of at most 256, found ") << op.getQuery().getType();
+    for (Value value : {op.getKey(), op.getValue(), Value(op.getResult())})
+      if (step.stored(value) != type)
+        return op.emitOpError("on CUDA takes query, key, value and result stored alike, found ") << name(type) << " and " << name(step.stored(value));
+    if (op.getBias() && step.stored(op.getBias()) != DType::f32)
+      return op.emitOpError("on CUDA takes a bias stored as f32, found ") << name(step.stored(op.getBias())) << ": compile with --dtype=f32";
+    bool single = !packed && size(q[headsFirst ? 2 : 1]) == 1;
+    return cached && single && !op.getBias() && !op.getMask() ? decode() : prefill();
+  }
+
+private:
+  int64_t size(const DimExpr &dim) const { return dim.constant().value_or(-1); }
+  std::string number(int64_t value) { return std::to_string(value); }
+  std::string pointer(Value value) { return text.pointer(step.buffer(value)); }
+  std::string scalar(std::optional<llvm::APFloat> value) { return floatText(value ? value->convertToDouble() : 0.0); }
+  void set(const std::string &field, const std::string &value) { text.line("a." + field + " = " + value + ";"); }
+
+  /// Blocks behind the live rows of the batch have nothing to do.
+  void guard(const DimExpr &batch) {
+    text.open("if (blockIdx.z >= " + text.size(batch) + ")");
+    text.line("waitProducers();");
+    text.line("return;");
+    text.close();
+  }
+
+  FailureOr<CudaLaunchPlan> decode() {
+    DimExpr batch = q[0];
+    int64_t group = heads / kvHeads, tileRows = halves ? 16 : 4, groupTiles = ceilDiv(group, tileRows), rows = std::min(group, tileRows);
+    bool mma = halves && headDim % 8 == 0;
+    if (!mma)
+      tileRows = 4, groupTiles = ceilDiv(group, 4), rows = std::min<int64_t>(group, 4);
+    // Blocks enough to fill a GPU with one sequence.
+    int64_t splits = 1;
+    while (splits < 32 && splits * kvHeads * groupTiles < 128)
+      splits *= 2;
+    int64_t warps = mma ? (headDim <= 64 ? 8 : 4) : 4, shareDim = mma ? headDim : ceilDiv(headDim, 8) * 8;
+    int64_t shareFloats = rows * shareDim + ceilDiv(rows, 2) * 4, shares = warps;
+    if (!mma) {
+      int64_t pieces = shareDim / 8, lanes = pieces > 16 ? 32 : pieces > 8 ? 16 : pieces > 4 ? 8 : pieces > 2 ? 4 : pieces;
+      shares = warps * (32 / lanes);
+    }
+    int64_t sharedBytes = (shares * shareFloats + 2 * (std::max(shares, splits) + 1) * rows) * 4;
+    std::string shape = std::string(mma ? "DecodeAttentionShape<" : "DecodeAttentionFmaShape<") + memoryType(type) + ", " + number(heads) + ", " +
+                        number(kvHeads) + ", " + number(headDim) + ", " + number(warps) + ", " + number(splits) + ", 256>";
+    text.include(mma ? "AttentionDecode.cuh" : "AttentionFma.cuh");
+    text.launchBounds = number(warps * 32);
+    text.line("using Shape = " + shape + ";");
+    text.line("static_assert(Shape::sharedBytes == " + number(sharedBytes) + " && Shape::shareFloats == " + number(shareFloats) +
+              " && Shape::groupTiles == " + number(groupTiles) + ", \"\");");
+    guard(batch);
+    text.line("DecodeAttentionArguments a = {};");
+    set("query", pointer(op.getQuery())), set("keys", pointer(op.getKey())), set("values", pointer(op.getValue()));
+    set("result", text.pointer(step.buffer(op.getResult()), true));
+    set("past", pointer(op.getPastLengths())), set("lengths", pointer(op.getLengths()));
+    DimExpr places = batch * DimExpr(kvHeads * groupTiles);
+    set("partial", text.pointer(step.scratch(DType::f32, {places * DimExpr(splits * shareFloats)}), true));
+    set("arrived", text.workspace(step.workspace(DType::i32, {places}), "int"));
+    set("capacity", "(int)(" + text.size(k[2]) + ")"), set("window", number(int64_t(op.getWindow().value_or(0))));
+    set("scale", floatText(op.getScale().convertToDouble())), set("softcap", scalar(op.getSoftcap()));
+    text.line(std::string(mma ? "attendDecode" : "attendDecodeFma") + "<Shape>(a);");
+    return finish({{INT64_MAX, step.pool.add(step.name, text, {uint32_t(warps * 32)}, uint32_t(sharedBytes)),
+                    {DimExpr(splits), DimExpr(kvHeads * groupTiles), batch}}});
+  }
+
+  FailureOr<CudaLaunchPlan> prefill() {
+    bool mma = halves && headDim % 16 == 0, causal = op.getCausal();
+    uint32_t queriesAtOnce, threads;
+    int64_t sharedBytes;
+    std::string shape = memoryType(type) + ", " + number(headDim) + ", ";
+    if (mma) {
+      int64_t keysAtOnce = headDim <= 128 ? 64 : 32;
+      queriesAtOnce = 64, threads = 128, sharedBytes = 4 * keysAtOnce * (headDim * 2 + 16);
+      shape = "MmaAttentionShape<" + shape + "4, " + number(keysAtOnce) + ", " + (causal ? "true>" : "false>");
+    } else {
+      int64_t tile = headDim <= 128 ? 64 : 32, stride = ceilDiv(headDim, 8) * 8 + 4;
+      queriesAtOnce = uint32_t(tile), threads = 256, sharedBytes = (2 * tile * stride + tile * (tile + 4)) * 4;
+      shape = "FmaAttentionShape<" + shape + number(tile) + ", " + number(tile) + ", " + (causal ? "true>" : "false>");
+    }
+    text.include(mma ? "AttentionMma.cuh" : "AttentionFma.cuh");
+    text.launchBounds = number(threads);
+    text.line("using Shape = " + shape + ";");
+    text.line("static_assert(Shape::sharedBytes == " + number(sharedBytes) + " && Shape::queriesAtOnce == " + number(queriesAtOnce) + ", \"\");");
+    DimExpr batch = packed ? step.sizes(op.getCumulativeLengths())[0] - DimExpr(1) : q[0];
+    guard(batch);
+    text.line("MmaAttentionArguments a = {};");
+    arguments();
+    text.line(std::string(mma ? "attendMma" : "attendFma") + "<Shape>(a);");
+    DimExpr longest = packed ? step.longestOf(op.getCumulativeLengths()) : q[headsFirst ? 2 : 1];
+    if (longest.isUnknown())
+      longest = q[0];
+    return finish({{INT64_MAX, step.pool.add(step.name, text, {threads}, uint32_t(sharedBytes)), {longest, DimExpr(heads), batch}, {queriesAtOnce, 1, 1}}});
+  }
+
+  void arguments() {
+    set("queryData", pointer(op.getQuery())), set("keyData", pointer(op.getKey())), set("valueData", pointer(op.getValue()));
+    set("result", text.pointer(step.buffer(op.getResult()), true));
+    auto strides = [&](const std::string &who, const Dims &sizes, bool headsFirst, bool packed) {
+      DimExpr d = sizes.back(), h = sizes[headsFirst || packed ? 1 : 2], s = sizes[packed ? 0 : headsFirst ? 2 : 1];
+      set(who + "Batch", packed ? "0" : text.size(h * s * d));
+      set(who + "Row", text.size(headsFirst ? d : h * d));
+      set(who + "Head", text.size(headsFirst ? s * d : d));
+    };
+    strides("query", q, headsFirst, packed), strides("result", q, headsFirst, packed);
+    strides("key", k, cached || headsFirst, packed && !cached);
+    if (packed) {
+      set("cumulativeQueries", pointer(op.getCumulativeLengths()));
+      if (!cached)
+        set("cumulativeKeys", pointer(op.getKeyCumulativeLengths() ? op.getKeyCumulativeLengths() : op.getCumulativeLengths()));
+    }
+    if (op.getLengths())
+      set("lengths", pointer(op.getLengths()));
+    if (op.getPastLengths())
+      set("past", pointer(op.getPastLengths()));
+    if (op.getMask())
+      set("mask", pointer(op.getMask()));
+    if (op.getBias()) {
+      Dims sizes = step.sizes(op.getBias());
+      set("bias", pointer(op.getBias()));
+      DimExpr stride(1);
+      const char *fields[] = {"biasBatch", "biasHead", "biasQuery", "biasKey"};
+      for (size_t axis = 4; axis-- > 0;) {
+        set(fields[axis], "(" + text.size(sizes[axis]) + ") == 1 ? 0 : " + text.size(stride));
+        stride = stride * sizes[axis];
+      }
+    }
+    set("heads", number(heads)), set("kvHeads", number(kvHeads));
+    set("queries", "(int)(" + text.size(packed ? q[0] : q[headsFirst ? 2 : 1]) + ")");
+    set("keys", "(int)(" + text.size(k[packed && !cached ? 0 : cached || headsFirst ? 2 : 1]) + ")");
+    set("window", number(int64_t(op.getWindow().value_or(0))));
+    set("scale", floatText(op.getScale().convertToDouble())), set("softcap", scalar(op.getSoftcap()));
+  }
+
+  CudaLaunchPlan finish(std::vector<CudaChoicePlan> choices) {
+    CudaLaunchPlan launch;
+    launch.choices = std::move(choices);
+    launch.buffers = text.buffers;
+    launch.workspace = text.work;
+    return launch;
+  }
+
+  Step &step;
+  AttentionOp op;
+  KernelText text;
+  Dims q, k;
+  bool packed, headsFirst, cached, halves;
+  int64_t heads, kvHeads, headDim;
+  DType type;
+};
+
+} // namespace
+
+FailureOr<CudaLaunchPlan> emitAttention(Step &step, AttentionOp op) { return AttentionEmitter(step, op).run(); }
+
+} // namespace transom::cuda

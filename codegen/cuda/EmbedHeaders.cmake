@@ -1,0 +1,18 @@
+# The files of INPUTS as a table of C++ strings: cmake -DINPUTS="a.cuh;b.cuh" -DOUTPUT=texts.inc -P EmbedHeaders.cmake
+set(content "struct HeaderText { const char *name; const char *text; };\nstatic const HeaderText headerTexts[] = {\n")
+foreach(input ${INPUTS})
+  get_filename_component(name ${input} NAME)
+  file(READ ${input} text)
+  # String literals have a limit: pieces of 8000 characters, one after the other.
+  string(LENGTH "${text}" length)
+  set(at 0)
+  set(pieces "")
+  while(at LESS length)
+    string(SUBSTRING "${text}" ${at} 8000 piece)
+    string(APPEND pieces "R\"~~~~(${piece})~~~~\"\n")
+    math(EXPR at "${at} + 8000")
+  endwhile()
+  string(APPEND content "{\"${name}\",\n${pieces}},\n")
+endforeach()
+string(APPEND content "};\n")
+file(WRITE ${OUTPUT} "${content}")

@@ -1,0 +1,41 @@
+// From one op of a plan to launches: the ops that have kernels of their own.
+#pragma once
+
+#include "codegen/cuda/RowExpressions.h"
+#include "codegen/cuda/Weights.h"
+
+namespace transom::cuda {
+
+/// One step of the plan at work: the op that it computes, what stands for its operands and results, and what it may add.
+struct Step {
+  KernelPool &pool;
+  WeightForms &weights;
+  mlir::Operation *op; ///< of the kernel's body; a group, or one op
+  llvm::DenseMap<mlir::Value, CudaBuffer> memory; ///< of the op's operands and results
+  std::string name;
+  /// The most sequences' places that tokens packed by `cumulative` may have.
+  std::function<DimExpr(mlir::Value cumulative)> longestOf;
+
+  int64_t scratchAt = 0;     ///< bytes of scratch used so far, behind the program's arena
+  int64_t mostScratch = 0;
+  int64_t workspaceBytes = 0; ///< of the program's workspace
+  mlir::ModuleOp module;
+
+  const CudaBuffer &buffer(mlir::Value value) const { return memory.find(value)->second; }
+  Dims sizes(mlir::Value value) const { return sizesOf(buffer(value)); }
+  DType stored(mlir::Value value) const { return storedType(buffer(value)); }
+  /// Memory for this step alone. `shape` at its bounds.
+  CudaBuffer scratch(DType dtype, Dims shape);
+  /// Zeroed memory that steps share. `shape` at its bounds.
+  CudaBuffer workspace(DType dtype, Dims shape);
+};
+
+/// The op as a program of one row-wise op, if it is one in the sizes it has.
+std::optional<RowProgram> rowProgramOf(const Step &step);
+
+/// Attention in all its forms.
+mlir::FailureOr<CudaLaunchPlan> emitAttention(Step &step, AttentionOp op);
+/// All other ops that have a kernel of their own. Fails, after a diagnostic, on one that has no CUDA form.
+mlir::FailureOr<CudaLaunchPlan> emitOp(Step &step);
+
+} // namespace transom::cuda
