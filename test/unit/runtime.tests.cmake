@@ -41,3 +41,8 @@ add_dependencies(CApi example_generate example_embed)
 add_executable(measure-memory ${PROJECT_SOURCE_DIR}/test/e2e/memory/measure.cpp ${PROJECT_SOURCE_DIR}/test/e2e/memory/Hooks.cpp)
 target_link_libraries(measure-memory PRIVATE transom_options transom_runtime_static)
 set_target_properties(measure-memory PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/test ENABLE_EXPORTS ON)
+# Sessions on CUDA without a GPU: the fake driver, and kernels on the emulator.
+foreach(name SessionCuda GenerateCuda)
+  transom_runtime_test(${name} transom_runtime_static transom_artifact_writer transom_fake_cuda)
+  target_compile_definitions(${name} PRIVATE TRANSOM_SOURCE_FOLDER="${PROJECT_SOURCE_DIR}")
+endforeach()
