@@ -35,7 +35,7 @@ int lanesOf(const RowProgram &program, int most) {
   auto divide = [&](int64_t size) { common = std::gcd(common, size); };
   for (Operation *op : program.ops) {
     for (Value operand : op->getOperands())
-      if (isa<RankedTensorType>(operand.getType()) && !isa<BlockType>(elementOf(operand.getType()))) {
+      if (isa<RankedTensorType>(operand.getType()) && isa<FloatType>(elementOf(operand.getType()))) {
         // Whole operands repeat by their last sizes; single numbers are the same for all lanes.
         auto type = cast<RankedTensorType>(operand.getType());
         if (program.leading.lookup(operand) > 0)

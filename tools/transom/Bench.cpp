@@ -18,12 +18,43 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 struct BenchFlags {
-  std::string path, input, program;
+  std::string path, input, program, trace;
   std::vector<std::string> tensors;
-  uint32_t threads = 0;
+  Where where;
   int64_t promptTokens = 128, newTokens = 128, batch = 1, repeat = 5;
   bool json = false, profile = false;
 };
+
+std::vector<uint32_t> buffersOf(const artifact::Step &step) {
+  if (auto *launch = std::get_if<artifact::Launch>(&step.kind))
+    return launch->buffers;
+  if (auto *launch = std::get_if<artifact::CudaLaunch>(&step.kind))
+    return launch->buffers;
+  if (auto *gemm = std::get_if<artifact::CudaGemm>(&step.kind))
+    return {gemm->lhs, gemm->rhs, gemm->out};
+  if (auto *gemm = std::get_if<artifact::Gemm>(&step.kind))
+    return {gemm->lhs, gemm->rhs, gemm->out};
+  return {};
+}
+
+std::string stepName(const artifact::Contents &contents, const artifact::Step &step) {
+  auto cpuKernel = [&](uint32_t index) {
+    for (const artifact::Code &code : contents.code)
+      if (code.isFor(artifact::Device::cpu))
+        return code.kernels[index];
+    return std::string();
+  };
+  if (auto *launch = std::get_if<artifact::Launch>(&step.kind))
+    return cpuKernel(launch->kernel);
+  if (auto *launch = std::get_if<artifact::CudaLaunch>(&step.kind))
+    return contents.cudaKernels[launch->choices.front().kernel].name;
+  if (std::holds_alternative<artifact::CudaGemm>(step.kind))
+    return "library product";
+  auto *gemm = std::get_if<artifact::Gemm>(&step.kind);
+  if (!gemm)
+    return "size";
+  return gemm->epilogue < 0 ? "library product" : "library product, then " + cpuKernel(static_cast<uint32_t>(gemm->epilogue));
+}
 
 /// Bytes of weights that one run of a program reads, each weight once; an embedding table counts where it is multiplied.
 uint64_t weightBytesRead(const artifact::Contents &contents, const artifact::Program &program) {
@@ -36,9 +67,11 @@ uint64_t weightBytesRead(const artifact::Contents &contents, const artifact::Pro
   for (const artifact::Step &step : program.steps) {
     if (auto *gemm = std::get_if<artifact::Gemm>(&step.kind))
       add(gemm->rhs);
-    else if (auto *launch = std::get_if<artifact::Launch>(&step.kind))
-      if (!contents.code.front().kernels[launch->kernel].starts_with("embedding"))
-        std::for_each(launch->buffers.begin(), launch->buffers.end(), add);
+    else if (auto *product = std::get_if<artifact::CudaGemm>(&step.kind))
+      add(product->rhs);
+    else if (!stepName(contents, step).starts_with("embedding"))
+      for (uint32_t buffer : buffersOf(step))
+        add(buffer);
   }
   uint64_t bytes = 0;
   for (uint32_t weight : read)
@@ -46,32 +79,58 @@ uint64_t weightBytesRead(const artifact::Contents &contents, const artifact::Pro
   return bytes;
 }
 
-std::string stepName(const artifact::Step &step, const std::vector<std::string> &kernels) {
-  if (auto *launch = std::get_if<artifact::Launch>(&step.kind))
-    return kernels[launch->kernel];
-  auto *gemm = std::get_if<artifact::Gemm>(&step.kind);
-  if (!gemm)
-    return "size";
-  int32_t epilogue = gemm->epilogue;
-  return epilogue < 0 ? "library product" : "library product, then " + kernels[static_cast<size_t>(epilogue)];
-}
+/// What a profile says of the steps that one kernel computes.
+struct KernelTime {
+  uint64_t steps = 0, nanoseconds = 0;
+  double weightBytes = 0; ///< of all its steps, each read once a run
+};
 
+/// Time by kernel of each program of the session's device, the largest first. `runs` of a program since the session began.
 Json profileJson(const Session &session, const Model &model) {
   Json steps = Json::array();
-  for (size_t p = 0; p < model.contents().programs.size(); ++p) {
-    const artifact::Program &program = model.contents().programs[p];
+  const artifact::Contents &contents = model.contents();
+  for (size_t p = 0; p < contents.programs.size(); ++p) {
+    const artifact::Program &program = contents.programs[p];
+    if (program.device != session.programDevice())
+      continue;
     std::span<const uint64_t> times = session.stepNanoseconds(p);
-    std::map<std::string, std::pair<uint64_t, uint64_t>> byKernel;
+    std::map<std::string, KernelTime> byKernel;
     for (size_t i = 0; i < times.size(); ++i) {
-      auto &[count, sum] = byKernel[stepName(program.steps[i], model.contents().code.front().kernels)];
-      ++count;
-      sum += times[i];
+      KernelTime &entry = byKernel[stepName(contents, program.steps[i])];
+      ++entry.steps;
+      entry.nanoseconds += times[i];
+      for (uint32_t buffer : buffersOf(program.steps[i]))
+        if (program.buffers[buffer].kind == artifact::BufferKind::weight)
+          entry.weightBytes += double(program.buffers[buffer].bytes);
     }
     for (auto &[kernel, entry] : byKernel)
-      steps.push_back({{"program", program.name}, {"kernel", kernel}, {"steps", entry.first}, {"seconds", double(entry.second) * 1e-9}});
+      if (entry.nanoseconds)
+        steps.push_back({{"program", program.name}, {"kernel", kernel}, {"steps", entry.steps}, {"seconds", double(entry.nanoseconds) * 1e-9},
+                         {"weight_bytes", entry.weightBytes}});
   }
   std::sort(steps.begin(), steps.end(), [](const Json &a, const Json &b) { return a["seconds"] > b["seconds"]; });
   return steps;
+}
+
+/// The steps of each program one after the other, as chrome://tracing and Perfetto read it (Trace Event Format).
+Json traceJson(const Session &session, const Model &model) {
+  Json events = Json::array();
+  const artifact::Contents &contents = model.contents();
+  for (size_t p = 0; p < contents.programs.size(); ++p) {
+    const artifact::Program &program = contents.programs[p];
+    std::span<const uint64_t> times = session.stepNanoseconds(p);
+    if (program.device != session.programDevice() || times.empty())
+      continue;
+    events.push_back({{"name", "thread_name"}, {"ph", "M"}, {"pid", 0}, {"tid", p}, {"args", {{"name", program.name}}}});
+    double at = 0;
+    for (size_t i = 0; i < times.size(); ++i) {
+      double duration = double(times[i]) * 1e-3;
+      events.push_back({{"name", stepName(contents, program.steps[i])}, {"cat", program.steps[i].source}, {"ph", "X"}, {"pid", 0}, {"tid", p},
+                        {"ts", at}, {"dur", duration}});
+      at += duration;
+    }
+  }
+  return {{"traceEvents", events}, {"displayTimeUnit", "ns"}};
 }
 
 Result<Json> benchGenerate(const BenchFlags &flags, Session &session, const Model &model) {
@@ -95,7 +154,7 @@ Result<Json> benchGenerate(const BenchFlags &flags, Session &session, const Mode
     if (generated.stats.decodeSteps > 0)
       decode.push_back(double(generated.stats.decodeSteps) / generated.stats.decodeSeconds);
   }
-  auto decodeProgram = model.programIndex("decode");
+  auto decodeProgram = session.programIndex("decode");
   uint64_t bytes = decodeProgram.ok() ? weightBytesRead(model.contents(), model.contents().programs[*decodeProgram]) : 0;
   double steps = decode.empty() ? 0 : median(decode);
   return Json{{"prompt_tokens", flags.promptTokens}, {"new_tokens", flags.newTokens}, {"batch", flags.batch}, {"rounds", flags.repeat},
@@ -134,7 +193,7 @@ Result<Json> benchEmbed(const BenchFlags &flags, Session &session) {
 /// One program on tensors, as `transom run` takes them.
 Result<Json> benchProgram(const BenchFlags &flags, Session &session, const Model &model) {
   std::string name = flags.program.empty() ? model.contents().programs.front().name : flags.program;
-  TRANSOM_ASSIGN(size_t program, model.programIndex(name));
+  TRANSOM_ASSIGN(size_t program, session.programIndex(name));
   TRANSOM_ASSIGN(std::vector<Array> inputs, readNamedArrays(flags.tensors));
   std::vector<TensorView> views;
   for (const Array &input : inputs)
@@ -155,7 +214,7 @@ Result<Json> benchProgram(const BenchFlags &flags, Session &session, const Model
 Status bench(const BenchFlags &flags) {
   double start = now();
   TRANSOM_ASSIGN(std::shared_ptr<const Model> model, Model::load(flags.path));
-  TRANSOM_ASSIGN(std::unique_ptr<Session> session, Session::create(model, {.threads = flags.threads, .profile = flags.profile}));
+  TRANSOM_ASSIGN(std::unique_ptr<Session> session, Session::create(model, {.device = flags.where.device, .threads = flags.where.threads, .profile = flags.profile || !flags.trace.empty()}));
   double loaded = now() - start;
   bool decoder = model->contents().task == "generate";
   if (flags.tensors.empty() && !decoder && model->contents().task != "embed")
@@ -168,6 +227,9 @@ Status bench(const BenchFlags &flags) {
     return result.status();
   Json json = *result;
   json["load_seconds"] = loaded;
+  json["device"] = session->deviceName();
+  if (!flags.trace.empty())
+    TRANSOM_RETURN_IF_ERROR(writeText(flags.trace, traceJson(*session, *model).dump() + "\n"));
   if (flags.profile)
     json["profile"] = profileJson(*session, *model);
   if (flags.json) {
@@ -190,7 +252,7 @@ void addBench(CLI::App &app, Action &action) {
   auto flags = std::make_shared<BenchFlags>();
   CLI::App *command = app.add_subcommand("bench", "measure how fast an artifact runs on this machine");
   command->footer("Medians of --repeat rounds after one to warm up. GB/s counts each weight that a decode step reads once.");
-  addModelOptions(*command, flags->path, flags->threads);
+  addModelOptions(*command, flags->path, flags->where);
   command->add_option("--prompt-tokens", flags->promptTokens, "length of the prompt")->capture_default_str()->check(CLI::PositiveNumber);
   command->add_option("--new-tokens", flags->newTokens, "tokens to generate")->capture_default_str()->check(CLI::PositiveNumber);
   command->add_option("--batch", flags->batch, "prompts at once; of an embedding model texts per call, 1: all")->capture_default_str()->check(CLI::PositiveNumber);
@@ -198,7 +260,8 @@ void addBench(CLI::App &app, Action &action) {
   CLI::Option *tensors = command->add_option("--tensors", flags->tensors, "measure a program on these: file.npz, or name=file.npy; may be given again");
   command->add_option("--program", flags->program, "which program runs on --tensors; without it the first one")->needs(tensors);
   command->add_option("--repeat", flags->repeat, "rounds that count")->capture_default_str()->check(CLI::PositiveNumber);
-  command->add_flag("--profile", flags->profile, "also time each kernel");
+  command->add_flag("--profile", flags->profile, "also time each kernel; on a GPU steps then run one by one");
+  command->add_option("--trace", flags->trace, "write the time of each step as a trace for chrome://tracing or Perfetto");
   command->add_flag("--json", flags->json, "print JSON");
   command->callback([flags, &action] { action = [flags] { return bench(*flags); }; });
 }

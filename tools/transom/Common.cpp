@@ -98,9 +98,24 @@ Result<tokenizer::Tokenizer> loadTokenizer(const Model &model) {
   return tokenizer::Tokenizer::create(std::move(spec));
 }
 
-void addModelOptions(CLI::App &command, std::string &path, uint32_t &threads) {
+void addDeviceOptions(CLI::App &command, Where &where) {
+  command
+      .add_option_function<std::string>(
+          "--device",
+          [&where](const std::string &text) {
+            Result<DeviceChoice> device = DeviceChoice::parse(text);
+            if (!device.ok())
+              throw CLI::ValidationError("--device", std::string(device.status().message()));
+            where.device = *device;
+          },
+          "what runs it: auto, cpu, cuda or cuda:1; auto is a GPU where artifact and machine have one")
+      ->type_name("TEXT");
+  command.add_option("--threads", where.threads, "threads of the CPU to run on; 0: one per processor")->check(CLI::Range(0, 1024));
+}
+
+void addModelOptions(CLI::App &command, std::string &path, Where &where) {
   command.add_option("artifact", path, "a file that transom compile wrote")->required();
-  command.add_option("--threads", threads, "threads to run on; 0: one per processor")->check(CLI::Range(0, 1024));
+  addDeviceOptions(command, where);
 }
 
 namespace {

@@ -1,6 +1,7 @@
 // What several commands share: loading, progress on a terminal, numbers for people, files of lines.
 #pragma once
 
+#include "runtime/DeviceChoice.h"
 #include "runtime/Model.h"
 #include "runtime/support/Status.h"
 #include "runtime/tokenizer/Tokenizer.h"
@@ -41,8 +42,15 @@ Status writeText(const std::string &path, const std::string &text);
 
 /// The tokenizer that an artifact carries. Errors: unsupported where it has none.
 Result<tokenizer::Tokenizer> loadTokenizer(const Model &model);
-/// Adds the artifact argument and --threads.
-void addModelOptions(CLI::App &command, std::string &path, uint32_t &threads);
+/// Where an artifact runs.
+struct Where {
+  DeviceChoice device;
+  uint32_t threads = 0; ///< of the CPU; 0: one per processor
+};
+/// Adds --device and --threads.
+void addDeviceOptions(CLI::App &command, Where &where);
+/// Adds the artifact argument, and what addDeviceOptions adds.
+void addModelOptions(CLI::App &command, std::string &path, Where &where);
 /// Turns control characters that text from a model may hold into visible escapes; keeps newlines and tabs.
 std::string printable(std::string_view text);
 /// The same without newlines and tabs, for messages.

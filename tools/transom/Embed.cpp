@@ -13,7 +13,7 @@ namespace {
 
 struct EmbedFlags {
   std::string path, input, output;
-  uint32_t threads = 0;
+  Where where;
   size_t batch = 0;
   bool quiet = false;
 };
@@ -23,7 +23,7 @@ Status embed(const EmbedFlags &flags) {
   if (texts.empty())
     return error(StatusCode::invalidArgument, "{}: expected a text a line", flags.input);
   TRANSOM_ASSIGN(std::shared_ptr<const Model> model, Model::load(flags.path));
-  TRANSOM_ASSIGN(std::unique_ptr<Session> session, Session::create(model, {.threads = flags.threads}));
+  TRANSOM_ASSIGN(std::unique_ptr<Session> session, Session::create(model, {.device = flags.where.device, .threads = flags.where.threads}));
   TRANSOM_ASSIGN(Embedder embedder, Embedder::create(*session));
   // Texts of similar length share a batch only within a call: with --batch, calls are the user's own groups.
   size_t group = flags.batch ? flags.batch : texts.size();
@@ -59,7 +59,7 @@ Status embed(const EmbedFlags &flags) {
 void addEmbed(CLI::App &app, Action &action) {
   auto flags = std::make_shared<EmbedFlags>();
   CLI::App *command = app.add_subcommand("embed", "compute a vector for each line of a text file");
-  addModelOptions(*command, flags->path, flags->threads);
+  addModelOptions(*command, flags->path, flags->where);
   command->add_option("--input", flags->input, "the file, a text a line")->required();
   command->add_option("--output", flags->output, "where the vectors go: .npy, f32 [lines, dim], or .npz")->required();
   command->add_option("--batch", flags->batch, "texts per call; 0: all, grouped by length");

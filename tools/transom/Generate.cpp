@@ -15,7 +15,7 @@ namespace {
 struct GenerateFlags {
   std::string path, prompt, promptFile, system, tokens, tokensFile, statsFile;
   GenerateOptions options;
-  uint32_t threads = 0;
+  Where where;
   size_t batch = 0;
   bool chat = false, printTokens = false;
 };
@@ -109,7 +109,7 @@ Status generateText(Generator &generator, const GenerateFlags &flags, const Mode
 
 Status generate(const GenerateFlags &flags) {
   TRANSOM_ASSIGN(std::shared_ptr<const Model> model, Model::load(flags.path));
-  TRANSOM_ASSIGN(std::unique_ptr<Session> session, Session::create(model, {.threads = flags.threads}));
+  TRANSOM_ASSIGN(std::unique_ptr<Session> session, Session::create(model, {.device = flags.where.device, .threads = flags.where.threads}));
   TRANSOM_ASSIGN(Generator generator, Generator::create(*session));
   if (!flags.tokens.empty() || !flags.tokensFile.empty())
     return generateTokens(generator, flags);
@@ -122,7 +122,7 @@ void addGenerate(CLI::App &app, Action &action) {
   auto flags = std::make_shared<GenerateFlags>();
   CLI::App *command = app.add_subcommand("generate", "write text, or token ids, after a prompt");
   command->footer("Greedy unless --temperature is above 0. With --tokens and --tokens-file ids are printed, a prompt a line.");
-  addModelOptions(*command, flags->path, flags->threads);
+  addModelOptions(*command, flags->path, flags->where);
   auto *prompt = command->add_option_group("prompt", "one of");
   prompt->add_option("-p,--prompt", flags->prompt, "the text to go on from");
   prompt->add_option("--prompt-file", flags->promptFile, "a file that holds it");

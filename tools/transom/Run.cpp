@@ -15,16 +15,17 @@ namespace transom::cli {
 namespace {
 
 struct RunOptions {
-  std::string path, program, output, device = "cpu";
+  std::string path, program, output, device = "auto";
   std::vector<std::string> inputs;
-  uint32_t threads = 0;
+  Where where;
 };
 
 Result<std::vector<Array>> runArtifact(const RunOptions &options, const std::vector<Array> &inputs) {
   TRANSOM_ASSIGN(std::shared_ptr<const Model> model, Model::load(options.path));
   std::string name = options.program.empty() ? model->contents().programs.front().name : options.program;
-  TRANSOM_ASSIGN(size_t program, model->programIndex(name));
-  TRANSOM_ASSIGN(std::unique_ptr<Session> session, Session::create(model, {.threads = options.threads}));
+  TRANSOM_ASSIGN(DeviceChoice device, DeviceChoice::parse(options.device));
+  TRANSOM_ASSIGN(std::unique_ptr<Session> session, Session::create(model, {.device = device, .threads = options.where.threads}));
+  TRANSOM_ASSIGN(size_t program, session->programIndex(name));
   std::vector<TensorView> views;
   for (const Array &input : inputs)
     views.push_back({input.name, input.dtype, input.shape, input.bytes.data()});
@@ -61,7 +62,7 @@ Result<std::vector<Array>> runInterpreter(const RunOptions &options, std::vector
 
 Status run(const RunOptions &options) {
   TRANSOM_ASSIGN(std::vector<Array> inputs, readNamedArrays(options.inputs));
-  auto outputs = options.device == "cpu" ? runArtifact(options, inputs) : runInterpreter(options, std::move(inputs));
+  auto outputs = options.device.starts_with("interpreter") ? runInterpreter(options, std::move(inputs)) : runArtifact(options, inputs);
   if (!outputs.ok())
     return outputs.status();
   if (!options.output.empty())
@@ -82,8 +83,13 @@ void addRun(CLI::App &app, Action &action) {
   command->add_option("--program", options->program, "which program; without it the first one");
   command->add_option("--input", options->inputs, "file.npz, or name=file.npy; may be given again");
   command->add_option("--output", options->output, "where the results go: .npz, or .npy for a single one");
-  command->add_option("--device", options->device, "what runs it")->check(CLI::IsMember({"cpu", "interpreter", "interpreter-f64"}));
-  command->add_option("--threads", options->threads, "threads to run on; 0: one per processor")->check(CLI::Range(0, 1024));
+  command->add_option("--device", options->device, "what runs it: auto, cpu, cuda, cuda:1, interpreter or interpreter-f64")
+      ->check([](const std::string &text) {
+        Result<DeviceChoice> device = DeviceChoice::parse(text);
+        bool interpreter = text == "interpreter" || text == "interpreter-f64";
+        return interpreter || device.ok() ? std::string() : std::string(device.status().message());
+      });
+  command->add_option("--threads", options->where.threads, "threads to run on; 0: one per processor")->check(CLI::Range(0, 1024));
   command->callback([options, &action] { action = [options] { return run(*options); }; });
 }
 
