@@ -1,0 +1,136 @@
+#!/usr/bin/env python3
+"""Whole models compiled for a GPU, run on a machine without one: the CUDA runtime on the fake driver, kernels on the emulator
+(test/emulator), against the same artifact on the CPU. Prompts of ragged lengths, read in chunks, then greedy steps along the CPU's
+tokens; encoders on padded batches. Also bit for bit alike with threads in the reverse order, and with work done as late as may be.
+
+Needs libnvrtc, for compiling; where the compiler has none, it says so and exits 77."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import tiny_architectures
+import tiny_models
+from harness import ROOT, Suite
+
+sys.path.insert(0, str(ROOT / "test/cuda"))
+from capi import Inputs, Library, Model, Session, feed, find_library, step  # noqa: E402
+
+# Relative error of the whole output against the CPU's, which computes in f32: a few roundings of the storage type for each layer.
+BOUNDS = {"f32": 2e-5, "f16": 8e-3, "bf16": 6e-2}
+LENGTHS, CHUNK, STEPS, VOCAB = (11, 1, 7), 8, 4, 90
+
+
+def decoder_outputs(session, tokens_of):
+    """Logits after the prompts and after each step; tokens_of(i, logits) are the next tokens."""
+    rng = np.random.default_rng(7)
+    rows = [rng.integers(0, VOCAB, length).tolist() for length in LENGTHS]
+    outputs = [feed(session, rows, CHUNK)]
+    past = list(LENGTHS)
+    for i in range(STEPS):
+        outputs.append(step(session, [[token] for token in tokens_of(i, outputs[-1])], past))
+        past = [length + 1 for length in past]
+    return outputs
+
+
+def encoder_outputs(session, inputs):
+    rng = np.random.default_rng(8)
+    ids = rng.integers(3, VOCAB, (3, 9)).astype("<i4")
+    mask = np.array([[1] * 9, [1] * 4 + [0] * 5, [1] * 7 + [0] * 2], "<i4")
+    values = {"input_ids": ids * mask, "attention_mask": mask, "token_type_ids": mask * 0}
+    found = session.run("main", {name: values[name] for name in inputs})
+    for name, value in found.items():  # behind a sequence's end anything may stand
+        if value.ndim == 3 and value.shape[:2] == mask.shape:
+            found[name] = value * mask[:, :, None]
+    return [found[name] for name in sorted(found)]
+
+
+def work(library, artifact, inputs, out):
+    """In a process of its own, which finds the fake driver: outputs of both devices to a file."""
+    model = Model(Library(library), artifact)
+    found = {}
+    for device in ("cpu", "cuda:0"):
+        session = Session(model, device)
+        if inputs:
+            found[device] = encoder_outputs(session, inputs)
+        else:
+            kept = []  # both devices read the CPU's tokens
+            def tokens_of(i, logits):
+                if device == "cpu":
+                    kept.append([int(row.argmax()) for row in logits])
+                return kept[i]
+            if device == "cuda:0":
+                kept = cpu_tokens
+            found[device] = decoder_outputs(session, tokens_of)
+            cpu_tokens = kept
+    np.savez(out, **{f"{device} {i}": value for device, values in found.items() for i, value in enumerate(values)})
+
+
+def problem_of(outputs, bound):
+    worst = 0.0
+    for name in (name for name in outputs.files if name.startswith("cpu")):
+        reference, value = outputs[name].astype(np.float64), outputs[name.replace("cpu", "cuda:0")].astype(np.float64)
+        if reference.shape != value.shape or not np.isfinite(value).all():
+            return f"{name}: shape {value.shape} for {reference.shape}, or not finite"
+        worst = max(worst, float(np.linalg.norm(value - reference) / max(np.linalg.norm(reference), 1e-30)))
+    return f"relative error {worst:.1e}, more than {bound:.0e}" if worst > bound else None
+
+
+def check(suite, name, folder, dtype, encoder):
+    build = Path(suite.options.transom).resolve().parent.parent
+    artifact = suite.folder / f"{name}.transom"
+    sizes = ["--max-batch", "3", "--max-seq", "16"]
+    done = suite.transom("compile", folder, "-o", artifact, "--target=cuda:sm_80,cpu", f"--dtype={dtype}", "--no-tokenizer", *sizes)
+    if done.returncode != 0:
+        suite.check(f"{name} {dtype} compiles", done.stderr.strip() or f"exit code {done.returncode}")
+        return
+    built = subprocess.run([build / "bin/emulate-kernels", artifact], capture_output=True, text=True)
+    if built.returncode != 0:
+        suite.check(f"{name} {dtype} on the emulator", built.stderr.strip())
+        return
+    driver = build / "fake-cuda"
+    base = {**os.environ, "TRANSOM_EMULATED_KERNELS": built.stdout.strip(), "LD_LIBRARY_PATH": str(driver), "TRANSOM_CUBLASLT": str(driver / "libcuda.so.1")}
+    results = {}
+    for mode, variable in (("plain", None), ("reverse", "TRANSOM_EMULATED_REVERSE"), ("lazy", "TRANSOM_EMULATED_LAZY")):
+        out = suite.folder / f"{name}-{mode}.npz"
+        words = [sys.executable, __file__, "--work", str(find_library(suite.options.transom)), str(artifact), json.dumps(encoder), str(out)]
+        done = subprocess.run(words, capture_output=True, text=True, env={**base, **({variable: "1"} if variable else {})}, timeout=600)
+        if done.returncode != 0 or "fake CUDA driver" in done.stderr:
+            suite.check(f"{name} {dtype} {mode}", done.stderr.strip()[-2000:] or f"exit code {done.returncode}")
+            return
+        results[mode] = np.load(out)
+    suite.check(f"{name} {dtype} against the CPU", problem_of(results["plain"], BOUNDS[dtype]))
+    for mode in ("reverse", "lazy"):
+        differing = [key for key in results["plain"].files if results["plain"][key].tobytes() != results[mode][key].tobytes()]
+        suite.check(f"{name} {dtype} {mode} gives the same bits", f"{differing} differ" if differing else None)
+
+
+def main():
+    suite = Suite("emulated", lambda parser: parser.add_argument("--only", default="", help="models whose name contains this") and parser)
+    llama = tiny_models.llama_gguf
+    cases = []  # (name, writes the folder or file, dtype, inputs of an encoder)
+    dtypes = ("bf16", "f32", "f16")
+    for i, architecture in enumerate(tiny_architectures.DECODERS):
+        cases.append((architecture.name, lambda path, a=architecture: tiny_architectures.write(path, a), dtypes[i % 3], None))
+    for i, (name, inputs) in enumerate((("bertModel", ["input_ids", "attention_mask", "token_type_ids"]), ("distilbertModel", ["input_ids", "attention_mask"]))):
+        cases.append((name, lambda path, n=name: tiny_architectures.write(path, tiny_architectures.ALL[n]), dtypes[i], inputs))
+    for kind in ("Q4_1", "Q8_0", "Q6_K"):
+        cases.append((f"llama-{kind}", lambda path, k=kind: llama(path.with_suffix(".gguf"), kind=k), "f16", None))
+    for name, write, dtype, encoder in cases:
+        if suite.options.only not in name:
+            continue
+        path = suite.folder / name
+        write(path)
+        check(suite, name, path if path.exists() else path.with_suffix(".gguf"), dtype, encoder)
+    return suite.finish()
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--work"]:
+        work(sys.argv[2], sys.argv[3], json.loads(sys.argv[4]), sys.argv[5])
+    else:
+        sys.exit(main())
