@@ -251,8 +251,33 @@ Status CudaGraphs::launchKernel(Bucket::Launch &launch, size_t step, const artif
 }
 
 Result<CUgraphExec> CudaGraphs::graphOf(Bucket &bucket, CUstream stream) {
-  if (bucket.graph.get())
-    return bucket.graph.get();
+  if (!bucket.graph.get()) {
+    TRANSOM_ASSIGN(bucket.graph, capture(bucket, stream));
+  }
+  return bucket.graph.get();
+}
+
+void CudaGraphs::redirect(CUdeviceptr from, CUdeviceptr to) {
+  for (std::vector<CUdeviceptr> &arguments : arguments_)
+    std::replace(arguments.begin(), arguments.end(), from, to);
+}
+
+Result<std::span<const CudaGraph>> CudaGraphs::loopOf(Bucket &bucket, size_t output, std::span<const CUdeviceptr> places, CUstream stream) {
+  if (bucket.loop.size() != places.size()) {
+    std::vector<CudaGraph> graphs;
+    for (CUdeviceptr place : places) {
+      redirect(addresses_.outputs[output], place);
+      Result<CudaGraph> graph = capture(bucket, stream);
+      redirect(place, addresses_.outputs[output]);
+      TRANSOM_RETURN_IF_ERROR(graph.status());
+      graphs.push_back(std::move(*graph));
+    }
+    bucket.loop = std::move(graphs);
+  }
+  return std::span<const CudaGraph>(bucket.loop);
+}
+
+Result<CudaGraph> CudaGraphs::capture(Bucket &bucket, CUstream stream) {
   const Driver &driver = model_.device().driver();
   TRANSOM_RETURN_IF_ERROR(check(driver.cuStreamBeginCapture(stream, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL), "starting a capture"));
   Status status;
@@ -271,8 +296,7 @@ Result<CUgraphExec> CudaGraphs::graphOf(Bucket &bucket, CUstream stream) {
     driver.cuGraphDestroy(graph);
   if (!status.ok())
     return status.within("program " + program_.name);
-  bucket.graph = CudaGraph(model_.sharedDevice(), executable);
-  return executable;
+  return CudaGraph(model_.sharedDevice(), executable);
 }
 
 } // namespace transom

@@ -61,6 +61,7 @@ public:
     std::vector<size_t> products;      ///< by step: in `plans`; SIZE_MAX: no product, or nothing to do
     std::vector<GemmPlan> plans;       ///< equal ones once
     CudaGraph graph;                   ///< empty until graphOf()
+    std::vector<CudaGraph> loop;       ///< empty until loopOf()
     uint64_t lastUse = 0;
   };
 
@@ -69,6 +70,8 @@ public:
   Result<Bucket *> bucketFor(std::span<const int64_t> symbols, cuda::CUstream stream);
   /// Its graph, captured where there is none. A capture that fails is ended, and nothing of it is left.
   Result<cuda::CUgraphExec> graphOf(Bucket &bucket, cuda::CUstream stream);
+  /// Graphs that leave an output elsewhere, each at its place.
+  Result<std::span<const CudaGraph>> loopOf(Bucket &bucket, size_t output, std::span<const cuda::CUdeviceptr> places, cuda::CUstream stream);
   /// Launches one step. `follows`: a step of ours stands before it in the same stream, so that it may start early.
   Status enqueue(Bucket &bucket, size_t step, bool follows, cuda::CUstream stream);
   /// Whether the step does something at this bucket.
@@ -81,6 +84,9 @@ public:
 
 private:
   void findSymbols();
+  Result<CudaGraph> capture(Bucket &bucket, cuda::CUstream stream);
+  /// From here on launches get `to` where they got `from`.
+  void redirect(cuda::CUdeviceptr from, cuda::CUdeviceptr to);
   Status describe(Bucket &bucket, cuda::CUstream stream);
   Status describeLaunch(Bucket &bucket, size_t step, const artifact::CudaLaunch &launch);
   Status describeProduct(Bucket &bucket, size_t step, const artifact::CudaGemm &gemm, cuda::CUstream stream);

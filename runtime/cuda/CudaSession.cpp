@@ -54,8 +54,11 @@ CudaExecutor::CudaExecutor(const Model &model, std::shared_ptr<const CudaModel> 
 
 CudaExecutor::~CudaExecutor() {
   // Nothing may use the memory when it is freed; how the work went does not matter any more.
-  if (stream_.get() && device().makeCurrent().ok())
-    driver().cuStreamSynchronize(stream_.get());
+  if (!stream_.get() || !device().makeCurrent().ok())
+    return;
+  driver().cuStreamSynchronize(stream_.get());
+  if (copies_.get())
+    driver().cuStreamSynchronize(copies_.get());
 }
 
 Status CudaExecutor::allocate(bool profile) {
@@ -70,10 +73,13 @@ Status CudaExecutor::allocate(bool profile) {
   TRANSOM_ASSIGN(pinned_, PinnedMemory::allocate(device, storage_.pinnedBytes, "inputs and outputs"));
   if (pinned_.data())
     std::memset(pinned_.data(), 0, pinned_.bytes());
-  if (storage_.ringSlot)
-    for (CudaEvent &event : taken_) {
-      TRANSOM_ASSIGN(event, CudaEvent::create(device, EventUse::order));
-    }
+  if (storage_.ringSlot) {
+    TRANSOM_ASSIGN(copies_, CudaStream::create(device));
+    for (auto *events : {&done_, &taken_})
+      for (CudaEvent &event : *events) {
+        TRANSOM_ASSIGN(event, CudaEvent::create(device, EventUse::order));
+      }
+  }
   size_t steps = 0;
   for (size_t p = 0; p < model_.contents().programs.size(); ++p) {
     addRunner(p, profile);
@@ -142,7 +148,9 @@ Status CudaExecutor::enter() {
 }
 
 Status CudaExecutor::fail(const Status &status) {
-  check(driver().cuStreamSynchronize(stream_.get()), "waiting for the GPU").ok();
+  for (CudaStream *stream : {&stream_, &copies_})
+    if (stream->get())
+      check(driver().cuStreamSynchronize(stream->get()), "waiting for the GPU").ok();
   for (std::unique_ptr<Runner> &runner : runners_)
     if (runner)
       runner->uploaded.clear();
@@ -306,8 +314,14 @@ Status CudaExecutor::prepare(size_t program, std::span<const int64_t> symbols) {
   Runner &runner = *runners_[program];
   auto make = [&]() -> Status {
     TRANSOM_ASSIGN(CudaGraphs::Bucket *bucket, runner.graphs.bucketFor(symbols, stream_.get()));
-    TRANSOM_ASSIGN(CUgraphExec graph, runner.graphs.graphOf(*bucket, stream_.get()));
-    TRANSOM_RETURN_IF_ERROR(check(driver().cuGraphUpload(graph, stream_.get()), "uploading a graph"));
+    if (runner.program.name == "step") {
+      for (size_t output = 0; output < runner.program.outputs.size(); ++output)
+        if (runner.program.outputs[output].name == "tokens")
+          TRANSOM_RETURN_IF_ERROR(loopGraphs(runner, *bucket, output).status());
+    } else {
+      TRANSOM_ASSIGN(CUgraphExec graph, runner.graphs.graphOf(*bucket, stream_.get()));
+      TRANSOM_RETURN_IF_ERROR(check(driver().cuGraphUpload(graph, stream_.get()), "uploading a graph"));
+    }
     return check(driver().cuStreamSynchronize(stream_.get()), "uploading a graph");
   };
   Status status = make();

@@ -60,6 +60,8 @@ private:
   Status download(const Runner &runner);
   Status runBound(Runner &runner, const StepObserver *observer);
   Status beginLoop(Runner &runner, size_t output);
+  Result<std::span<const CudaGraph>> loopGraphs(Runner &runner, CudaGraphs::Bucket &bucket, size_t output);
+  Status enqueueRun(size_t slot);
 
   // StepLoop
   size_t depth() const override { return loopDepth; }
@@ -71,7 +73,7 @@ private:
   struct Loop {
     Runner *runner = nullptr; ///< null: none
     CudaGraphs::Bucket *bucket = nullptr;
-    cuda::CUgraphExec graph = nullptr; ///< null where the session profiles
+    std::span<const CudaGraph> graphs; ///< by slot of the ring; none where the session profiles
     size_t output = 0, rows = 0;
     uint64_t launched = 0, taken = 0;
   };
@@ -80,9 +82,10 @@ private:
   std::shared_ptr<const CudaModel> cuda_;
   CudaStorage storage_;
   DeviceMemory arena_, states_, staging_, scratch_;
-  PinnedMemory pinned_; ///< what staging_ holds, at the same places, then the ring
+  PinnedMemory pinned_; ///< what staging_ holds, at the same places
   CudaStream stream_;
-  std::array<CudaEvent, loopDepth + 1> taken_; ///< by slot of the ring: the copy of its output is done
+  CudaStream copies_;                             ///< of loops' outputs, beside the runs that follow
+  std::array<CudaEvent, loopSlots> done_, taken_; ///< by slot of the ring: the run is done; its output is on the host
   std::vector<CudaEvent> marks_;               ///< between steps, where the session profiles
   std::vector<std::unique_ptr<Runner>> runners_; ///< by program; null for those of another device
   Loop loop_;

@@ -44,8 +44,8 @@ CudaStorage::CudaStorage(const artifact::Contents &contents) : programs(contents
         library = std::max(library, gemm->workspace);
   }
   libraryWorkspace = take(scratchBytes, library);
-  ring = stagingBytes;
-  pinnedBytes = stagingBytes + ringSlot * (loopDepth + 1);
+  ring = take(stagingBytes, ringSlot * loopSlots);
+  pinnedBytes = stagingBytes;
 }
 
 MemoryPlan cudaMemoryPlanOf(const artifact::Contents &contents) {

@@ -17,7 +17,7 @@ struct CudaStorage {
   std::vector<Program> programs; ///< by program; empty for those of other devices
   std::vector<uint64_t> states;  ///< in the memory of the states; of those that no program for CUDA uses: 0
   uint64_t libraryWorkspace = 0; ///< in the scratch: cuBLASLt's
-  uint64_t ring = 0;             ///< on the host: outputs of loops, StepLoop's depth and one more
+  uint64_t ring = 0;             ///< in the memory for inputs and outputs: outputs of loops, in `loopSlots` places
   uint64_t ringSlot = 0;         ///< bytes of each; 0: no loops
 
   uint64_t arenaBytes = 0, stateBytes = 0, stagingBytes = 0, scratchBytes = 0, pinnedBytes = 0;
@@ -25,8 +25,8 @@ struct CudaStorage {
   explicit CudaStorage(const artifact::Contents &contents);
 };
 
-/// Runs of a loop that may be under way.
-inline constexpr size_t loopDepth = 4;
+/// Runs of a loop that may be under way; and places for their outputs, so that the last one taken stays while others run.
+inline constexpr size_t loopDepth = 4, loopSlots = loopDepth + 1;
 
 /// See memoryPlanOf.
 MemoryPlan cudaMemoryPlanOf(const artifact::Contents &contents);

@@ -81,6 +81,33 @@ TEST_F(CApi, Run) {
   }
 }
 
+// Sessions name their device; one that artifact or machine lack is an error that says so.
+TEST_F(CApi, Devices) {
+  api::Model model(artifact("a", scaleThenMultiply()));
+  EXPECT_EQ(api::Session(model, "cpu", 1).device(), "cpu");
+  EXPECT_EQ(api::Session(model, "auto", 1).deviceName(), "CPU");
+  EXPECT_EQ(model.memoryOn("cpu", 1).scratch, model.memory(1).scratch);
+  EXPECT_EQ(model.memoryOn("cpu", 1).pinned, 0u);
+  auto failure = [](auto call) -> std::string {
+    try {
+      call();
+    } catch (const api::Error &error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(failure([&] { api::Session(model, "tpu"); }), "device: expected auto, cpu, cuda or cuda:N, found \"tpu\"");
+  EXPECT_EQ(failure([&] { api::Session(model, "cuda:0"); }),
+            "device cuda:0: the artifact has programs for the CPU only; compile it with --target=cuda:sm_...");
+  EXPECT_EQ(failure([&] { model.memoryOn("cuda"); }),
+            "device cuda:0: the artifact has programs for the CPU only; compile it with --target=cuda:sm_...");
+  transom_session *session = nullptr;
+  transom_status *status = transom_session_create_on(model.get(), nullptr, 0, &session);
+  EXPECT_EQ(transom_status_code(status), TRANSOM_INVALID_ARGUMENT);
+  EXPECT_EQ(session, nullptr);
+  transom_status_free(status);
+}
+
 // Text generation with streaming; sessions outlive the model's handle.
 TEST_F(CApi, Generate) {
   auto model = std::make_unique<api::Model>(artifact("a", cachedToy()));

@@ -128,9 +128,10 @@ inline ArtifactBuilder cachedToyOnCuda(StepInputs inputs = StepInputs::sampling)
   long long row = blockIdx.x, seq = )" + width + R"(;
   if (row >= symbols[0] || threadIdx.x)
     return;
+  if (lengths[row] > 0 && past[row] + lengths[row] > 32)
+    __trap();
   for (int i = 0; i < lengths[row]; ++i)
-    if (past[row] + i < 32)
-      cache[row * 32 + past[row] + i] = ids[row * seq + i];
+    cache[row * 32 + past[row] + i] = ids[row * seq + i];
   sum[row] = 0;
   for (int i = 0; i < past[row] + lengths[row]; ++i)
     sum[row] += cache[row * 32 + i];)", "const int *ids, const int *lengths, const int *past, int *cache, int *sum");

@@ -242,6 +242,30 @@ TEST_F(SessionCuda, MemoryIsPredicted) {
   }
 }
 
+// What only the other device's programs use takes no memory.
+TEST_F(SessionCuda, MemoryByDevice) {
+  ArtifactBuilder b = scaleThenMultiplyOnCuda(8, /*both=*/true);
+  artifact::Expr eight = artifact::Expr::constant(8);
+  for (size_t program : {0, 1}) {
+    uint32_t state = b.state(program == 0 ? "cache.cpu" : "cache.cuda", DType::f32, {artifact::Expr::constant(program == 0 ? 64 : 640)});
+    b.buffer(b.contents.programs[program], artifact::BufferKind::state, state, DType::f32, {eight});
+  }
+  start(b);
+  std::shared_ptr<const Model> model = load(b);
+  MemoryPlan cpu = model->memoryPlan(artifact::Device::cpu, 1), cuda = model->memoryPlan(artifact::Device::cuda, 1);
+  EXPECT_EQ(cpu.weights, 12u);
+  EXPECT_EQ(cpu.states, 256u);
+  EXPECT_EQ(cpu.pinned, 0u);
+  EXPECT_EQ(cuda.weights, 256u + 256u); // 12 and 3 numbers of f32
+  EXPECT_EQ(cuda.states, 2560u);
+  EXPECT_GE(cuda.pinned, cuda.staging);
+  auto session = Session::create(model, {.device = DeviceChoice::cuda()});
+  ASSERT_EQ(session.status().message(), "");
+  EXPECT_EQ(gpu->allocatedBytes(), cuda.weights + cuda.session());
+  std::vector<float> x = ramp(2);
+  EXPECT_EQ(runRows(**session, 1, 2, x).status().message(), "");
+}
+
 // A device without room says what is needed and what is there, before anything is allocated for the session.
 TEST_F(SessionCuda, TooLittleMemory) {
   ArtifactBuilder b = scaleThenMultiplyOnCuda(4096);
