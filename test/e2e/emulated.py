@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Whole models compiled for a GPU, run on a machine without one: the CUDA runtime on the fake driver, kernels on the emulator
 (test/emulator), against the same artifact on the CPU. Prompts of ragged lengths, read in chunks, then greedy steps along the CPU's
-tokens; encoders on padded batches. Also bit for bit alike with threads in the reverse order, and with work done as late as may be.
+tokens; encoders on padded batches; whole generations by the command, greedy and sampled. Also bit for bit alike with threads in the
+reverse order, and with work done as late as may be.
 
-Needs libnvrtc, for compiling; where the compiler has none, it says so and exits 77."""
+Needs libnvrtc for compiling; where there is none it says so and exits 77."""
 
 import json
 import os
@@ -22,6 +23,7 @@ from capi import Inputs, Library, Model, Session, feed, find_library, step  # no
 
 # Relative error of the whole output against the CPU's, which computes in f32: a few roundings of the storage type for each layer.
 BOUNDS = {"f32": 2e-5, "f16": 8e-3, "bf16": 6e-2}
+MODES = {"plain": {}, "reverse": {"TRANSOM_EMULATED_REVERSE": "1"}, "lazy": {"TRANSOM_EMULATED_LAZY": "1"}}
 LENGTHS, CHUNK, STEPS, VOCAB = (11, 1, 7), 8, 4, 90
 
 
@@ -80,25 +82,41 @@ def problem_of(outputs, bound):
     return f"relative error {worst:.1e}, more than {bound:.0e}" if worst > bound else None
 
 
-def check(suite, name, folder, dtype, encoder):
+def emulated(suite, artifact):
+    """The environment in which the fake driver is found, and with it the artifact's kernels."""
     build = Path(suite.options.transom).resolve().parent.parent
+    built = subprocess.run([build / "bin/emulate-kernels", artifact], capture_output=True, text=True)
+    if built.returncode != 0:
+        suite.check(f"{artifact.name} on the emulator", built.stderr.strip())
+    driver = build / "fake-cuda"
+    return {
+        **os.environ,
+        "TRANSOM_EMULATED_KERNELS": built.stdout.strip(),
+        "LD_LIBRARY_PATH": str(driver),
+        "TRANSOM_CUBLASLT": str(driver / "libcuda.so.1"),
+    }
+
+
+def has_nvrtc(suite):
+    path = suite.folder / "probe"
+    tiny_architectures.write(path, tiny_architectures.ALL["gpt2"])
+    done = suite.transom("compile", path, "-o", suite.folder / "probe.transom", "--target=cuda:sm_80", "--no-tokenizer")
+    return "NVRTC" not in done.stderr or done.returncode == 0
+
+
+def check(suite, name, folder, dtype, encoder):
     artifact = suite.folder / f"{name}.transom"
     sizes = ["--max-batch", "3", "--max-seq", "16"]
     done = suite.transom("compile", folder, "-o", artifact, "--target=cuda:sm_80,cpu", f"--dtype={dtype}", "--no-tokenizer", *sizes)
     if done.returncode != 0:
         suite.check(f"{name} {dtype} compiles", done.stderr.strip() or f"exit code {done.returncode}")
         return
-    built = subprocess.run([build / "bin/emulate-kernels", artifact], capture_output=True, text=True)
-    if built.returncode != 0:
-        suite.check(f"{name} {dtype} on the emulator", built.stderr.strip())
-        return
-    driver = build / "fake-cuda"
-    base = {**os.environ, "TRANSOM_EMULATED_KERNELS": built.stdout.strip(), "LD_LIBRARY_PATH": str(driver), "TRANSOM_CUBLASLT": str(driver / "libcuda.so.1")}
+    environment = emulated(suite, artifact)
     results = {}
-    for mode, variable in (("plain", None), ("reverse", "TRANSOM_EMULATED_REVERSE"), ("lazy", "TRANSOM_EMULATED_LAZY")):
+    for mode, more in MODES.items():
         out = suite.folder / f"{name}-{mode}.npz"
         words = [sys.executable, __file__, "--work", str(find_library(suite.options.transom)), str(artifact), json.dumps(encoder), str(out)]
-        done = subprocess.run(words, capture_output=True, text=True, env={**base, **({variable: "1"} if variable else {})}, timeout=600)
+        done = subprocess.run(words, capture_output=True, text=True, env={**environment, **more}, timeout=600)
         if done.returncode != 0 or "fake CUDA driver" in done.stderr:
             suite.check(f"{name} {dtype} {mode}", done.stderr.strip()[-2000:] or f"exit code {done.returncode}")
             return
@@ -109,8 +127,37 @@ def check(suite, name, folder, dtype, encoder):
         suite.check(f"{name} {dtype} {mode} gives the same bits", f"{differing} differ" if differing else None)
 
 
+def check_generation(suite, name, folder):
+    """Tokens chosen on the device (program step), greedy and sampled, are those that the CPU chooses; in f32, where no tie is near."""
+    artifact = suite.folder / f"{name}-generate.transom"
+    done = suite.transom("compile", folder, "-o", artifact, "--target=cuda:sm_80,cpu", "--dtype=f32", "--no-tokenizer", "--max-batch", "4", "--max-seq", "16")
+    if done.returncode != 0:
+        suite.check(f"{name} f32 compiles", done.stderr.strip())
+        return
+    prompts = suite.folder / "prompts"
+    rng = np.random.default_rng(9)
+    prompts.write_text("".join(" ".join(map(str, rng.integers(0, VOCAB, length))) + "\n" for length in (*LENGTHS, 20, 3, 2)))
+    environment = emulated(suite, artifact)
+    sampled = ("--temperature", "0.9", "--top-k", "20", "--top-p", "0.9", "--seed", "5")
+    for what, options in (("greedy", ()), ("sampled", sampled), ("until the model ends", sampled), ("to the end of the context", ("-n", "100"))):
+        if what != "until the model ends":
+            options = (*options, "--ignore-eos")
+        if "-n" not in options:
+            options = (*options, "-n", "13")
+        words = ("generate", artifact, "--tokens-file", prompts, "--batch", "4", "--print-tokens", *options)
+        wanted = suite.transom(*words, "--device=cpu")
+        for mode, more in MODES.items():
+            found = suite.transom(*words, "--device=cuda:0", environment={**environment, **more})
+            same = found.returncode == wanted.returncode and found.stdout == wanted.stdout and wanted.stdout and "fake CUDA driver" not in found.stderr
+            problem = None if same else f"expected\n{wanted.stdout}{wanted.stderr}found\n{found.stdout}{found.stderr}"
+            suite.check(f"{name} generates {what}, {mode}", problem)
+
+
 def main():
     suite = Suite("emulated", lambda parser: parser.add_argument("--only", default="", help="models whose name contains this") and parser)
+    if not has_nvrtc(suite):
+        print("emulated: skipped, libnvrtc was not found (TRANSOM_NVRTC names one)")
+        return 77
     llama = tiny_models.llama_gguf
     cases = []  # (name, writes the folder or file, dtype, inputs of an encoder)
     dtypes = ("bf16", "f32", "f16")
@@ -126,6 +173,11 @@ def main():
         path = suite.folder / name
         write(path)
         check(suite, name, path if path.exists() else path.with_suffix(".gguf"), dtype, encoder)
+    for name in ("llama", "gpt2"):
+        if suite.options.only in f"{name} generates":
+            path = suite.folder / f"{name}-generate"
+            tiny_architectures.write(path, tiny_architectures.ALL[name])
+            check_generation(suite, name, path)
     return suite.finish()
 
 

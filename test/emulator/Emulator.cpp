@@ -72,7 +72,10 @@ private:
   char *sharedAt(uint32_t address, uint32_t bytes);
   int syncBlock(int value);
   void syncWarp(uint32_t mask, WarpFunction function);
-  [[noreturn]] void fail(const std::string &what);
+  /// Notes what is wrong with the thread that runs; leave() must follow, in a statement of its own: what lies on the stack that
+  /// it leaves is never destroyed.
+  void note(const std::string &what);
+  [[noreturn]] void leave();
   std::string whereThreadsWait() const;
   static void threadMain(void *);
 };
@@ -98,7 +101,10 @@ Block::Block() : queue_(maxThreads) {
     Block &b = block();
     return b.warps_[b.self() / 32].live;
   };
-  machine.fail = [](const char *message) { block().fail(message); };
+  machine.fail = [](const char *message) {
+    block().note(message);
+    block().leave();
+  };
   machine.mmaHalf = multiplyHalf;
   machine.mmaBFloat = multiplyBFloat;
   machine.loadMatrices = loadMatrices;
@@ -126,9 +132,11 @@ void Block::wait(Waits why) {
   fibers_.switchTo(to);
 }
 
-void Block::fail(const std::string &what) {
+void Block::note(const std::string &what) {
   if (failure_.empty())
     failure_ = fmt::format("thread ({}, {}, {}): {}", machine.thread->index.x, machine.thread->index.y, machine.thread->index.z, what);
+}
+void Block::leave() {
   fibers_.leaveTo(Fibers::outside);
   std::abort(); // nothing comes back to a fiber that left
 }
@@ -199,25 +207,33 @@ void Block::release(uint32_t index, Collective &collective) {
 void Block::syncWarp(uint32_t mask, WarpFunction function) {
   uint32_t own = self(), bit = 1u << own % 32;
   Warp &warp = warps_[own / 32];
-  if (!(mask & bit))
-    fail(fmt::format("a collective of the lanes {:08x}, which the thread is not one of", mask));
+  if (!(mask & bit)) {
+    note(fmt::format("a collective of the lanes {:08x}, which the thread is not one of", mask));
+    leave();
+  }
   Collective *place = nullptr;
   for (Collective &collective : warp.collectives) {
     if (collective.mask == mask) {
       place = &collective;
       break;
     }
-    if (collective.mask != 0 && (collective.mask & mask & warp.live) != 0)
-      fail(fmt::format("a collective of the lanes {:08x}, while others of the warp are at one of {:08x}", mask, collective.mask));
+    if (collective.mask != 0 && (collective.mask & mask & warp.live) != 0) {
+      note(fmt::format("a collective of the lanes {:08x}, while others of the warp are at one of {:08x}", mask, collective.mask));
+      leave();
+    }
     if (collective.mask == 0 && !place)
       place = &collective;
   }
-  if (!place)
-    fail("more collectives of one warp at once than the emulator keeps");
+  if (!place) {
+    note("more collectives of one warp at once than the emulator keeps");
+    leave();
+  }
   if (place->mask == 0)
     *place = {mask, 0, function};
-  if (place->function != function)
-    fail("lanes of one warp are at different collectives");
+  if (place->function != function) {
+    note("lanes of one warp are at different collectives");
+    leave();
+  }
   place->arrived |= bit;
   if (place->arrived == (mask & warp.live)) {
     release(own / 32, *place);
@@ -230,16 +246,20 @@ void Block::syncWarp(uint32_t mask, WarpFunction function) {
 
 uint32_t Block::reserveShared(uint32_t bytes, uint32_t align) {
   uint32_t place = (sharedUsed_ + align - 1) / align * align, end = place + bytes;
-  if (end > options_.mostSharedBytes)
-    fail(fmt::format("{} bytes of shared memory, more than the {} of the device", end, options_.mostSharedBytes));
+  if (end > options_.mostSharedBytes) {
+    note(fmt::format("{} bytes of shared memory, more than the {} of the device", end, options_.mostSharedBytes));
+    leave();
+  }
   std::memset(shared_ + place, 0xff, bytes);
   sharedUsed_ = end;
   return place;
 }
 
 char *Block::sharedAt(uint32_t address, uint32_t bytes) {
-  if (address > sharedUsed_ || bytes > sharedUsed_ - address)
-    fail(fmt::format("an access of {} bytes at {} of shared memory, of which there are {}", bytes, address, sharedUsed_));
+  if (address > sharedUsed_ || bytes > sharedUsed_ - address) {
+    note(fmt::format("an access of {} bytes at {} of shared memory, of which there are {}", bytes, address, sharedUsed_));
+    leave();
+  }
   return shared_ + address;
 }
 
