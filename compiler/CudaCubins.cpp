@@ -1,7 +1,7 @@
 // See CudaCubins.h.
 #include "compiler/CudaCubins.h"
 
-#include "runtime/cuda/Nvrtc.h"
+#include "runtime/cuda/JitCache.h"
 
 #include <algorithm>
 #include <atomic>
@@ -14,6 +14,7 @@ namespace transom {
 Result<std::vector<Cubin>> compileCubins(const std::vector<artifact::CudaKernel> &kernels, const std::vector<artifact::CudaHeader> &headers,
                                          const std::vector<std::string> &architectures, const std::function<void(double)> &progress) {
   TRANSOM_ASSIGN(const Nvrtc *nvrtc, Nvrtc::get());
+  const JitCache cache = JitCache::standard();
   std::vector<NvrtcHeader> texts;
   for (const artifact::CudaHeader &header : headers)
     texts.push_back({header.name, header.text});
@@ -27,11 +28,9 @@ Result<std::vector<Cubin>> compileCubins(const std::vector<artifact::CudaKernel>
     for (size_t i; (i = next++) < cubins.size();) {
       const artifact::CudaKernel &kernel = kernels[i % kernels.size()];
       const std::string &architecture = architectures[i / kernels.size()];
-      NvrtcLog log;
-      Result<std::vector<std::byte>> bytes =
-          nvrtc->compileCubin({kernel.name, kernel.source, texts, architecture, kernel.maxRegisters}, &log);
+      Result<std::vector<std::byte>> bytes = cache.compile(*nvrtc, {kernel.name, kernel.source, texts, architecture, kernel.maxRegisters});
       if (bytes.ok())
-        cubins[i] = {architecture, kernel.name, std::move(*bytes), log.registers, log.spillBytes};
+        cubins[i] = {architecture, kernel.name, std::move(*bytes)};
       else
         statuses[i] = bytes.status();
       std::lock_guard lock(mutex);

@@ -2,6 +2,7 @@
 #include "compiler/OptMain.h"
 
 #include "codegen/cpu/CpuCodegen.h"
+#include "codegen/cuda/CudaCodegen.h"
 #include "compiler/interpreter/InterpretMain.h"
 #include "ir/Plan.h"
 #include "passes/Passes.h"
@@ -14,14 +15,16 @@
 
 namespace transom {
 
-static int printCpuLlvmMain(llvm::StringRef level, llvm::StringRef path, const mlir::DialectRegistry &registry) {
+/// Prints what `generate` makes of the plan in the file `path`.
+static int printCodeMain(llvm::StringRef path, const mlir::DialectRegistry &registry,
+                         llvm::function_ref<mlir::FailureOr<std::string>(mlir::ModuleOp)> generate) {
   mlir::MLIRContext context(registry);
   llvm::SourceMgr sources;
   mlir::SourceMgrDiagnosticHandler diagnostics(sources, &context);
   auto module = mlir::parseSourceFile<mlir::ModuleOp>(path, sources, &context);
   if (!module)
     return 1;
-  mlir::FailureOr<std::string> text = printCpuLlvm(*module, level);
+  mlir::FailureOr<std::string> text = generate(*module);
   if (failed(text))
     return 1;
   llvm::outs() << *text;
@@ -36,7 +39,9 @@ int optMain(int argc, char **argv) {
     if (argument.starts_with("--interpret"))
       return interpretMain(argc, argv);
     if (argument.consume_front("--print-cpu-llvm="))
-      return printCpuLlvmMain(argument, argv[argc - 1], registry);
+      return printCodeMain(argv[argc - 1], registry, [&](mlir::ModuleOp plan) { return printCpuLlvm(plan, argument); });
+    if (argument == "--print-cuda")
+      return printCodeMain(argv[argc - 1], registry, [](mlir::ModuleOp plan) { return printCuda(plan, {}); });
   }
   registerTransomPasses();
   mlir::registerCanonicalizerPass();

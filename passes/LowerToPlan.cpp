@@ -114,6 +114,8 @@ bool isWeightLike(Operation *op) { return isa_and_nonnull<WeightOp, RecipeOp, Co
 bool isView(Operation *op, const DimAnalysis &dims) {
   if (isa_and_nonnull<ReshapeOp, SplitRowsOp>(op))
     return true;
+  if (isa_and_nonnull<PositionsOp>(op)) // of one token a row: where it starts
+    return dims.of(op->getResult(0))[1] == DimExpr(1);
   if (auto transpose = dyn_cast_or_null<TransposeOp>(op))
     return movesOnlyUnits(transpose.getPermutation(), dims.of(transpose.getInput()));
   return isa_and_nonnull<SliceOp, PadOp, BroadcastOp, ConcatOp>(op) && llvm::equal(dims.of(op->getOperand(0)), dims.of(op->getResult(0)));

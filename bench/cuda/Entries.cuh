@@ -104,8 +104,12 @@ template <int threads> __global__ void __launch_bounds__(threads) advanceEntry(S
 template <class Shape> __global__ void __launch_bounds__(Shape::threads) attendMmaEntry(const __grid_constant__ MmaAttentionArguments a) {
   attendMma<Shape>(a);
 }
-template <class Shape> __global__ void __launch_bounds__(Shape::threads, 1) attendHopperEntry(const __grid_constant__ HopperAttentionArguments a) {
+template <class Shape>
+__global__ void __launch_bounds__(Shape::threads, 1)
+    attendHopperEntry(const __grid_constant__ TensorMap query, const __grid_constant__ TensorMap keys, const __grid_constant__ TensorMap values,
+                      HopperAttentionArguments a) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
+  a.queryMap = &query, a.keyMap = &keys, a.valueMap = &values;
   attendHopper<Shape>(a);
 #endif
 }

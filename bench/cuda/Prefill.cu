@@ -50,19 +50,26 @@ struct Problem {
   }
 };
 
-template <class Shape, bool maps = true> HopperAttentionArguments arguments(const Problem &p, typename Shape::T *q, typename Shape::T *k, typename Shape::T *v, typename Shape::T *y, int tokens,
+/// What the entry takes.
+struct HopperCall {
+  TensorMap query, keys, values;
+  HopperAttentionArguments a;
+};
+
+template <class Shape, bool maps = true> HopperCall arguments(const Problem &p, typename Shape::T *q, typename Shape::T *k, typename Shape::T *v, typename Shape::T *y, int tokens,
                                                           const int *cumulative, const int *lengths, const int *past, int *next) {
   using T = typename Shape::T;
   constexpr bool half = std::is_same_v<T, Half>;
   constexpr int D = Shape::headDim;
-  HopperAttentionArguments a = {};
+  HopperCall call = {};
+  HopperAttentionArguments &a = call.a;
   bool packed = p.rows == Rows::packed, cached = p.rows == Rows::cached;
   int64_t rowsOfQ = packed ? tokens : p.queries, rowsOfK = packed ? tokens : p.keys, batch = packed ? 1 : p.batch;
   if constexpr (maps) {
-  a.queryMap = tensorMap(q, half, D, rowsOfQ, p.heads, batch, (int64_t)p.heads * D, D, rowsOfQ * p.heads * D, Shape::queriesAtOnce);
+  call.query = tensorMap(q, half, D, rowsOfQ, p.heads, batch, (int64_t)p.heads * D, D, rowsOfQ * p.heads * D, Shape::queriesAtOnce);
   for (int which = 0; which < 2; ++which) {
     T *data = which ? v : k;
-    (which ? a.valueMap : a.keyMap) = cached ? tensorMap(data, half, D, rowsOfK, p.kvHeads, batch, D, rowsOfK * D, rowsOfK * D * p.kvHeads, Shape::keysAtOnce)
+    (which ? call.values : call.keys) = cached ? tensorMap(data, half, D, rowsOfK, p.kvHeads, batch, D, rowsOfK * D, rowsOfK * D * p.kvHeads, Shape::keysAtOnce)
                   : tensorMap(data, half, D, rowsOfK, p.kvHeads, batch, (int64_t)p.kvHeads * D, D, rowsOfK * p.kvHeads * D, Shape::keysAtOnce);
   }
   }
@@ -77,7 +84,7 @@ template <class Shape, bool maps = true> HopperAttentionArguments arguments(cons
     --a.pairsAtOnce;
   a.next = next;
   a.scale = 1.0f / std::sqrt((float)D);
-  return a;
+  return call;
 }
 
 /// The same problem for the mma.sync kernel and the one without tensor cores, with a mask, bias and softcap where given.
@@ -132,7 +139,7 @@ template <class Shape, bool mma = false> void check(const std::string &name, con
   Device<T> dq(q), dk(k), dv(v), y(q.size());
   Device<int> dc(cumulative), dl(p.lengths), dp(p.past.empty() ? std::vector<int>{0} : p.past);
   Device<int> next(std::vector<int>{0, 0});
-  auto a = arguments<Shape, !mma>(p, dq, dk, dv, y, tokens, dc, dl, dp, next);
+  auto call = arguments<Shape, !mma>(p, dq, dk, dv, y, tokens, dc, dl, dp, next);
   std::vector<int> mask((size_t)p.batch * std::max(p.keys, 1));
   for (int &m : mask)
     m = randomInt(0, 3) > 0;
@@ -141,9 +148,9 @@ template <class Shape, bool mma = false> void check(const std::string &name, con
   Device<int> dmask(mask);
   Device<float> dbias(bias);
   if constexpr (mma)
-    launchMma<Shape>(p, a, dq, dk, dv, extras ? dmask.p : nullptr, extras ? dbias.p : nullptr, softcap);
+    launchMma<Shape>(p, call.a, dq, dk, dv, extras ? dmask.p : nullptr, extras ? dbias.p : nullptr, softcap);
   else
-    launch(attendHopperEntry<Shape>, {dim3(132), Shape::threads, Shape::sharedBytes}, a);
+    launch(attendHopperEntry<Shape>, {dim3(132), Shape::threads, Shape::sharedBytes}, call.query, call.keys, call.values, call.a);
   auto out = y.host();
   std::vector<T> live;
   std::vector<double> ref;
@@ -159,7 +166,7 @@ template <class Shape, bool mma = false> void check(const std::string &name, con
           double dot = 0;
           for (int d = 0; d < D; ++d)
             dot += number(q[at + d]) * number(k[keyAt(b, j, h / (p.heads / p.kvHeads)) + d]);
-          dot *= a.scale;
+          dot *= call.a.scale;
           if (extras)
             dot = mask[(size_t)b * p.keys + j] ? softcap * std::tanh(dot / softcap) + bias[((size_t)h * p.queries + i) * p.keys + j] : -INFINITY;
           s.push_back(dot);
@@ -208,8 +215,8 @@ template <class Shape> void time(const char *name, int batch, int heads, int seq
   CHECK(cudaDeviceSynchronize());
   Problem p{Rows::padded, batch, heads, heads, seq, seq, 0, std::vector<int>(batch, seq), {}};
   Device<int> next(std::vector<int>{0, 0});
-  auto a = arguments<Shape>(p, q, k, v, y, 0, nullptr, nullptr, nullptr, next);
-  double ms = medianMs(nullptr, 20, 2, [&] { launch(attendHopperEntry<Shape>, {dim3(132), Shape::threads, Shape::sharedBytes, nullptr, false}, a); });
+  auto call = arguments<Shape>(p, q, k, v, y, 0, nullptr, nullptr, nullptr, next);
+  double ms = medianMs(nullptr, 20, 2, [&] { launch(attendHopperEntry<Shape>, {dim3(132), Shape::threads, Shape::sharedBytes, nullptr, false}, call.query, call.keys, call.values, call.a); });
   double flops = 4.0 * batch * heads * seq * (double)seq * D * (Shape::causal ? 0.5 : 1.0);
   std::printf("A1 own D%d S%d batch %d heads %d %s %s: %.3f ms %.0f TFLOP/s\n", D, seq, batch, heads, Shape::causal ? "causal" : "full", name, ms, flops / ms / 1e9);
 }

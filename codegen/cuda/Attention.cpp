@@ -103,11 +103,14 @@ private:
       queriesAtOnce = uint32_t(tile), threads = 256, sharedBytes = (2 * tile * stride + tile * (tile + 4)) * 4;
       shape = "FmaAttentionShape<" + shape + number(tile) + ", " + number(tile) + ", " + (causal ? "true>" : "false>");
     }
+    std::vector<CudaChoicePlan> choices;
+    if (mma && (headDim == 64 || headDim == 128) && !op.getMask() && !op.getBias() && !op.getSoftcap())
+      choices.push_back(hopper(causal));
     text.include(mma ? "AttentionMma.cuh" : "AttentionFma.cuh");
     text.launchBounds = number(threads);
     text.line("using Shape = " + shape + ";");
     text.line("static_assert(Shape::sharedBytes == " + number(sharedBytes) + " && Shape::queriesAtOnce == " + number(queriesAtOnce) + ", \"\");");
-    DimExpr batch = packed ? step.sizes(op.getCumulativeLengths())[0] - DimExpr(1) : q[0];
+    DimExpr batch = batchSize();
     guard(batch);
     text.line("MmaAttentionArguments a = {};");
     arguments();
@@ -115,7 +118,72 @@ private:
     DimExpr longest = packed ? step.longestOf(op.getCumulativeLengths()) : q[headsFirst ? 2 : 1];
     if (longest.isUnknown())
       longest = q[0];
-    return finish({{INT64_MAX, step.pool.add(step.name, text, {threads}, uint32_t(sharedBytes)), {longest, DimExpr(heads), batch}, {queriesAtOnce, 1, 1}}});
+    choices.push_back({INT64_MAX, step.pool.add(step.name, text, {threads}, uint32_t(sharedBytes)), {longest, DimExpr(heads), batch}, {queriesAtOnce, 1, 1}});
+    return finish(std::move(choices));
+  }
+
+  DimExpr batchSize() { return packed ? step.sizes(op.getCumulativeLengths())[0] - DimExpr(1) : q[0]; }
+
+  /// The kernel for compute capability 9.0, with wgmma and TMA. Both kernels get the same parameters, so the plain one's begin with
+  /// those that this one reads.
+  CudaChoicePlan hopper(bool causal) {
+    int64_t consumers = headDim == 64 ? 3 : 2, keysAtOnce = headDim == 64 || causal ? 128 : 176, queriesAtOnce = 64 * consumers, threads = 128 * (consumers + 1);
+    int64_t sharedBytes = 1024 + queriesAtOnce * headDim * 2 + 4 * keysAtOnce * headDim * 2 + 256;
+    std::string shape = "HopperAttentionShape<" + memoryType(type) + ", " + number(headDim) + ", " + number(consumers) + ", " + number(keysAtOnce) + ", " +
+                        (causal ? "true>" : "false>");
+    auto map = [&](KernelText &text, Value value, const Dims &sizes, bool headsFirst, bool packed, int64_t rowsAtOnce) {
+      CudaMapPlan plan;
+      plan.buffer = step.buffer(value);
+      DimExpr d = sizes.back(), h = sizes[headsFirst || packed ? 1 : 2], s = sizes[packed ? 0 : headsFirst ? 2 : 1], b = packed ? DimExpr(1) : sizes[0];
+      plan.sizes = {d, s, h, b};
+      plan.strides = {headsFirst ? d : h * d, headsFirst ? s * d : d, h * s * d};
+      plan.box = {64, uint32_t(rowsAtOnce), 1, 1};
+      return text.map(std::move(plan));
+    };
+    KernelText own(step.pool);
+    for (KernelText *both : {&own, &text}) {
+      map(*both, op.getQuery(), q, headsFirst, packed, queriesAtOnce);
+      map(*both, op.getKey(), k, cached || headsFirst, packed && !cached, keysAtOnce);
+      map(*both, op.getValue(), k, cached || headsFirst, packed && !cached, keysAtOnce);
+      both->workspace(step.workspace(DType::i32, {DimExpr(2)}), "int");
+      for (Value value : {Value(op.getQuery()), Value(op.getKey()), Value(op.getValue())})
+        both->pointer(step.buffer(value));
+      both->pointer(step.buffer(op.getResult()), true);
+      for (Value value : {Value(op.getCumulativeLengths()), Value(op.getKeyCumulativeLengths()), Value(op.getLengths()), Value(op.getPastLengths())})
+        if (value)
+          both->pointer(step.buffer(value));
+    }
+    std::swap(text, own);
+    text.include("AttentionHopper.cuh");
+    text.launchBounds = number(threads) + ", 1";
+    text.body += "#ifdef __CUDA_ARCH_FEAT_SM90_ALL\n";
+    text.line("using Shape = " + shape + ";");
+    text.line("static_assert(Shape::sharedBytes == " + number(sharedBytes) + " && Shape::threads == " + number(threads) + ", \"\");");
+    text.line("HopperAttentionArguments a = {};");
+    text.line("a.queryMap = &m0, a.keyMap = &m1, a.valueMap = &m2;");
+    set("result", text.pointer(step.buffer(op.getResult()), true));
+    DimExpr d = q.back(), h = q[headsFirst || packed ? 1 : 2], s = q[packed ? 0 : headsFirst ? 2 : 1];
+    set("resultBatch", packed ? "0" : text.size(h * s * d));
+    set("resultRow", text.size(headsFirst ? d : h * d)), set("resultHead", text.size(headsFirst ? s * d : d));
+    if (packed)
+      set("cumulativeQueries", pointer(op.getCumulativeLengths()));
+    if (packed && !cached)
+      set("cumulativeKeys", pointer(op.getKeyCumulativeLengths() ? op.getKeyCumulativeLengths() : op.getCumulativeLengths()));
+    if (op.getLengths())
+      set("lengths", pointer(op.getLengths()));
+    if (op.getPastLengths())
+      set("past", pointer(op.getPastLengths()));
+    set("batch", "(int)(" + text.size(batchSize()) + ")"), set("heads", number(heads)), set("kvHeads", number(kvHeads));
+    set("queries", "(int)(" + text.size(s) + ")"), set("keys", "(int)(" + text.size(k[packed && !cached ? 0 : cached || headsFirst ? 2 : 1]) + ")");
+    set("window", number(int64_t(op.getWindow().value_or(0)))), set("next", "workspace"), set("scale", floatText(op.getScale().convertToDouble()));
+    text.line("a.pairsAtOnce = pairsThatFit(a, Shape::headDim);");
+    text.line("attendHopper<Shape>(a);");
+    text.body += "#endif\n";
+    // As many blocks as a GPU of this kind has multiprocessors; the tiles are handed out among those there are.
+    CudaChoicePlan choice{INT64_MAX, step.pool.add(step.name + "_sm90", text, {uint32_t(threads)}, uint32_t(sharedBytes)), {DimExpr(132)}};
+    choice.sm = 90;
+    std::swap(text, own);
+    return choice;
   }
 
   void arguments() {

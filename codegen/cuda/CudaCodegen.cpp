@@ -92,7 +92,7 @@ private:
   }
 
   Step begin(Operation *op, std::string name) {
-    Step step{pool, weights, op, {}, std::move(name), [this](Value cumulative) { return longestOf(cumulative); }};
+    Step step{pool, weights, op, llvm::DenseMap<Value, CudaBuffer>(), std::move(name), [this](Value cumulative) { return longestOf(cumulative); }};
     step.module = module;
     step.scratchAt = scratchAt, step.mostScratch = mostScratch, step.workspaceBytes = workspaceBytes;
     return step;
@@ -526,6 +526,36 @@ FailureOr<CudaCode> generateCuda(ModuleOp plan, const CudaOptions &options) {
   code.headers = headersFor(pool.headers());
   code.kernels = pool.take();
   return code;
+}
+
+FailureOr<std::string> printCuda(ModuleOp plan, const CudaOptions &options) {
+  FailureOr<CudaCode> code = generateCuda(plan, options);
+  if (failed(code))
+    return failure();
+  std::string text;
+  for (const artifact::CudaKernel &kernel : code->kernels)
+    text += llvm::formatv("// {0} block {1} shared {2}\n{3}\n", kernel.name, kernel.block[0], kernel.sharedBytes, kernel.source).str();
+  for (const CudaProgram &program : code->programs) {
+    text += llvm::formatv("// program {0} scratch {1} workspace {2}\n", program.name, program.scratchBytes, program.workspaceBytes).str();
+    for (const CudaStepPlan &step : program.steps) {
+      if (auto *launch = std::get_if<CudaLaunchPlan>(&step.kind)) {
+        text += "// launch";
+        for (const CudaChoicePlan &choice : launch->choices) {
+          text += " " + code->kernels[choice.kernel].name + "<";
+          for (size_t axis = 0; axis < choice.grid.size(); ++axis)
+            text += (axis ? ", " : "") + choice.grid[axis].str() + (choice.per.empty() || choice.per[axis] == 1 ? "" : " / " + std::to_string(choice.per[axis]));
+          text += ">";
+        }
+        text += " rows " + launch->rows.str();
+      } else if (auto *gemm = std::get_if<CudaGemmPlan>(&step.kind)) {
+        text += "// product m " + gemm->m.str() + " n " + gemm->n.str() + " k " + gemm->k.str() + " of " + std::string(name(storedType(gemm->lhs)));
+      } else {
+        text += "// size " + std::get<CudaSizePlan>(step.kind).name + " of input " + std::get<CudaSizePlan>(step.kind).input;
+      }
+      text += " (" + step.source + ")\n";
+    }
+  }
+  return text;
 }
 
 } // namespace transom

@@ -39,7 +39,7 @@ struct CudaChoicePlan {
   int64_t most = INT64_MAX;
   size_t kernel = 0; ///< into CudaCode::kernels
   llvm::SmallVector<DimExpr, 3> grid;
-  std::vector<uint32_t> per; ///< what each is divided by, rounded up; empty: 1
+  std::vector<uint32_t> per = {}; ///< what each is divided by, rounded up; empty: 1
   uint32_t sm = 0;
 };
 struct CudaMapPlan {
@@ -116,6 +116,10 @@ struct CudaOptions {
 /// (docs/artifact.md). The same plan gives the same text. Fails, after a diagnostic, on a kernel that has no CUDA form, naming the
 /// op and what it lacks.
 mlir::FailureOr<CudaCode> generateCuda(mlir::ModuleOp plan, const CudaOptions &options);
+
+/// The kernels' text, each behind a line with its name, block and shared memory, and the steps of each program. For tests. Fails as
+/// generateCuda does.
+mlir::FailureOr<std::string> printCuda(mlir::ModuleOp plan, const CudaOptions &options);
 
 /// The element type as the artifact names it.
 DType cudaType(mlir::Type element);

@@ -365,7 +365,7 @@ private:
   }
 
   /// The prologue's type and value. deferred: whether RMS norms may be applied to the results.
-  std::pair<std::string, std::string> prologue(KernelText &text, bool deferred) {
+  std::pair<std::string, std::string> prologue(KernelText &text, bool deferred, int64_t rows) {
     std::string x = memoryType(storedType(program.lhs)), k = std::to_string(inner()), pointer = text.pointer(program.lhs);
     if (!program.norm)
       return {"NoPrologue<" + x + ", " + k + ">", "{" + pointer + "}"};
@@ -374,8 +374,11 @@ private:
     if (!centred && deferred)
       return {"RmsPrologue<" + x + ", " + s + ", " + k + ">", "{" + pointer + ", " + scale + ", " + e + "}"};
     std::string bias = biased ? text.pointer(program.normBias) : "nullptr";
-    return {"NormPrologue<" + x + ", " + s + ", " + k + ", " + (centred ? "true" : "false") + ", " + (biased ? "true" : "false") + ">",
-            "{" + pointer + ", " + scale + ", " + bias + ", " + e + ", nullptr}"};
+    std::string form = std::string(centred ? "true" : "false") + ", " + (biased ? "true" : "false") + ">";
+    // Short rows are read by each warp: no barrier before the product.
+    if (rows * inner() <= 4096)
+      return {"WarpNormPrologue<" + x + ", " + s + ", " + k + ", " + std::to_string(rows) + ", " + form, "{" + pointer + ", " + scale + ", " + bias + ", " + e + ", {}, {}}"};
+    return {"NormPrologue<" + x + ", " + s + ", " + k + ", " + form, "{" + pointer + ", " + scale + ", " + bias + ", " + e + ", nullptr}"};
   }
   bool hasBias() const { return program.normBias.value || !program.normBias.shape.empty(); }
   int64_t inner() const { return cast<RankedTensorType>(program.root.getRhs().getType()).getDimSize(1); }
@@ -389,7 +392,7 @@ private:
       text.include("GemvFma.cuh");
       std::string shape = "GemvFmaShape<" + memoryType(weight) + ", " + std::to_string(type.getDimSize(0)) + ", " + std::to_string(inner()) + ", " +
                           std::to_string(rows) + ", " + pairs + ">";
-      auto [prologueType, prologueText] = prologue(text, /*deferred=*/false);
+      auto [prologueType, prologueText] = prologue(text, /*deferred=*/false, rows);
       begin(text);
       text.line("gemvFma<" + shape + ">(" + text.pointer(program.weight) + ", " + prologueType + prologueText + ", " + epilogueText(text) + ", &live);");
       return CudaChoicePlan{rows, pool.add(own, text, {256}, 0), {DimExpr(epilogue.pairs().blocks)}};
@@ -404,7 +407,7 @@ private:
     tune(shape, !planes);
     text.include("Gemv.cuh");
     text.launchBounds = std::to_string(shape.warps * 32);
-    auto [prologueType, prologueText] = prologue(text, !halfOperand);
+    auto [prologueType, prologueText] = prologue(text, !halfOperand, rows);
     std::string view = viewText(text, program.weight, type, shape.format);
     std::string shapeText = "GemvShape<" + shape.format + ", " + std::to_string(shape.outputs) + ", " + std::to_string(rows) + ", " +
                             std::to_string(shape.splits) + ", " + std::to_string(shape.warps) + ", " + std::to_string(shape.depth) + ", " + pairs + ">";

@@ -132,6 +132,7 @@ std::string KernelText::workspace(const CudaBuffer &buffer, StringRef type) {
 }
 
 std::string KernelText::map(CudaMapPlan plan) {
+  include("Base.cuh");
   maps.push_back(std::move(plan));
   return "m" + std::to_string(maps.size() - 1);
 }

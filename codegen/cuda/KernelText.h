@@ -42,7 +42,7 @@ private:
 /// Builds the text between the braces of one entry.
 class KernelText {
 public:
-  explicit KernelText(const KernelPool &pool) : pool(pool) {}
+  explicit KernelText(const KernelPool &pool) : pool(&pool) {}
 
   /// The name of the parameter that points to `buffer`; a new one is added behind the others. `type`: of the numbers there.
   std::string pointer(const CudaBuffer &buffer, bool written = false);
@@ -50,7 +50,7 @@ public:
   std::string pointer(mlir::Value buffer, bool written = false);
   std::string workspace(const CudaBuffer &buffer, llvm::StringRef type);
   std::string map(CudaMapPlan plan);
-  std::string size(const DimExpr &size) const { return pool.sizeText(size); }
+  std::string size(const DimExpr &size) const { return pool->sizeText(size); }
   /// A name that the kernel does not have yet.
   std::string fresh(llvm::StringRef stem) { return (stem + llvm::Twine(count++)).str(); }
   void include(llvm::StringRef header) { headers.insert(header.str()); }
@@ -75,7 +75,7 @@ public:
   std::string source(llvm::StringRef name) const;
 
 private:
-  const KernelPool &pool;
+  const KernelPool *pool;
   std::vector<std::string> types;
   std::string workType;
   unsigned count = 0;

@@ -19,7 +19,7 @@ struct Step {
   int64_t scratchAt = 0;     ///< bytes of scratch used so far, behind the program's arena
   int64_t mostScratch = 0;
   int64_t workspaceBytes = 0; ///< of the program's workspace
-  mlir::ModuleOp module;
+  mlir::ModuleOp module = {};
 
   const CudaBuffer &buffer(mlir::Value value) const { return memory.find(value)->second; }
   Dims sizes(mlir::Value value) const { return sizesOf(buffer(value)); }

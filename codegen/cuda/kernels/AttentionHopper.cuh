@@ -27,7 +27,7 @@ struct HopperAttentionShape {
 };
 
 struct HopperAttentionArguments {
-  TensorMap queryMap, keyMap, valueMap; // [head_dim, row, head, batch or 1], boxes of 64 columns and a tile's rows
+  const TensorMap *queryMap, *keyMap, *valueMap; // [head_dim, row, head, batch or 1], boxes of 64 columns and a tile's rows; entries' parameters
   void *result;
   int64 resultBatch, resultRow, resultHead; // elements; packed: resultBatch 0
   const int *cumulativeQueries;  // [batch + 1], packed queries; else null
@@ -40,6 +40,16 @@ struct HopperAttentionArguments {
   int pairsAtOnce;               // how many (batch, head) pairs are in turn at a time, so that their keys stay in L2
   float scale;
 };
+
+/// How many (batch, head) pairs at a time: equal sections whose keys and values stay in 32 MB of L2.
+DEVICE int pairsThatFit(const HopperAttentionArguments &a, int headDim) {
+  const int pairs = a.batch * a.heads;
+  int fit = (int)((32ll << 20) / ((int64)(a.keys > 0 ? a.keys : 1) * headDim * 4));
+  fit = fit < 1 ? 1 : minInt(fit, pairs);
+  while (fit > 1 && pairs % fit != 0)
+    --fit;
+  return fit;
+}
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
 
@@ -164,7 +174,7 @@ template <class Shape> DEVICE void produceTiles(const HopperAttentionArguments &
     expectBytes(r.queryFull, Shape::queryBytes);
     UNROLL
     for (int run = 0; run < Shape::runs; ++run)
-      copyBox(r.query + run * Shape::queriesAtOnce * 128, &a.queryMap, r.queryFull, run * 64, tile.queryRow + tile.firstQuery, tile.head, queryBatch);
+      copyBox(r.query + run * Shape::queriesAtOnce * 128, a.queryMap, r.queryFull, run * 64, tile.queryRow + tile.firstQuery, tile.head, queryBatch);
     ++tiles;
     for (int block = blocks.y - 1; block >= blocks.x; --block) {
       int row = tile.keyRow + block * Shape::keysAtOnce;
@@ -175,7 +185,7 @@ template <class Shape> DEVICE void produceTiles(const HopperAttentionArguments &
         expectBytes(full, Shape::stageBytes);
         UNROLL
         for (int run = 0; run < Shape::runs; ++run)
-          copyBox(to + run * Shape::keysAtOnce * 128, which ? &a.valueMap : &a.keyMap, full, run * 64, row, kvHead, keyBatch);
+          copyBox(to + run * Shape::keysAtOnce * 128, which ? a.valueMap : a.keyMap, full, run * 64, row, kvHead, keyBatch);
       }
       if (++stage == Shape::stages)
         stage = 0, ++round;
@@ -420,7 +430,7 @@ template <class Shape> DEVICE void attendHopper(const HopperAttentionArguments &
   extern __shared__ __align__(1024) char shared[];
   HopperRings<Shape> rings(shared);
   if (threadIdx.x == 0) {
-    prefetchMap(&a.queryMap), prefetchMap(&a.keyMap), prefetchMap(&a.valueMap);
+    prefetchMap(a.queryMap), prefetchMap(a.keyMap), prefetchMap(a.valueMap);
     initBarrier(rings.queryFull, 1);
     initBarrier(rings.queryEmpty, 4 * Shape::consumers);
     for (int i = 0; i < 2; ++i) {

@@ -84,6 +84,9 @@ template <class T> DEVICE float lowFloat(uint32 both) { return toFloat(T{(uint16
 template <class T> DEVICE float highFloat(uint32 both) { return toFloat(T{(uint16)(both >> 16)}); }
 template <> DEVICE float highFloat<BFloat>(uint32 both) { return __uint_as_float(both & 0xffff0000u); }
 
+/// A CUtensorMap: what the copy engine must know about a tensor. Only as a __grid_constant__ parameter.
+struct alignas(64) TensorMap { uint64 words[16]; };
+
 //===-- Memory ------------------------------------------------------------------------------------------------------===//
 
 /// 16 bytes that are read once: past L1. For constants only (weights), since it may run ahead of the producer's writes.

@@ -10,8 +10,6 @@
 
 namespace transom::cuda {
 
-struct alignas(64) TensorMap { uint64 words[16]; }; // CUtensorMap
-
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
 
 //===-- Barriers and copies -----------------------------------------------------------------------------------------===//
