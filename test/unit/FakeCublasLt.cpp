@@ -45,7 +45,7 @@ cublasStatus_t library(const char *name, Effect effect, const std::function<cubl
          : result == CUDA_ERROR_NOT_SUPPORTED ? CUBLAS_STATUS_NOT_SUPPORTED
                                               : CUBLAS_STATUS_EXECUTION_FAILED;
 }
-cublasStatus_t invalid(State &s, const char *function, std::string_view what) {
+cublasStatus_t refuse(State &s, const char *function, std::string_view what) {
   s.fault(function, what);
   return CUBLAS_STATUS_INVALID_VALUE;
 }
@@ -59,7 +59,7 @@ template <class T> cublasStatus_t destroy(const char *name, void *handle, std::s
   return library(name, Effect::releases, [&](State &s) {
     T *found = object<T>(s, handle, kind);
     if (!found)
-      return invalid(s, name, "a handle that is none");
+      return refuse(s, name, "a handle that is none");
     s.libraryObjects.erase(handle);
     delete found;
     return CUBLAS_STATUS_SUCCESS;
@@ -202,9 +202,7 @@ struct Product {
 
 } // namespace
 
-#define FAKE(name, parameters) extern "C" cublasStatus_t fake_##name parameters
-
-FAKE(cublasLtCreate, (cublasLtHandle_t * handle)) {
+FAKE_LT(cublasLtCreate, (cublasLtHandle_t * handle)) {
   return library("cublasLtCreate", Effect::none, [&](State &s) {
     auto *made = new int(0);
     keep(s, made, "cuBLASLt handle");
@@ -212,21 +210,21 @@ FAKE(cublasLtCreate, (cublasLtHandle_t * handle)) {
     return CUBLAS_STATUS_SUCCESS;
   });
 }
-FAKE(cublasLtDestroy, (cublasLtHandle_t handle)) { return destroy<int>("cublasLtDestroy", handle, "cuBLASLt handle"); }
-FAKE(cublasLtMatmulDescCreate, (cublasLtMatmulDesc_t * desc, cublasComputeType_t compute, cudaDataType_t scale)) {
+FAKE_LT(cublasLtDestroy, (cublasLtHandle_t handle)) { return destroy<int>("cublasLtDestroy", handle, "cuBLASLt handle"); }
+FAKE_LT(cublasLtMatmulDescCreate, (cublasLtMatmulDesc_t * desc, cublasComputeType_t compute, cudaDataType_t scale)) {
   return library("cublasLtMatmulDescCreate", Effect::none, [&](State &s) {
     if (scale != CUDA_R_32F || (compute != CUBLAS_COMPUTE_32F && compute != CUBLAS_COMPUTE_32F_FAST_TF32))
-      return invalid(s, "cublasLtMatmulDescCreate", "a type that the fake does not have");
+      return refuse(s, "cublasLtMatmulDescCreate", "a type that the fake does not have");
     auto *made = new MatmulDesc{.compute = compute};
     keep(s, made, "description of a product");
     *desc = reinterpret_cast<cublasLtMatmulDesc_t>(made);
     return CUBLAS_STATUS_SUCCESS;
   });
 }
-FAKE(cublasLtMatmulDescDestroy, (cublasLtMatmulDesc_t desc)) {
+FAKE_LT(cublasLtMatmulDescDestroy, (cublasLtMatmulDesc_t desc)) {
   return destroy<MatmulDesc>("cublasLtMatmulDescDestroy", desc, "description of a product");
 }
-FAKE(cublasLtMatmulDescSetAttribute, (cublasLtMatmulDesc_t desc, cublasLtMatmulDescAttributes_t attribute, const void *value, size_t bytes)) {
+FAKE_LT(cublasLtMatmulDescSetAttribute, (cublasLtMatmulDesc_t desc, cublasLtMatmulDescAttributes_t attribute, const void *value, size_t bytes)) {
   return library("cublasLtMatmulDescSetAttribute", Effect::none, [&](State &s) {
     auto *found = object<MatmulDesc>(s, desc, "description of a product");
     void *to = !found                                                ? nullptr
@@ -236,12 +234,12 @@ FAKE(cublasLtMatmulDescSetAttribute, (cublasLtMatmulDesc_t desc, cublasLtMatmulD
                                                                      : nullptr;
     size_t size = attribute == CUBLASLT_MATMUL_DESC_BIAS_POINTER ? sizeof(void *) : sizeof(int32_t);
     if (!to || bytes != size)
-      return invalid(s, "cublasLtMatmulDescSetAttribute", fmt::format("attribute {} of {} bytes", static_cast<int>(attribute), bytes));
+      return refuse(s, "cublasLtMatmulDescSetAttribute", fmt::format("attribute {} of {} bytes", static_cast<int>(attribute), bytes));
     std::memcpy(to, value, size);
     return CUBLAS_STATUS_SUCCESS;
   });
 }
-FAKE(cublasLtMatrixLayoutCreate, (cublasLtMatrixLayout_t * layout, cudaDataType_t type, uint64_t rows, uint64_t columns, int64_t leading)) {
+FAKE_LT(cublasLtMatrixLayoutCreate, (cublasLtMatrixLayout_t * layout, cudaDataType_t type, uint64_t rows, uint64_t columns, int64_t leading)) {
   return library("cublasLtMatrixLayoutCreate", Effect::none, [&](State &s) {
     auto *made = new Layout{type, rows, columns, leading};
     keep(s, made, "layout of a matrix");
@@ -249,10 +247,10 @@ FAKE(cublasLtMatrixLayoutCreate, (cublasLtMatrixLayout_t * layout, cudaDataType_
     return CUBLAS_STATUS_SUCCESS;
   });
 }
-FAKE(cublasLtMatrixLayoutDestroy, (cublasLtMatrixLayout_t layout)) {
+FAKE_LT(cublasLtMatrixLayoutDestroy, (cublasLtMatrixLayout_t layout)) {
   return destroy<Layout>("cublasLtMatrixLayoutDestroy", layout, "layout of a matrix");
 }
-FAKE(cublasLtMatmulPreferenceCreate, (cublasLtMatmulPreference_t * preference)) {
+FAKE_LT(cublasLtMatmulPreferenceCreate, (cublasLtMatmulPreference_t * preference)) {
   return library("cublasLtMatmulPreferenceCreate", Effect::none, [&](State &s) {
     auto *made = new Preference;
     keep(s, made, "preference");
@@ -260,16 +258,16 @@ FAKE(cublasLtMatmulPreferenceCreate, (cublasLtMatmulPreference_t * preference)) 
     return CUBLAS_STATUS_SUCCESS;
   });
 }
-FAKE(cublasLtMatmulPreferenceDestroy, (cublasLtMatmulPreference_t preference)) {
+FAKE_LT(cublasLtMatmulPreferenceDestroy, (cublasLtMatmulPreference_t preference)) {
   return destroy<Preference>("cublasLtMatmulPreferenceDestroy", preference, "preference");
 }
-FAKE(cublasLtMatmulPreferenceSetAttribute,
+FAKE_LT(cublasLtMatmulPreferenceSetAttribute,
      (cublasLtMatmulPreference_t preference, cublasLtMatmulPreferenceAttributes_t attribute, const void *value, size_t bytes)) {
   return library("cublasLtMatmulPreferenceSetAttribute", Effect::none, [&](State &s) {
     auto *found = object<Preference>(s, preference, "preference");
     bool workspace = attribute == CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES;
     if (!found || bytes != (workspace ? sizeof(uint64_t) : sizeof(uint32_t)))
-      return invalid(s, "cublasLtMatmulPreferenceSetAttribute", fmt::format("attribute {} of {} bytes", static_cast<int>(attribute), bytes));
+      return refuse(s, "cublasLtMatmulPreferenceSetAttribute", fmt::format("attribute {} of {} bytes", static_cast<int>(attribute), bytes));
     if (workspace)
       std::memcpy(&found->workspace, value, bytes);
     return CUBLAS_STATUS_SUCCESS;
@@ -282,7 +280,7 @@ static bool supported(const MatmulDesc &desc) {
          (desc.epilogue & (CUBLASLT_EPILOGUE_RELU | CUBLASLT_EPILOGUE_GELU)) != (CUBLASLT_EPILOGUE_RELU | CUBLASLT_EPILOGUE_GELU);
 }
 
-FAKE(cublasLtMatmulAlgoGetHeuristic,
+FAKE_LT(cublasLtMatmulAlgoGetHeuristic,
      (cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c,
       cublasLtMatrixLayout_t d, cublasLtMatmulPreference_t preference, int wanted, cublasLtMatmulHeuristicResult_t *results, int *found)) {
   return library("cublasLtMatmulAlgoGetHeuristic", Effect::none, [&](State &s) {
@@ -290,9 +288,9 @@ FAKE(cublasLtMatmulAlgoGetHeuristic,
     auto *limits = object<Preference>(s, preference, "preference");
     for (auto layout : {a, b, c, d})
       if (!object<Layout>(s, layout, "layout of a matrix"))
-        return invalid(s, "cublasLtMatmulAlgoGetHeuristic", "a layout that is none");
+        return refuse(s, "cublasLtMatmulAlgoGetHeuristic", "a layout that is none");
     if (!object<int>(s, handle, "cuBLASLt handle") || !what || !limits || wanted < 1)
-      return invalid(s, "cublasLtMatmulAlgoGetHeuristic", "a handle that is none, or no place for results");
+      return refuse(s, "cublasLtMatmulAlgoGetHeuristic", "a handle that is none, or no place for results");
     *found = 0;
     if (!supported(*what))
       return CUBLAS_STATUS_NOT_SUPPORTED;
@@ -310,13 +308,13 @@ FAKE(cublasLtMatmulAlgoGetHeuristic,
     return CUBLAS_STATUS_SUCCESS;
   });
 }
-FAKE(cublasLtMatmulAlgoCheck,
+FAKE_LT(cublasLtMatmulAlgoCheck,
      (cublasLtHandle_t, cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,
       cublasLtMatrixLayout_t, const cublasLtMatmulAlgo_t *algorithm, cublasLtMatmulHeuristicResult_t *result)) {
   return library("cublasLtMatmulAlgoCheck", Effect::none, [&](State &s) {
     auto *what = object<MatmulDesc>(s, desc, "description of a product");
     if (!what || !algorithm || !result)
-      return invalid(s, "cublasLtMatmulAlgoCheck", "a handle that is none");
+      return refuse(s, "cublasLtMatmulAlgoCheck", "a handle that is none");
     if (algorithm->data[0] != algorithmMark || algorithm->data[1] > 1 || !supported(*what))
       return CUBLAS_STATUS_NOT_SUPPORTED;
     *result = {};
@@ -326,7 +324,7 @@ FAKE(cublasLtMatmulAlgoCheck,
     return CUBLAS_STATUS_SUCCESS;
   });
 }
-FAKE(cublasLtMatmul,
+FAKE_LT(cublasLtMatmul,
      (cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, const void *alpha, const void *a, cublasLtMatrixLayout_t aLayout, const void *b,
       cublasLtMatrixLayout_t bLayout, const void *beta, const void *c, cublasLtMatrixLayout_t cLayout, void *d,
       cublasLtMatrixLayout_t dLayout, const cublasLtMatmulAlgo_t *algorithm, void *workspace, size_t workspaceBytes, CUstream handleOfStream)) {
@@ -336,18 +334,18 @@ FAKE(cublasLtMatmul,
     cublasLtMatrixLayout_t handles[] = {aLayout, bLayout, cLayout, dLayout};
     for (int i = 0; i < 4; ++i)
       if (layouts[i] = object<Layout>(s, handles[i], "layout of a matrix"); !layouts[i])
-        return invalid(s, "cublasLtMatmul", "a layout that is none");
+        return refuse(s, "cublasLtMatmul", "a layout that is none");
     auto stream = s.streamOf(handleOfStream);
     if (!object<int>(s, handle, "cuBLASLt handle") || !what || !stream || !alpha || !beta)
-      return invalid(s, "cublasLtMatmul", "a handle that is none");
+      return refuse(s, "cublasLtMatmul", "a handle that is none");
     if (algorithm && algorithm->data[0] == algorithmMark && algorithm->data[1] == 1 && workspaceBytes < workspaceOfSecond)
-      return invalid(s, "cublasLtMatmul", "less workspace than the algorithm needs");
+      return refuse(s, "cublasLtMatmul", "less workspace than the algorithm needs");
     if (algorithm && algorithm->data[0] != algorithmMark)
       return CUBLAS_STATUS_NOT_SUPPORTED;
     Product product{*what, *layouts[0], *layouts[1], *layouts[2], *layouts[3], 0, 0, a, b, c, d, workspace, workspaceBytes};
     std::memcpy(&product.alpha, alpha, sizeof(float)), std::memcpy(&product.beta, beta, sizeof(float));
     if (std::string wrong = product.check(s); !wrong.empty())
-      return invalid(s, "cublasLtMatmul", wrong);
+      return refuse(s, "cublasLtMatmul", wrong);
     s.submit(stream, {"cublasLtMatmul", [product](State &s) {
                         std::string wrong = product.check(s);
                         if (wrong.empty())
@@ -358,8 +356,8 @@ FAKE(cublasLtMatmul,
   });
 }
 
-extern "C" size_t fake_cublasLtGetVersion() { return 130000; }
-extern "C" const char *fake_cublasLtGetStatusName(cublasStatus_t status) {
+TRANSOM_FAKE_EXPORT size_t fake_cublasLtGetVersion() { return 130000; }
+TRANSOM_FAKE_EXPORT const char *fake_cublasLtGetStatusName(cublasStatus_t status) {
   switch (status) {
   case CUBLAS_STATUS_SUCCESS:
     return "CUBLAS_STATUS_SUCCESS";
@@ -395,12 +393,3 @@ const CublasLt &cublasLtTable() {
   return table;
 }
 } // namespace transom::fake
-
-#if defined(TRANSOM_FAKE_EXPORTS)
-#define TRANSOM_EXPORT(name, parameters)                                                                               \
-  extern "C" cublasStatus_t exported_##name parameters __asm__(#name) __attribute__((alias("fake_" #name), visibility("default")));
-TRANSOM_CUBLASLT_FUNCTIONS(TRANSOM_EXPORT)
-extern "C" size_t exported_version() __asm__("cublasLtGetVersion") __attribute__((alias("fake_cublasLtGetVersion"), visibility("default")));
-extern "C" const char *exported_status(cublasStatus_t) __asm__("cublasLtGetStatusName")
-    __attribute__((alias("fake_cublasLtGetStatusName"), visibility("default")));
-#endif

@@ -81,6 +81,15 @@ CUresult call(const char *name, Needs needs, Effect effect, const std::function<
   return body(s);
 }
 
+CUresult invalid(State &s, std::string_view function, std::string_view what) {
+  s.fault(function, what);
+  return CUDA_ERROR_INVALID_VALUE;
+}
+CUresult unknown(State &s, std::string_view function, std::string_view what) {
+  s.fault(function, fmt::format("{} is none of the driver's", what));
+  return CUDA_ERROR_INVALID_HANDLE;
+}
+
 //===-- State -------------------------------------------------------------------------------------------------------===//
 
 void State::fault(std::string_view function, std::string_view what) { faults.push_back(fmt::format("{}: {}", function, what)); }

@@ -98,7 +98,33 @@ extern thread_local cuda::CUcontext currentContext;
 /// What every function does before its own work; `body` gives the result.
 cuda::CUresult call(const char *name, Needs needs, Effect effect, const std::function<cuda::CUresult(State &)> &body);
 
+/// Notes the wrong use and gives CUDA_ERROR_INVALID_VALUE, or INVALID_HANDLE where `what` is none of the driver's.
+cuda::CUresult invalid(State &s, std::string_view function, std::string_view what);
+cuda::CUresult unknown(State &s, std::string_view function, std::string_view what);
+
 const cuda::Driver &driverTable();
 const cuda::CublasLt &cublasLtTable();
 
 } // namespace transom::fake
+
+// All functions, by which the tables are filled. With TRANSOM_FAKE_EXPORTS a library exports them under the names that the real
+// ones have.
+#if defined(TRANSOM_FAKE_EXPORTS)
+#define TRANSOM_FAKE_NAME(symbol) __asm__(symbol)
+#define TRANSOM_FAKE_EXPORT extern "C" __attribute__((visibility("default")))
+#else
+#define TRANSOM_FAKE_NAME(symbol)
+#define TRANSOM_FAKE_EXPORT extern "C"
+#endif
+#define FAKE(name, parameters) TRANSOM_FAKE_EXPORT transom::cuda::CUresult fake_##name parameters
+#define FAKE_LT(name, parameters) TRANSOM_FAKE_EXPORT transom::cuda::cublasStatus_t fake_##name parameters
+namespace transom::cuda {
+#define TRANSOM_DECLARE(name, symbol, parameters) FAKE(name, parameters) TRANSOM_FAKE_NAME(symbol);
+TRANSOM_CUDA_DRIVER_FUNCTIONS(TRANSOM_DECLARE)
+#undef TRANSOM_DECLARE
+#define TRANSOM_DECLARE(name, parameters) FAKE_LT(name, parameters) TRANSOM_FAKE_NAME(#name);
+TRANSOM_CUBLASLT_FUNCTIONS(TRANSOM_DECLARE)
+#undef TRANSOM_DECLARE
+TRANSOM_FAKE_EXPORT size_t fake_cublasLtGetVersion() TRANSOM_FAKE_NAME("cublasLtGetVersion");
+TRANSOM_FAKE_EXPORT const char *fake_cublasLtGetStatusName(cublasStatus_t status) TRANSOM_FAKE_NAME("cublasLtGetStatusName");
+} // namespace transom::cuda
