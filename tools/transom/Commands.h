@@ -24,6 +24,8 @@ void addRun(CLI::App &app, Action &action);
 void addInspect(CLI::App &app, Action &action);
 void addVerify(CLI::App &app, Action &action);
 void addBench(CLI::App &app, Action &action);
+void addDiff(CLI::App &app, Action &action);
+void addTune(CLI::App &app, Action &action);
 
 /// Options that several commands which compile have: the sizes it is for, and the passes it takes. `options` outlives
 /// parsing.

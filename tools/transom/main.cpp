@@ -29,6 +29,8 @@ int main(int argc, char **argv) {
   cli::addInspect(app, action);
   cli::addVerify(app, action);
   cli::addBench(app, action);
+  cli::addDiff(app, action);
+  cli::addTune(app, action);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError &problem) {
