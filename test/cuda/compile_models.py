@@ -38,8 +38,12 @@ WIDE = ("llama", "gpt2", "bertModel", "SmolLM2")  # compiled for all, with kerne
 TIMEOUT_S = 600
 UNKEPT = ("llama", "xlm-robertaForSequenceClassification")  # compiled twice without a cache
 
-# Kernels of real models that keep some numbers outside registers: (model, kernel's name as a pattern) -> bytes stored and loaded at most.
-SPILLED = {}
+# Kernels of real models that keep some numbers outside registers: (model, kernel) -> bytes stored and loaded at most.
+SPILLED = {
+    # Softmax of three consumers at once; 128 registers are all that 512 threads can have.
+    ("BERT-base", "attention_packed_12x64_sm90"): 32,
+    ("XLM-R-large", "attention_packed_16x64_sm90"): 32,
+}
 
 
 class Report:
@@ -160,7 +164,7 @@ def kernels_of(options, folder, name, architecture):
     model = folder / f"real-{name}"
     write_shapes(model, architecture)
     graph = subprocess.run([options.transom, "inspect", model, "--stage=fuse-elementwise"], capture_output=True, text=True, check=True)
-    text = re.sub(r"batch = \[1, \d+\]", "batch = [1, 4]", graph.stdout, count=1)
+    text = graph.stdout.replace("batch = [1, 1]", "batch = [1, 4]", 1)  # of decoders; encoders take 16
     opt = Path(options.transom).with_name("transom-opt")
     plan, graph_file = folder / f"{name}.plan", folder / f"{name}.mlir"
     graph_file.write_text(text)
@@ -191,10 +195,6 @@ def spills_of(nvrtc, headers, name, source):
     return None, sum(map(int, spills))
 
 
-def allowed(model, kernel):
-    return max((most for (known, pattern), most in SPILLED.items() if known == model and re.fullmatch(pattern, kernel)), default=MOST_SPILLED)
-
-
 def check_real(report, options, folder, nvrtc):
     headers = {path.name: path.read_text() for path in sorted((ROOT / "codegen/cuda/kernels").glob("*.cuh"))}
     jobs = []
@@ -204,10 +204,12 @@ def check_real(report, options, folder, nvrtc):
                 jobs += [(model, *kernel) for kernel in kernels_of(options, folder, model, architecture)]
             except subprocess.CalledProcessError as failed:
                 report.case(f"{model} has kernels", (failed.stderr or b"no reason")[-600:])
+    # A kernel beside one for sm_90a never runs there: it need only compile.
+    elsewhere = {(model, kernel.removesuffix("_sm90")) for model, kernel, _ in jobs if kernel.endswith("_sm90")}
     with ThreadPoolExecutor(options.jobs) as pool:
         for (model, kernel, _), (problem, spilled) in zip(jobs, pool.map(lambda job: spills_of(nvrtc, headers, *job[1:]), jobs)):
-            most = allowed(model, kernel)
-            if not problem and spilled > most:
+            most = SPILLED.get((model, kernel), MOST_SPILLED)
+            if not problem and spilled > most and (model, kernel) not in elsewhere:
                 problem = f"{spilled} bytes spilled, at most {most} are known"
             report.case(f"{model} {kernel} on sm_90a", problem, f"{spilled} bytes spilled")
 

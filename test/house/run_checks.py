@@ -105,13 +105,20 @@ def count(text):
     return found
 
 
+def environment_of(step):
+    """The step's variables, and where NVRTC of requirements.txt lies: it looks for its second library as the loader does."""
+    folders = sorted(ROOT.glob("build/venv/lib/python*/site-packages/nvidia/cu13/lib"))
+    before = step.environment.get("LD_LIBRARY_PATH")
+    return {**step.environment, "LD_LIBRARY_PATH": ":".join([*map(str, folders), *([before] if before else [])])} if folders else step.environment
+
+
 def run(step):
     """Runs the step's commands up to the first that fails. Returns its exit code and its output."""
     output, code = "", 0
     for command in step.commands:
         output += f"$ {command}\n"
         try:
-            done = subprocess.run(command, shell=True, executable="/bin/bash", cwd=ROOT, env=step.environment,
+            done = subprocess.run(command, shell=True, executable="/bin/bash", cwd=ROOT, env=environment_of(step),
                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                   text=True, errors="replace", timeout=STEP_LIMIT_S)
             code, text = done.returncode, done.stdout
