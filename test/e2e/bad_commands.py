@@ -20,6 +20,8 @@ def artifacts(t):
         "embed": ("--input", t.bert / "config.json", "--output", t.folder / "e.npy"),
         "run": ("--output", t.folder / "r.npz"),
         "bench": ("--json",),
+        "diff": ("--devices=cpu,cpu",),
+        "tune": (),
     }
     for i, length in enumerate(t.cuts(len(data), len(data) - 1)):
         bad = t.folder / f"cut-{length}.transom"
@@ -88,7 +90,7 @@ def flags(t):
     out = t.folder / "flags.transom"
     t.refuses("no command")
     t.refuses("unknown command", "transmogrify")
-    for command in ("compile", "explain", "generate", "embed", "run", "inspect", "verify", "bench"):
+    for command in ("compile", "explain", "generate", "embed", "run", "inspect", "verify", "bench", "diff", "tune"):
         t.refuses(f"{command} without arguments", command)
         t.refuses(f"{command} with an unknown flag", command, t.artifact, "--frobnicate")
     for flag in (
@@ -135,6 +137,32 @@ def flags(t):
     }
     for what, arguments in bench.items():
         t.refuses(f"bench: {what}", "bench", t.artifact, *arguments)
+    diff = {
+        "one device": ("--devices=cpu",),
+        "three devices": ("--devices=cpu,cpu,cpu",),
+        "an unknown device": ("--devices=cpu,abacus",),
+        "a device without programs": ("--devices=cpu,cuda",),
+        "a negative tolerance": ("--devices=cpu,cpu", "--tolerance=-1"),
+        "a program without inputs": ("--devices=cpu,cpu", "--program=decode"),
+        "tokens and a prompt": ("--devices=cpu,cpu", "--tokens", "1", "--prompt", "a"),
+        "a prompt that is too long": ("--devices=cpu,cpu", "--tokens", ",".join(["5"] * 200)),
+    }
+    for what, arguments in diff.items():
+        t.refuses(f"diff: {what}", "diff", t.artifact, *arguments)
+    table = t.folder / "table.txt"
+    table.write_text("NVIDIA H200 | 130100 | bf16 bf16 f32 none - - | 1 2 3\n")
+    tune = {
+        "no products": (),
+        "the CPU": ("--device=cpu",),
+        "no rows": ("--rows=0",),
+        "no rounds": ("--repeat=0",),
+        "a table without an output": ("--apply", table),
+        "a bad table": ("--apply", table, "-o", out),
+        "a table that is not there": ("--apply", t.folder / "none", "-o", out),
+        "a table and a device": ("--apply", table, "-o", out, "--device=cuda:0"),
+    }
+    for what, arguments in tune.items():
+        t.refuses(f"tune: {what}", "tune", t.artifact, *arguments)
     t.refuses("generate with an embedder", "generate", t.embedder, "--prompt", "the")
     t.refuses(
         "embed with a generator", "embed", t.artifact, "--input", t.bert / "config.json", "--output", t.folder / "e.npy"

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <limits>
 #include <map>
+#include <ranges>
 
 namespace transom::cli {
 
@@ -134,14 +135,15 @@ void pairUp(const Group &a, const Group &b, std::vector<Pair> &pairs) {
   }
 }
 
-/// Where a step writes over an operand, operand and result are the same memory; and the product before an epilogue is nobody's result.
+/// Where a step writes over an operand, operand and result are the same memory. A product's operand is none, nor is the product before
+/// an epilogue.
 bool isResult(const artifact::Program &program, const StepValue &value) {
   const artifact::Buffer &buffer = program.buffers[value.buffer];
   if (buffer.kind != artifact::BufferKind::arena)
     return false;
   const artifact::Step &step = program.steps[value.step];
   if (auto *gemm = std::get_if<artifact::Gemm>(&step.kind))
-    return gemm->epilogue < 0 || value.buffer != gemm->out;
+    return value.buffer != gemm->lhs && (gemm->epilogue < 0 || value.buffer != gemm->out);
   const std::vector<uint32_t> *buffers = nullptr;
   if (auto *launch = std::get_if<artifact::Launch>(&step.kind))
     buffers = &launch->buffers;
@@ -162,9 +164,15 @@ bool isResult(const artifact::Program &program, const StepValue &value) {
 Result<ObservedRun> observeRun(Session &session, size_t program, std::span<const TensorView> inputs) {
   ObservedRun run;
   const artifact::Program &steps = session.model().contents().programs[program];
+  std::map<uint64_t, size_t> lastAt; // what was written last, by its place in the arena
   auto keep = [&](const StepValue &value) -> Status {
-    if (isResult(steps, value))
-      run.steps.push_back({std::string(value.source), value.dtype, {value.shape.begin(), value.shape.end()}, {value.bytes.begin(), value.bytes.end()}});
+    if (!isResult(steps, value))
+      return {};
+    auto [last, isNew] = lastAt.try_emplace(steps.buffers[value.buffer].offset, run.steps.size());
+    if (!isNew && std::ranges::equal(run.steps[last->second].bytes, value.bytes))
+      return {}; // an operand in another shape than it was written in, which counts as written when it is first touched
+    last->second = run.steps.size();
+    run.steps.push_back({std::string(value.source), value.dtype, {value.shape.begin(), value.shape.end()}, {value.bytes.begin(), value.bytes.end()}});
     return {};
   };
   TRANSOM_ASSIGN(std::span<const TensorView> outputs, session.observe(program, inputs, keep));

@@ -22,7 +22,7 @@ struct TuneFlags {
 };
 
 Status writeTuned(const TuneFlags &flags, const Artifact &artifact, artifact::Contents contents, std::span<const TunedProduct> products) {
-  Applied applied = apply(products, contents);
+  Applied applied = setAlgorithms(products, contents);
   TRANSOM_RETURN_IF_ERROR(artifact::copyWith(artifact, std::move(contents), flags.output));
   fmt::print("{}: {} of {} product steps have an algorithm from tuning\n", flags.output, applied.set, applied.steps);
   return {};

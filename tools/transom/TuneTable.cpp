@@ -150,7 +150,7 @@ std::vector<GemmSpec> productsOf(const artifact::Contents &contents) {
   return products;
 }
 
-Applied apply(std::span<const TunedProduct> products, artifact::Contents &contents) {
+Applied setAlgorithms(std::span<const TunedProduct> products, artifact::Contents &contents) {
   Applied applied;
   for (artifact::Program &program : contents.programs)
     for (artifact::Step &step : program.steps)

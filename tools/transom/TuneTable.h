@@ -27,7 +27,7 @@ struct Applied {
   size_t steps = 0, set = 0;
 };
 /// Puts each algorithm into all steps of its product; other steps stay as they are.
-Applied apply(std::span<const TunedProduct> products, artifact::Contents &contents);
+Applied setAlgorithms(std::span<const TunedProduct> products, artifact::Contents &contents);
 
 /// A comment, then a line for each product: device | version | lhs out compute activation bias residual | m n k workspace | rows | algorithm.
 std::string formatTable(std::span<const TunedProduct> products);
