@@ -228,7 +228,7 @@ private:
   CudaLaunchPlan finish(std::vector<CudaChoicePlan> choices) {
     CudaLaunchPlan launch;
     launch.choices = std::move(choices);
-    launch.buffers = text.buffers;
+    launch.buffers = text.buffers, launch.maps = text.maps;
     launch.workspace = text.work;
     return launch;
   }
