@@ -25,7 +25,9 @@ State &fromEnvironment() {
     fresh->options.timing = std::getenv("TRANSOM_EMULATED_LAZY") ? Timing::lazy : Timing::eager;
     fresh->options.order = std::getenv("TRANSOM_EMULATED_REVERSE") ? emulator::Order::reverse : emulator::Order::forward;
     const char *names = std::getenv("TRANSOM_EMULATED_KERNELS");
-    fresh->options.countUnknownKernels = !names;
+    fresh->options.countUnknownKernels = false;
+    if (!names)
+      std::fprintf(stderr, "fake CUDA driver: TRANSOM_EMULATED_KERNELS names no library of kernels\n");
     for (std::string_view rest = names ? names : ""; !rest.empty();) {
       size_t end = std::min(rest.find(':'), rest.size());
       auto library = emulator::KernelLibrary::open(std::string(rest.substr(0, end)));
