@@ -72,23 +72,27 @@ TEST(GemmTuning, Measures) {
   EXPECT_EQ(gpu.problems(), "");
 }
 
-// An error at any call ends the measurement, and frees all that was made.
+// An error at any call ends the measurement, and frees all that was made; but a graph whose context the driver does not give stays.
 TEST(GemmTuning, ErrorsAtEachCall) {
-  fake::FakeCuda gpu;
   auto attempt = [&]() -> Status {
     TRANSOM_ASSIGN(GemmTuner tuner, GemmTuner::create(0));
     GemmSpec spec{.type = DType::f32, .out = DType::f32, .m = 2, .n = 4, .k = 4, .workspace = 8192};
     return tuner.tune(spec, std::array<int64_t, 1>{2}, 1).status();
   };
-  uint64_t before = gpu.calls();
-  ASSERT_EQ(attempt().message(), "");
-  uint64_t calls = gpu.calls() - before, step = std::max<uint64_t>(1, calls / 97);
+  uint64_t calls = 0;
+  {
+    fake::FakeCuda gpu;
+    ASSERT_EQ(attempt().message(), "");
+    calls = gpu.calls();
+  }
   size_t failures = 0;
-  for (uint64_t call = 1; call <= calls; call += step) {
+  for (uint64_t call = 1; call <= calls; call += 3) {
+    fake::FakeCuda gpu;
     gpu.failAt(call, cuda::CUDA_ERROR_OUT_OF_MEMORY);
     failures += !attempt().ok();
-    gpu.failAt(0, cuda::CUDA_SUCCESS);
-    EXPECT_EQ(gpu.problems(), "") << gpu.failedIn();
+    std::string where = gpu.failedIn();
+    if (where != "cuCtxSetCurrent")
+      ASSERT_EQ(gpu.problems(), "") << "call " << call << ", " << where;
   }
   EXPECT_GT(failures, 30u);
 }
