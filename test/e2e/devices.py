@@ -17,7 +17,7 @@ def check_diff(suite, name, artifact, environment, tensors):
     suite.check(f"{name}: no layer differs", None if done.returncode == 0 else outcome(done))
     found = json.loads(done.stdout or '{"tensors": []}')
     outputs = [tensor["source"] for tensor in found["tensors"]]
-    enough = len(outputs) >= tensors and all(any(f"layers.{i}" in source for source in outputs) for i in range(2))
+    enough = len(outputs) >= tensors and all(any(f"layers.{i}." in source or f"layer.{i}." in source for source in outputs) for i in range(2))
     suite.check(f"{name}: layers are compared", None if enough else f"only {outputs}")
     done = suite.transom("diff", artifact, "--check", "--tolerance=0", environment=environment)
     named = re.fullmatch(r"transom: error: program \w+, [^:]+: relative error \S+, more than 0\n", done.stderr)

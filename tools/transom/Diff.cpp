@@ -259,13 +259,12 @@ Status diffEncoder(Differ &differ, const DiffFlags &flags) {
 
 Status diff(const DiffFlags &flags) {
   TRANSOM_ASSIGN(Differ differ, Differ::create(flags));
-  const artifact::Contents &contents = differ.contents();
   Status status;
   if (!flags.inputs.empty())
     status = diffInputs(differ, flags);
   else if (differ.program("prefill").ok() && differ.program("decode").ok())
     status = diffDecoder(differ, flags);
-  else if (contents.task == "embed")
+  else if (auto main = differ.program("main"); main.ok() && findValue((*main)->inputs, "input_ids", DType::i32, 2).ok())
     status = diffEncoder(differ, flags);
   else
     status = error(StatusCode::invalidArgument, "the artifact's programs take more than tokens: expected --input");
@@ -280,7 +279,7 @@ Status diff(const DiffFlags &flags) {
 void addDiff(CLI::App &app, Action &action) {
   auto flags = std::make_shared<DiffFlags>();
   CLI::App *command = app.add_subcommand("diff", "run a program on two devices, compare each layer, and say where they first part");
-  command->footer("Without inputs a decoder reads a short prompt and takes one step, an embedding model reads a short text. Tensors of\n"
+  command->footer("Without inputs a decoder reads a short prompt and takes one step, an encoder reads a short text. Tensors of\n"
                   "steps with equal sources are paired in order; those that one device alone writes are counted. The tolerance follows\n"
                   "the narrowest type that values are kept in: 1e-4 for f32, 1e-2 for f16, 5e-2 for bf16.");
   command->add_option("artifact", flags->path, "a file that transom compile wrote, for both devices")->required();
