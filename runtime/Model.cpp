@@ -31,9 +31,9 @@ Result<std::shared_ptr<const Model>> Model::load(const std::string &path) {
   return std::shared_ptr<const Model>(std::move(model));
 }
 
-Result<CpuCode> Model::loadCpu() const {
+Result<CpuBackend> Model::loadCpu() const {
   TRANSOM_ASSIGN(LoadedCode code, LoadedCode::load(artifact_));
-  CpuCode cpu{std::move(code)};
+  CpuBackend cpu{std::move(code)};
   for (const artifact::Program &program : contents().programs)
     for (const artifact::Step &step : program.steps)
       if (std::holds_alternative<artifact::Gemm>(step.kind) && !cpu.gemm) {
@@ -42,10 +42,10 @@ Result<CpuCode> Model::loadCpu() const {
   return cpu;
 }
 
-Result<const CpuCode *> Model::cpu() const {
+Result<const CpuBackend *> Model::cpu() const {
   std::lock_guard lock(mutex_);
   if (!cpu_) {
-    Result<CpuCode> loaded = loadCpu();
+    Result<CpuBackend> loaded = loadCpu();
     if (!loaded.ok())
       return loaded.status().within(artifact_.path());
     cpu_.emplace(std::move(*loaded));

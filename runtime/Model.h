@@ -39,7 +39,7 @@ std::vector<bool> weightsOf(const artifact::Contents &contents, artifact::Device
 uint64_t bufferPadded(uint64_t bytes);
 
 /// What programs on the CPU call.
-struct CpuCode {
+struct CpuBackend {
   LoadedCode code;
   const GemmLibrary *gemm = nullptr; ///< null where no program has a Gemm step
 };
@@ -56,7 +56,7 @@ public:
 
   /// Code for the CPU, loaded once; as long as the model lives. Errors: LoadedCode::load's; notFound where the model needs oneDNN
   /// and there is none.
-  Result<const CpuCode *> cpu() const;
+  Result<const CpuBackend *> cpu() const;
   /// Weights and kernels on a GPU, loaded once for each; they stay there as long as the model lives. Errors: CudaDevice::open's,
   /// CudaModel::load's; a call after a failure tries again.
   Result<std::shared_ptr<const CudaModel>> cuda(int ordinal) const;
@@ -80,11 +80,11 @@ public:
 
 private:
   explicit Model(Artifact artifact) : artifact_(std::move(artifact)) {}
-  Result<CpuCode> loadCpu() const;
+  Result<CpuBackend> loadCpu() const;
   Artifact artifact_;
   std::optional<tokenizer::Tokenizer> tokenizer_;
   mutable std::mutex mutex_; ///< of the two below
-  mutable std::optional<CpuCode> cpu_;
+  mutable std::optional<CpuBackend> cpu_;
   mutable std::map<int, std::shared_ptr<const CudaModel>> cuda_; ///< by ordinal
 };
 

@@ -17,7 +17,7 @@ constexpr uint64_t bytesPerChunk = 16 << 10, chunksPerThread = 4;
 
 } // namespace
 
-ProgramPlan::ProgramPlan(const Model &model, const CpuCode &code, const artifact::Program &program, Storage storage, uint32_t threads)
+ProgramPlan::ProgramPlan(const Model &model, const CpuBackend &code, const artifact::Program &program, Storage storage, uint32_t threads)
     : model_(model), code_(code), program_(program), storage_(std::move(storage)), threads_(threads) {
   for (const artifact::Buffer &buffer : program.buffers) {
     std::vector<uint32_t> &dims = bufferDims_.emplace_back();

@@ -17,7 +17,7 @@ struct Storage {
 class ProgramPlan {
 public:
   /// Model, code and program outlive it.
-  ProgramPlan(const Model &model, const CpuCode &code, const artifact::Program &program, Storage storage, uint32_t threads);
+  ProgramPlan(const Model &model, const CpuBackend &code, const artifact::Program &program, Storage storage, uint32_t threads);
 
   /// Computes every size for these values of the symbols, which are in their bounds; nothing to do where they are those
   /// of the last call. Symbols that a step sets are not read. Error: invalidArgument where a size is negative.
@@ -71,7 +71,7 @@ private:
   bool multiply(const Step &step, ThreadPool &pool);
 
   const Model &model_;
-  const CpuCode &code_;
+  const CpuBackend &code_;
   const artifact::Program &program_;
   Storage storage_;
   uint32_t threads_;

@@ -4,7 +4,7 @@
 namespace transom {
 
 Result<std::unique_ptr<Executor>> CpuExecutor::create(const Model &model, uint32_t threads, bool profile) {
-  TRANSOM_ASSIGN(const CpuCode *code, model.cpu());
+  TRANSOM_ASSIGN(const CpuBackend *code, model.cpu());
   std::unique_ptr<CpuExecutor> executor(new CpuExecutor(model, *code, threads));
   TRANSOM_RETURN_IF_ERROR(executor->allocate(profile));
   return std::unique_ptr<Executor>(std::move(executor));

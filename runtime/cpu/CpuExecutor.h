@@ -29,12 +29,12 @@ private:
     std::vector<std::byte *> inputs, outputs;
     ProgramPlan plan;
   };
-  CpuExecutor(const Model &model, const CpuCode &code, uint32_t threads) : model_(model), code_(code), pool_(threads) {}
+  CpuExecutor(const Model &model, const CpuBackend &code, uint32_t threads) : model_(model), code_(code), pool_(threads) {}
   Status allocate(bool profile);
   void addRunner(const artifact::Program &program, uint64_t &staged, const std::vector<std::byte *> &states);
 
   const Model &model_;
-  const CpuCode &code_;
+  const CpuBackend &code_;
   ThreadPool pool_;
   MemoryBlock arena_, states_, staging_, scratch_;
   std::vector<std::optional<Runner>> runners_; ///< by program; empty for those of another device

@@ -66,7 +66,8 @@ Status CudaExecutor::allocate(bool profile) {
   uint64_t all = storage_.arenaBytes + storage_.stateBytes + storage_.stagingBytes + storage_.scratchBytes;
   TRANSOM_RETURN_IF_ERROR(checkFree(*device, all, "a session"));
   TRANSOM_ASSIGN(stream_, CudaStream::create(device));
-  TRANSOM_ASSIGN(arena_, DeviceMemory::allocate(device, storage_.arenaBytes, "intermediate values", Fill::nothing));
+  // Zeros, as kernels compute whole tiles of a bucket, rows without tokens included: what they read there was never written.
+  TRANSOM_ASSIGN(arena_, DeviceMemory::allocate(device, storage_.arenaBytes, "intermediate values", Fill::zeros));
   TRANSOM_ASSIGN(states_, DeviceMemory::allocate(device, storage_.stateBytes, "caches", Fill::zeros));
   TRANSOM_ASSIGN(staging_, DeviceMemory::allocate(device, storage_.stagingBytes, "inputs and outputs", Fill::zeros));
   TRANSOM_ASSIGN(scratch_, DeviceMemory::allocate(device, storage_.scratchBytes, "the kernels' workspace", Fill::zeros));

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <charconv>
 #include <dlfcn.h>
+#include <filesystem>
 #include <memory>
 
 namespace transom {
@@ -19,6 +20,15 @@ constexpr nvrtcResult NVRTC_SUCCESS = 0, NVRTC_ERROR_OUT_OF_MEMORY = 1, NVRTC_ER
 
 constexpr LibraryName libraryName = {"NVRTC", "TRANSOM_NVRTC", "libnvrtc.so", "cuda_nvrtc", "nvidia-cuda-nvrtc"};
 constexpr int neededMajor = 12;
+
+/// NVRTC loads a library of its own by name when it first compiles. That of NVIDIA's wheels does not find it beside itself, unless it
+/// is loaded already. It stays loaded.
+void openBuiltins(const std::filesystem::path &library) {
+  std::error_code failed;
+  for (std::filesystem::directory_iterator entry(library.parent_path(), failed), end; !failed && entry != end; entry.increment(failed))
+    if (library.has_parent_path() && entry->path().filename().string().starts_with("libnvrtc-builtins.so."))
+      ::dlopen(entry->path().c_str(), RTLD_LAZY | RTLD_LOCAL);
+}
 
 } // namespace
 
@@ -45,6 +55,7 @@ struct Nvrtc::Functions {
 
 Result<Nvrtc> Nvrtc::load() {
   TRANSOM_ASSIGN(OpenedLibrary opened, openCudaLibrary(libraryName));
+  openBuiltins(opened.path);
   static Functions functions;
   auto missing = [&](const char *symbol) {
     return error(StatusCode::unsupported, "{}: not a usable NVRTC: it has no {}", opened.path, symbol);

@@ -72,13 +72,14 @@ private:
     auto choices = packAll(launch.choices);
     auto rows = pack(launch.rows);
     auto buffers = builder_.CreateVector(launch.buffers);
-    return fb::CreateCudaLaunch(builder_, choices, rows, buffers, packAll(launch.maps), launch.workspace, launch.dependent);
+    return fb::CreateCudaLaunch(builder_, choices, rows, buffers, packAll(launch.maps), launch.workspace, launch.dependent,
+                                launch.least, launch.most);
   }
   Offset<fb::CudaGemm> pack(const CudaGemm &gemm) {
     auto m = pack(gemm.m), n = pack(gemm.n), k = pack(gemm.k);
     return fb::CreateCudaGemm(builder_, gemm.lhs, gemm.rhs, gemm.out, m, n, k, static_cast<fb::GemmCompute>(gemm.compute), gemm.bias,
                               gemm.residual, static_cast<fb::GemmActivation>(gemm.activation), gemm.workspace,
-                              builder_.CreateVector(gemm.algorithm));
+                              builder_.CreateVector(gemm.algorithm), gemm.least, gemm.most);
   }
   Offset<fb::Step> pack(const Step &step) {
     auto source = pack(step.source);

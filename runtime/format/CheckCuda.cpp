@@ -137,7 +137,10 @@ Status ProgramChecker::checkStep(const CudaLaunch &launch) const {
   }
   if (launch.choices.back().sm != 0)
     return invalid("choices: the last is for compute capability {} only", launch.choices.back().sm);
-  if (!upperBound(launch.rows, contents_.symbols).fits(static_cast<uint64_t>(std::max<int64_t>(launch.choices.back().most, 0))))
+  if (launch.least < 0 || launch.most < launch.least)
+    return invalid("least and most: expected rows, found {} to {}", launch.least, launch.most);
+  if (launch.choices.back().most < launch.most &&
+      !upperBound(launch.rows, contents_.symbols).fits(static_cast<uint64_t>(std::max<int64_t>(launch.choices.back().most, 0))))
     return invalid("choices: none is for the {} rows at the bounds", upperBound(launch.rows, contents_.symbols).value());
   if (launch.maps.size() > maxMaps)
     return invalid("maps: expected at most {}, found {}", maxMaps, launch.maps.size());
@@ -168,6 +171,8 @@ Status ProgramChecker::checkStep(const CudaGemm &gemm) const {
                    static_cast<int>(gemm.activation));
   if (gemm.compute == GemmCompute::tf32 && type != DType::f32)
     return invalid("compute: tf32 for operands of {}", name(type));
+  if (gemm.least < 0 || gemm.most < gemm.least)
+    return invalid("least and most: expected rows, found {} to {}", gemm.least, gemm.most);
   if (gemm.workspace > maxGemmWorkspace)
     return invalid("workspace: {} bytes, more than {}", gemm.workspace, maxGemmWorkspace);
   if (!gemm.algorithm.empty() && gemm.algorithm.size() != algorithmBytes)

@@ -123,6 +123,7 @@ struct CudaLaunch {
   std::vector<TensorMap> maps;
   int32_t workspace = -1; ///< a buffer; -1: the kernel has no such parameter
   bool dependent = false; ///< launched before what precedes it is done; the kernel waits by itself
+  int64_t least = 0, most = INT64_MAX; ///< rows with which it does anything
 };
 
 enum class GemmCompute : uint8_t { f32, tf32 };
@@ -137,6 +138,7 @@ struct CudaGemm {
   GemmActivation activation = GemmActivation::none;
   uint64_t workspace = 0;         ///< bytes the library may use
   std::vector<uint8_t> algorithm; ///< empty: the library chooses; or a cublasLtMatmulAlgo_t
+  int64_t least = 0, most = INT64_MAX; ///< m with which it does anything
 };
 
 struct Step {

@@ -96,6 +96,8 @@ public:
     copy(from->maps(), to.maps);
     to.workspace = from->workspace();
     to.dependent = from->dependent();
+    to.least = from->least();
+    to.most = from->most();
   }
   void copy(const fb::CudaGemm *from, CudaGemm &to) {
     to.lhs = from->lhs();
@@ -110,6 +112,8 @@ public:
     to.activation = static_cast<GemmActivation>(from->activation());
     to.workspace = from->workspace();
     copy(from->algorithm(), to.algorithm);
+    to.least = from->least();
+    to.most = from->most();
   }
   void copy(const fb::Step *from, Step &to) {
     copy(from->source(), to.source);

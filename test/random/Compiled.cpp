@@ -142,9 +142,10 @@ std::optional<CompiledFailure> checkCompiled(ModuleOp naive, const WeightFile &w
     }
     code = std::move(*generated);
   }
+  CpuPart cpu{*module, std::move(*code)};
   TemporaryFile file;
   std::optional<tokenizer::TokenizerSpec> tokenizer;
-  Result<BuiltArtifact> built = buildArtifact(file.path, {*module, *code, weights.source(), tokenizer}, {});
+  Result<BuiltArtifact> built = buildArtifact(file.path, {&cpu, nullptr, weights.source(), tokenizer}, {});
   if (!built.ok())
     return CompiledFailure{built.status().message()};
   auto runner = ArtifactRunner::load(file.path, 1 + variant.name.size() % 2);

@@ -41,7 +41,8 @@ public:
     if (failed(code))
       return;
     std::optional<tokenizer::TokenizerSpec> none;
-    auto built = buildArtifact(folder.file("a"), {*plan, *code, weights, none}, {});
+    CpuPart cpu{*plan, std::move(*code)};
+    auto built = buildArtifact(folder.file("a"), {&cpu, nullptr, weights, none}, {});
     EXPECT_TRUE(built.ok()) << built.status().message();
     if (!built.ok())
       return;

@@ -55,7 +55,8 @@ protected:
     EXPECT_TRUE(source.add({"up", DType::q8_0, {64, 32}, up}).ok());
   }
   Result<BuiltArtifact> build(const std::string &path) {
-    return buildArtifact(path, {*module, code, source, tokenizer}, [this](uint64_t done, uint64_t all) {
+    CpuPart cpu{*module, code};
+    return buildArtifact(path, {&cpu, nullptr, source, tokenizer}, [this](uint64_t done, uint64_t all) {
       EXPECT_GE(done, written);
       EXPECT_LE(done, all);
       written = done;
