@@ -219,7 +219,7 @@ private:
       early += text.body + "      e." + batch + " = " + slot.batch + ", e." + place + " = " + slot.slot + ";\n";
       text.body = std::move(store);
       std::string own = at(append.getTokens(), column);
-      emitCacheStore(text, program, append, {"e." + batch, "e." + place}, column.text, own, 1, program.outputs[index]);
+      emitCacheStore(text, program, append, {"e." + batch, "e." + place}, column.text, own, program.outputs[index]);
       return;
     }
     std::string own = at(value, column), pointer = text.pointer(program.outputs[index], true);

@@ -53,10 +53,9 @@ std::string floatText(double value) {
     return "__int_as_float(0x7fc00000)";
   if (std::isinf(value))
     return value > 0 ? "infinity()" : "-infinity()";
-  std::string text = llvm::formatv("{0:e9}", value).str();
   char buffer[40];
   std::snprintf(buffer, sizeof buffer, "%.9g", value);
-  text = buffer;
+  std::string text = buffer;
   if (text.find_first_of(".e") == std::string::npos)
     text += ".0";
   return text + "f";

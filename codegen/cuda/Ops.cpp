@@ -174,20 +174,6 @@ private:
 
   //===-- Elements ------------------------------------------------------------------------------------------------===//
 
-  FailureOr<std::string> scalarOf(ArrayRef<std::string> numbers) {
-    if (auto fused = dyn_cast<FusedOp>(op))
-      return emitScalars(text, fused.getBody().front(), numbers);
-    Block scratch;
-    OpBuilder builder(op->getContext());
-    SmallVector<Value> arguments;
-    for (Value operand : op->getOperands())
-      arguments.push_back(scratch.addArgument(elementOf(operand.getType()), op->getLoc()));
-    builder.setInsertionPointToEnd(&scratch);
-    Value scalar = cast<ScalarOp>(op).emitScalar(builder, op->getLoc(), arguments);
-    builder.create<YieldOp>(op->getLoc(), scalar);
-    return emitScalars(text, scratch, numbers);
-  }
-
   std::string result(const std::string &value) { return toMemory(value, step.stored(op->getResult(0))); }
 
   Launch pointwise() {
@@ -203,7 +189,7 @@ private:
         text.line("const " + computeType(elementOf(operand.getType())) + " " + name + " = " + load(operand, index) + ";");
         numbers.push_back(name);
       }
-      FailureOr<std::string> value = scalarOf(numbers);
+      FailureOr<std::string> value = emitScalars(text, op, numbers);
       failed = mlir::failed(value);
       text.line(out(op->getResult(0)) + "[i] = " + result(value.value_or("0")) + ";");
     });
@@ -235,7 +221,7 @@ private:
         text.line("const " + computeType(elementOf(operand.getType())) + " " + name + " = " + load(operand, broadcastIndex(operand, at)) + ";");
         numbers.push_back(name);
       }
-      FailureOr<std::string> value = scalarOf(numbers);
+      FailureOr<std::string> value = emitScalars(text, op, numbers);
       failed = mlir::failed(value);
       combine(*fused.getReduce(), value.value_or("0"));
       text.close();

@@ -150,6 +150,20 @@ FailureOr<std::string> emitScalars(KernelText &text, Block &block, ArrayRef<std:
   return names.lookup(block.getTerminator()->getOperand(0));
 }
 
+FailureOr<std::string> emitScalars(KernelText &text, Operation *op, ArrayRef<std::string> arguments) {
+  if (auto fused = dyn_cast<FusedOp>(op))
+    return emitScalars(text, fused.getBody().front(), arguments);
+  // The op's scalar form, in a block of its own.
+  Block scratch;
+  OpBuilder builder(op->getContext());
+  for (Value operand : op->getOperands())
+    scratch.addArgument(elementOf(operand.getType()), op->getLoc());
+  builder.setInsertionPointToEnd(&scratch);
+  Value scalar = cast<ScalarOp>(op).emitScalar(builder, op->getLoc(), scratch.getArguments());
+  builder.create<YieldOp>(op->getLoc(), scalar);
+  return emitScalars(text, scratch, arguments);
+}
+
 std::string toMemory(StringRef value, DType dtype) {
   if (dtype == DType::f16 || dtype == DType::bf16)
     return ("fromFloat<" + memoryType(dtype) + ">(" + value + ")").str();

@@ -9,6 +9,9 @@ namespace transom::cuda {
 /// Fails, after a diagnostic, on an op without CUDA form.
 mlir::FailureOr<std::string> emitScalars(KernelText &text, mlir::Block &block, llvm::ArrayRef<std::string> arguments);
 
+/// The same for an elementwise op, or what a transom.fused computes at each element.
+mlir::FailureOr<std::string> emitScalars(KernelText &text, mlir::Operation *op, llvm::ArrayRef<std::string> arguments);
+
 /// `value`, of computeType(element), as number of type `dtype` in memory; and back.
 std::string toMemory(llvm::StringRef value, DType dtype);
 std::string fromMemory(llvm::StringRef value, DType dtype);

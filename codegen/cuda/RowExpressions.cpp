@@ -190,21 +190,7 @@ std::string RowExpressions::pointwise(Operation *op, const Column &column) {
     SmallVector<std::string> numbers;
     for (const std::string &operand : operands)
       numbers.push_back(name(operand, e));
-    if (auto fused = dyn_cast<FusedOp>(op)) {
-      FailureOr<std::string> result = emitScalars(text, fused.getBody().front(), numbers);
-      ok &= succeeded(result);
-      return result.value_or("0");
-    }
-    // The scalar form of a single op, in a block of its own.
-    Block scratch;
-    OpBuilder builder(op->getContext());
-    SmallVector<Value> arguments;
-    for (Value operand : op->getOperands())
-      arguments.push_back(scratch.addArgument(elementOf(operand.getType()), op->getLoc()));
-    builder.setInsertionPointToEnd(&scratch);
-    Value scalar = cast<ScalarOp>(op).emitScalar(builder, op->getLoc(), arguments);
-    builder.create<YieldOp>(op->getLoc(), scalar);
-    FailureOr<std::string> result = emitScalars(text, scratch, numbers);
+    FailureOr<std::string> result = emitScalars(text, op, numbers);
     ok &= succeeded(result);
     return result.value_or("0");
   });

@@ -213,7 +213,7 @@ private:
       Slot slot = emitSlot(text, program, append, "row");
       eachPiece(program.width(append.getTokens()), [&](const Column &column) {
         std::string own = at(append.getTokens(), column);
-        emitCacheStore(text, program, append, slot, column.text, own, lanes, program.outputs[index]);
+        emitCacheStore(text, program, append, slot, column.text, own, program.outputs[index]);
       });
       return;
     }
@@ -279,13 +279,12 @@ RowExpressions::Slot emitSlot(KernelText &text, const RowProgram &program, Cache
 }
 
 void emitCacheStore(KernelText &text, const RowProgram &program, CacheAppendOp op, const RowExpressions::Slot &slot, const std::string &column,
-                    const std::string &lanes, int count, const CudaBuffer &cache) {
+                    const std::string &lanes, const CudaBuffer &cache) {
   Dims sizes = sizesOf(program.memory.find(op.getCache())->second);
   std::string heads = text.size(sizes[1]), capacity = text.size(sizes[2]), headDim = text.size(sizes[3]);
   text.line("if (" + slot.slot + " >= 0)");
   text.line("  storeLanes(" + text.pointer(cache, true) + " + (((int64)" + slot.batch + " * " + heads + " + " + column + " / " + headDim + ") * " +
             capacity + " + " + slot.slot + ") * " + headDim + " + " + column + " % " + headDim + ", " + lanes + ");");
-  (void)count;
 }
 
 FailureOr<CudaLaunchPlan> emitRows(KernelPool &pool, const RowProgram &program, StringRef name) {

@@ -12,6 +12,6 @@ mlir::FailureOr<CudaLaunchPlan> emitRows(KernelPool &pool, const RowProgram &pro
 RowExpressions::Slot emitSlot(KernelText &text, const RowProgram &program, CacheAppendOp op, const std::string &row);
 /// Lines that store lanes of the tokens' columns [column, ..) to the cache.
 void emitCacheStore(KernelText &text, const RowProgram &program, CacheAppendOp op, const RowExpressions::Slot &slot, const std::string &column,
-                    const std::string &lanes, int count, const CudaBuffer &cache);
+                    const std::string &lanes, const CudaBuffer &cache);
 
 } // namespace transom::cuda

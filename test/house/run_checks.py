@@ -61,6 +61,7 @@ STEPS = [
     Step("cuda-kernels", f"{PYTHON} test/cuda/compile_kernels.py"),
     Step("cuda-models", f"{PYTHON} test/cuda/compile_models.py --transom {TRANSOM}"),
     e2e("cuda-emulated", "emulated.py"),
+    e2e("cuda-devices", "devices.py"),
     Step("random", "build/release/test/transom-random --count=500 --out=build/check/random"),
     Step("compile", "mkdir -p build/check",
          f"{TRANSOM} compile build/models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf -o build/check/smollm2.transom",

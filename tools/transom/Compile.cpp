@@ -15,24 +15,26 @@ struct CompileFlags {
   bool quiet = false;
 };
 
-/// `threadBytes`: what each thread of a session takes beside the rest.
-void printReport(const CompileReport &report, uint64_t threadBytes, const std::string &output) {
+void printReport(const CompileReport &report, const artifact::Contents &written, const std::string &output) {
   double seconds = 0;
   for (const CompileReport::Stage &stage : report.stages)
     seconds += stage.seconds;
-  fmt::print("{} ({}) for {}: {} in {:.1f} s -> {}\n", report.model, report.architecture, report.target,
-             humanBytes(report.fileBytes), seconds, output);
+  fmt::print("{} ({}) for {}{}: {} in {:.1f} s -> {}\n", report.model, report.architecture, report.target,
+             report.dtype.empty() ? "" : " in " + report.dtype, humanBytes(report.fileBytes), seconds, output);
   for (const CompileReport::Program &program : report.programs)
     fmt::print("  {:<8} {} kernels, {} launches, {} library products; arena {}, inputs and outputs {}\n",
                program.device == "cuda" ? program.name + " on GPUs" : program.name, program.kernels,
                program.launches, program.products, humanBytes(program.arenaBytes), humanBytes(program.stagingBytes));
-  uint64_t arena = 0, staging = 0;
-  for (const CompileReport::Program &program : report.programs) {
-    arena = std::max(arena, program.arenaBytes);
-    staging += program.stagingBytes;
+  if (written.runsOn(artifact::Device::cpu)) {
+    MemoryPlan plan = memoryPlanOf(written, artifact::Device::cpu, 1);
+    fmt::print("  memory: weights {}, a session {} (caches {}) and {} for each thread\n", humanBytes(plan.weights),
+               humanBytes(plan.arena + plan.staging + plan.states), humanBytes(plan.states), humanBytes(plan.scratch));
   }
-  fmt::print("  memory: weights {}, a session {} (caches {}) and {} for each thread\n", humanBytes(report.weightBytes),
-             humanBytes(arena + staging + report.stateBytes), humanBytes(report.stateBytes), humanBytes(threadBytes));
+  if (written.runsOn(artifact::Device::cuda)) {
+    MemoryPlan plan = memoryPlanOf(written, artifact::Device::cuda, 1);
+    fmt::print("  memory of a GPU: weights {}, a session {} (caches {})\n", humanBytes(plan.weights),
+               humanBytes(plan.arena + plan.staging + plan.states + plan.scratch), humanBytes(plan.states));
+  }
 }
 
 Status compile(const CompileFlags &flags) {
@@ -45,7 +47,7 @@ Status compile(const CompileFlags &flags) {
   if (flags.quiet)
     return {};
   TRANSOM_ASSIGN(Artifact written, Artifact::open(flags.output));
-  printReport(*report, memoryPlanOf(written.contents(), 1).scratch, flags.output);
+  printReport(*report, written.contents(), flags.output);
   return {};
 }
 

@@ -44,9 +44,19 @@ void printSummary(const Artifact &file) {
   const Contents &contents = file.contents();
   fmt::print("{}: {} ({}), task {}, {}\n", file.path(), printable(contents.model), contents.architecture, contents.task, humanBytes(file.fileBytes()));
   fmt::print("  made by    {}\n", printable(contents.producer));
-  for (const Code &code : contents.code)
+  std::map<std::string, std::pair<size_t, uint64_t>> cubins; // a section for each kernel
+  for (const Code &code : contents.code) {
+    if (code.isFor(Device::cuda)) {
+      auto &[count, bytes] = cubins[code.target];
+      count += code.kernels.size();
+      bytes += code.section.bytes;
+      continue;
+    }
     fmt::print("  code       {}: {} kernels, {}; needs {}\n", code.target, code.kernels.size(), humanBytes(code.section.bytes),
                code.features.empty() ? "nothing special" : fmt::format("{}", fmt::join(code.features, " ")));
+  }
+  for (auto &[target, sum] : cubins)
+    fmt::print("  code       {}: {} kernels, {}\n", target, sum.first, humanBytes(sum.second));
   std::map<std::string_view, std::pair<size_t, uint64_t>> byType;
   for (const Weight &weight : contents.weights) {
     auto &[count, bytes] = byType[name(weight.dtype)];
@@ -64,17 +74,25 @@ void printSummary(const Artifact &file) {
   for (const Metadata &entry : contents.metadata)
     fmt::print("  {:<10} {}\n", entry.key, printable(entry.value));
   for (const Program &program : contents.programs) {
-    fmt::print("program {}: {} steps; arena {}, inputs and outputs {}\n", program.name, program.steps.size(),
-               humanBytes(program.arenaBytes), humanBytes(stagingBytes(program)));
+    fmt::print("program {}{}: {} steps; arena {}, inputs and outputs {}\n", program.name, program.device == Device::cuda ? " on GPUs" : "",
+               program.steps.size(), humanBytes(program.arenaBytes), humanBytes(stagingBytes(program)));
     for (auto [label, values] : {std::pair("in ", &program.inputs), std::pair("out", &program.outputs)})
       for (const Value &value : *values)
         fmt::print("  {} {:<20} {} {}\n", label, value.name, name(value.dtype), toString(value.shape, contents.symbols));
   }
-  MemoryPlan plan = memoryPlanOf(contents, 1);
-  fmt::print("memory of a session, at the bounds: {} (caches {}, arena {}, inputs and outputs {}) and {} for each thread; the weights, "
-             "shared: {}\n",
-             humanBytes(plan.states + plan.arena + plan.staging), humanBytes(plan.states), humanBytes(plan.arena),
-             humanBytes(plan.staging), humanBytes(plan.scratch), humanBytes(plan.weights));
+  if (contents.runsOn(Device::cpu)) {
+    MemoryPlan plan = memoryPlanOf(contents, 1);
+    fmt::print("memory of a session, at the bounds: {} (caches {}, arena {}, inputs and outputs {}) and {} for each thread; the weights, "
+               "shared: {}\n",
+               humanBytes(plan.states + plan.arena + plan.staging), humanBytes(plan.states), humanBytes(plan.arena),
+               humanBytes(plan.staging), humanBytes(plan.scratch), humanBytes(plan.weights));
+  }
+  if (contents.runsOn(Device::cuda)) {
+    MemoryPlan plan = memoryPlanOf(contents, Device::cuda, 1);
+    fmt::print("memory of a session on a GPU: {} (caches {}, arena {}, inputs and outputs {}, workspace {}); the weights, shared: {}\n",
+               humanBytes(plan.states + plan.arena + plan.staging + plan.scratch), humanBytes(plan.states), humanBytes(plan.arena),
+               humanBytes(plan.staging), humanBytes(plan.scratch), humanBytes(plan.weights));
+  }
 }
 
 Json shapeJson(const Shape &shape, const Contents &contents) {
@@ -97,7 +115,7 @@ void printJson(const Artifact &file) {
   for (const Code &code : contents.code)
     json["code"].push_back({{"target", code.target}, {"features", code.features}, {"kernels", code.kernels}, {"bytes", code.section.bytes}});
   for (const Program &program : contents.programs) {
-    Json entry = {{"name", program.name}, {"steps", program.steps.size()}, {"arena_bytes", program.arenaBytes}, {"staging_bytes", stagingBytes(program)}};
+    Json entry = {{"name", program.name}, {"device", name(program.device)}, {"steps", program.steps.size()}, {"arena_bytes", program.arenaBytes}, {"staging_bytes", stagingBytes(program)}};
     for (auto [key, values] : {std::pair("inputs", &program.inputs), std::pair("outputs", &program.outputs)})
       for (const Value &value : *values)
         entry[key].push_back({{"name", value.name}, {"dtype", name(value.dtype)}, {"shape", shapeJson(value.shape, contents)}});
@@ -109,19 +127,23 @@ void printJson(const Artifact &file) {
 }
 
 void printKernels(const Contents &contents) {
-  std::map<uint32_t, size_t> launches;
+  std::map<uint32_t, size_t> launches, cudaLaunches;
   for (const Program &program : contents.programs)
-    for (const Step &step : program.steps)
+    for (const Step &step : program.steps) {
       if (auto *launch = std::get_if<Launch>(&step.kind))
         ++launches[launch->kernel];
-  if (contents.code.empty())
-    return;
-  const Code &code = contents.code.front();
-  for (size_t i = 0; i < code.kernels.size(); ++i) {
-    fmt::print("; kernel {}: launched by {} steps\n", code.kernels[i], launches.count(i) ? launches[i] : 0);
-    if (i < contents.kernelText.size())
-      fmt::print("{}\n", printable(contents.kernelText[i]));
-  }
+      if (auto *launch = std::get_if<CudaLaunch>(&step.kind))
+        for (const CudaChoice &choice : launch->choices)
+          ++cudaLaunches[choice.kernel];
+    }
+  for (const Code &code : contents.code)
+    for (uint32_t i = 0; code.isFor(Device::cpu) && i < code.kernels.size(); ++i) {
+      fmt::print("; kernel {}: launched by {} steps\n", code.kernels[i], launches[i]);
+      if (i < contents.kernelText.size())
+        fmt::print("{}\n", printable(contents.kernelText[i]));
+    }
+  for (uint32_t i = 0; i < contents.cudaKernels.size(); ++i)
+    fmt::print("// kernel {}: a choice of {} steps\n{}\n", contents.cudaKernels[i].name, cudaLaunches[i], printable(contents.cudaKernels[i].source));
 }
 
 Status inspect(const InspectOptions &options) {
