@@ -305,6 +305,17 @@ TEST_F(FakeModel, FaultyKernel) {
   EXPECT_EQ(gpu.leaks().size(), 0u);
 }
 
+// A device that is too old is refused by what it is, before anything is allocated on it.
+TEST_F(FakeModel, OldDevice) {
+  Artifact artifact = write(scaled());
+  FakeCuda gpu({.major = 7, .minor = 5});
+  auto model = CudaModel::load(artifact, openDevice());
+  ASSERT_FALSE(model.ok());
+  EXPECT_EQ(model.status().code(), StatusCode::unsupported);
+  EXPECT_TRUE(model.status().message().find("expected compute capability 8.0 or more, found 7.5") != std::string::npos) << model.status().message();
+  EXPECT_EQ(gpu.count("cuMemAlloc"), 0u);
+}
+
 // A pointer to memory that is not there any more is found when the kernel runs.
 TEST_F(FakeModel, DanglingParameter) {
   Artifact artifact = write(scaled());
