@@ -876,3 +876,12 @@ module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
     %s = plan.buffer state "s" shape ["n", "1", "32", "8"] bytes 4096 : !transom.cache<?x1x32x8xf32>
   }
 }
+
+// -----
+// plan.buffer C5: an input has no stored type
+module attributes {transom.bounds = {n = [1, 4]}} {
+  plan.program @p {
+    // expected-error @+1 {{C5: expected f16 or bf16 for numbers of f32 of the arena or a state, found 'f16'}}
+    %x = plan.buffer input "x" shape ["n", "8"] bytes 64 stored f16 : tensor<?x8xf32>
+  }
+}
