@@ -17,9 +17,12 @@ public:
     if (from && charge(from->size()))
       to = from->str();
   }
+  /// By bytes: the verifier checks the place of the length, not that of elements of 8 bytes, which may lie unaligned.
   template <typename T> void copy(const flatbuffers::Vector<T> *from, std::vector<T> &to) {
-    if (from && charge(from->size() * sizeof(T)))
-      to.assign(from->begin(), from->end());
+    if (!from || !charge(from->size() * sizeof(T)))
+      return;
+    to.resize(from->size());
+    std::copy_n(from->Data(), to.size() * sizeof(T), reinterpret_cast<uint8_t *>(to.data()));
   }
   void copy(const fb::Term *from, Term &to) {
     to.coefficient = from->coefficient();
