@@ -5,7 +5,7 @@
 #include "compiler/WeightRecipe.h"
 #include "ir/DimAnalysis.h"
 #include "ir/Plan.h"
-#include "compiler/TensorBytes.h"
+#include "codegen/TensorBytes.h"
 #include "runtime/format/KernelAbi.h"
 
 #include "llvm/ADT/StringMap.h"

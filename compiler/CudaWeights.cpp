@@ -1,6 +1,7 @@
 // See CudaWeights.h.
 #include "compiler/CudaWeights.h"
 
+#include "codegen/TensorBytes.h"
 #include "runtime/format/Planes.h"
 
 #include "llvm/ADT/APFloat.h"
@@ -104,7 +105,7 @@ private:
 
 Status writeCudaWeight(const CudaWeight &form, plan::WeightOp weight, const TensorSource &source, const artifact::ByteSink &sink) {
   auto type = mlir::cast<mlir::RankedTensorType>(weight.getType());
-  DType stored = cudaType(type.getElementType());
+  DType stored = storedType(type.getElementType());
   if (form.form == CudaWeight::Form::planes) {
     std::vector<std::byte> rows;
     rows.reserve(bytesFor(stored, type.getShape()).value());

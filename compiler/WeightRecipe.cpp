@@ -3,7 +3,7 @@
 
 #include "compiler/import/files/BlockDecode.h"
 #include "compiler/interpreter/Interpreter.h"
-#include "compiler/TensorBytes.h"
+#include "codegen/TensorBytes.h"
 
 #include "mlir/IR/IRMapping.h"
 

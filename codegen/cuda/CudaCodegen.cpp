@@ -260,7 +260,7 @@ private:
   DType activations() {
     for (auto buffer : program.getBody().getOps<plan::BufferOp>())
       if (buffer.getStored())
-        return cudaType(*buffer.getStored());
+        return storedType(*buffer.getStored());
     return DType::f32;
   }
 

@@ -123,7 +123,4 @@ mlir::FailureOr<CudaCode> generateCuda(mlir::ModuleOp plan, const CudaOptions &o
 /// generateCuda does.
 mlir::FailureOr<std::string> printCuda(mlir::ModuleOp plan, const CudaOptions &options);
 
-/// The element type as the artifact names it.
-DType cudaType(mlir::Type element);
-
 } // namespace transom

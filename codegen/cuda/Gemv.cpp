@@ -424,7 +424,7 @@ private:
       text.line("gemvFma<" + shape + ">(" + text.pointer(program.weight) + ", " + prologueType + prologueText + ", " + epilogueText(text) + ", &live);");
       return CudaChoicePlan{rows, pool.add(own, text, {256}, 0), {DimExpr(epilogue.pairs().blocks)}};
     }
-    DType stored = planes ? cudaType(type.getElementType()) : weight;
+    DType stored = planes ? storedType(type.getElementType()) : weight;
     bool halfOperand = !planes && weight == DType::f16;
     Shape shape{formatText(type, weight), type.getDimSize(0), inner(), int(rows), 1, 8, 4, stored == DType::q8_0 ? 64 : planes ? 128 : 32, planes && hasMinima(stored)};
     // x as a sum of numbers in the operand's type: exact where it is of that type, as near as columns allow where it is not.

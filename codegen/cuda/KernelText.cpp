@@ -8,21 +8,7 @@
 
 using namespace mlir;
 
-namespace transom {
-
-DType cudaType(Type element) {
-  if (auto block = dyn_cast<BlockType>(element))
-    return *parseDType(stringifyBlockFormat(block.getFormat()));
-  if (element.isInteger(1))
-    return DType::boolean;
-  std::string text;
-  llvm::raw_string_ostream(text) << element;
-  if (std::optional<DType> known = parseDType(text))
-    return *known;
-  return *parseDType("i" + std::to_string(element.getIntOrFloatBitWidth()));
-}
-
-namespace cuda {
+namespace transom::cuda {
 
 std::string memoryType(DType dtype) {
   switch (dtype) {
@@ -45,7 +31,7 @@ std::string computeType(Type element) {
     return "float";
   if (element.isInteger(1))
     return "bool";
-  return memoryType(cudaType(element));
+  return memoryType(storedType(element));
 }
 
 std::string floatText(double value) {
@@ -101,7 +87,7 @@ size_t KernelPool::add(StringRef name, const KernelText &text, std::vector<uint3
 }
 
 DType storedType(const CudaBuffer &buffer) {
-  return buffer.kind == CudaBuffer::Kind::plan ? cudaType(plan::storedElementOf(buffer.value)) : buffer.dtype;
+  return buffer.kind == CudaBuffer::Kind::plan ? storedType(plan::storedElementOf(buffer.value)) : buffer.dtype;
 }
 Dims sizesOf(const CudaBuffer &buffer) { return buffer.kind == CudaBuffer::Kind::plan ? plan::sizesOf(buffer.value) : buffer.shape; }
 
@@ -152,5 +138,4 @@ std::string KernelText::source(StringRef name) const {
   return text + ") {\n" + body + "}\n";
 }
 
-} // namespace cuda
-} // namespace transom
+} // namespace transom::cuda

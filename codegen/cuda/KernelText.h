@@ -1,6 +1,7 @@
 // One CUDA kernel under construction: its parameters, the sizes it computes, its body as text.
 #pragma once
 
+#include "codegen/TensorBytes.h"
 #include "codegen/cuda/CudaCodegen.h"
 #include "ir/Plan.h"
 
@@ -83,6 +84,7 @@ private:
 
 /// The element type of a CUDA buffer in memory.
 DType storedType(const CudaBuffer &buffer);
+using transom::storedType;
 Dims sizesOf(const CudaBuffer &buffer);
 
 } // namespace transom::cuda

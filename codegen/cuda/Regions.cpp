@@ -115,14 +115,14 @@ std::string expressionOf(Operation *op, ArrayRef<std::string> x) {
     return compareIntegers(compare.getPredicate(), x[0], x[1]);
   if (isa<arith::TruncFOp>(op)) { // computed in float, rounded to the type
     if (type.isF16() || type.isBF16())
-      return "roundTo<" + memoryType(cudaType(type)) + ">(" + x[0] + ")";
+      return "roundTo<" + memoryType(storedType(type)) + ">(" + x[0] + ")";
     return "(float)" + x[0];
   }
   for (const Row &row : rows)
     if (row.op == op->getName().getStringRef()) {
       std::string text = replaced(type.isF64() && !row.wide.empty() ? row.wide : row.expression, x, "(" + computeType(type) + ")");
       bool narrow = type.isF16() || type.isBF16();
-      return narrow && !isa<arith::SelectOp>(op) ? "roundTo<" + memoryType(cudaType(type)) + ">(" + text + ")" : text;
+      return narrow && !isa<arith::SelectOp>(op) ? "roundTo<" + memoryType(storedType(type)) + ">(" + text + ")" : text;
     }
   return "";
 }

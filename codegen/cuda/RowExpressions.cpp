@@ -243,12 +243,15 @@ std::string RowExpressions::embedding(EmbeddingOp op, const Column &column) {
     return fail(op, "looks up what is not in memory, which has no CUDA form within a row");
   std::string index = loadInteger(text.pointer(indices->second), storedType(indices->second), row());
   auto type = cast<RankedTensorType>(op.getTable().getType());
+  bool planes = isa<BlockType>(type.getElementType());
+  if (planes && (table->second.kind != CudaBuffer::Kind::weight || lanes != 8))
+    return fail(op, "looks up quantised rows that are no weight, or other than eight columns at a time, which has no CUDA form");
   std::string inside = index + " >= 0 && " + index + " < " + std::to_string(type.getDimSize(0));
   std::string result = text.fresh("x"), width = std::to_string(type.getDimSize(1));
   text.line("Lanes<" + std::to_string(lanes) + "> " + result + " = {};");
   text.open("if (" + inside + ")");
-  if (std::string planes = planesLanes(text, table->second, type, lanes, index, column.text); !planes.empty())
-    text.line(result + " = " + planes + ";");
+  if (planes)
+    text.line(result + " = " + planesLanes(text, table->second, type, index, column.text) + ";");
   else
     text.line(result + " = loadLanes<" + std::to_string(lanes) + ">(" + text.pointer(table->second) + " + (int64)" + index + " * " + width + " + " + column.text + ");");
   text.close();

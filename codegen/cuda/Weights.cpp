@@ -48,7 +48,7 @@ CudaBuffer WeightForms::read(Value buffer) {
   if (!block || plan::storageOf(buffer).getKind() != plan::BufferKind::weight)
     return plain;
   int64_t k = type.getShape().back(), n = type.getNumElements() / k;
-  return add(buffer, CudaWeight::Form::planes, DType::u8, {int64_t(planes::planesBytes(cudaType(block), n, k))});
+  return add(buffer, CudaWeight::Form::planes, DType::u8, {int64_t(planes::planesBytes(storedType(block), n, k))});
 }
 
 CudaBuffer WeightForms::matrix(Value buffer, DType dtype) {
@@ -68,10 +68,7 @@ std::string viewText(KernelText &text, const CudaBuffer &matrix, RankedTensorTyp
   return "PlanesAt<" + format + ">::view(" + pointer + ", " + std::to_string(type.getDimSize(0)) + ")";
 }
 
-std::string planesLanes(KernelText &text, const CudaBuffer &table, RankedTensorType type, int lanes, const std::string &row, const std::string &column) {
-  if (table.kind != CudaBuffer::Kind::weight || !isa<BlockType>(type.getElementType()))
-    return "";
-  assert(lanes == 8 && "rows of blocks are whole eights");
+std::string planesLanes(KernelText &text, const CudaBuffer &table, RankedTensorType type, const std::string &row, const std::string &column) {
   std::string format = formatText(type, DType::f32);
   return "planesLanes<" + format + ">(" + viewText(text, table, type, format) + ", " + row + ", " + column + ")";
 }

@@ -22,8 +22,8 @@ private:
   std::vector<CudaWeight> &weights;
 };
 
-/// Lanes [column, column + 8) of row `row` of a table of planes; empty where the table is no planes. `lanes` must be 8 there.
-std::string planesLanes(KernelText &text, const CudaBuffer &table, mlir::RankedTensorType type, int lanes, const std::string &row, const std::string &column);
+/// Lanes [column, column + 8) of row `row` of a table of planes.
+std::string planesLanes(KernelText &text, const CudaBuffer &table, mlir::RankedTensorType type, const std::string &row, const std::string &column);
 /// The View of a matrix as `format` wants it.
 std::string viewText(KernelText &text, const CudaBuffer &matrix, mlir::RankedTensorType type, const std::string &format);
 

@@ -1,5 +1,5 @@
 // RUN: split-file %s %t
-// RUN: for name in fused quantize turned broadcast number reduced reduce matrix wide stored bias size; do transom-opt %t/$name.mlir -lower-to-plan=activations=bf16 -plan-memory -o %t/$name.plan || exit 1; \
+// RUN: for name in fused quantize turned broadcast number lanes reduced reduce matrix wide stored bias size; do transom-opt %t/$name.mlir -lower-to-plan=activations=bf16 -plan-memory -o %t/$name.plan || exit 1; \
 // RUN:   transom-opt --print-cuda %t/$name.plan > %t/$name.text 2> %t/$name.error && exit 1; test ! -s %t/$name.text || exit 1; grep -H error: %t/$name.error; done | FileCheck %s
 // What has no CUDA form is an error that names the op and what it lacks; nothing is printed for the rest of the plan.
 
@@ -13,6 +13,8 @@
 // CHECK: {{.*}}broadcast.plan:{{[0-9]+:[0-9]+}}: error: 'transom.group' op broadcasts in a way that has no CUDA form
 // One number is no row.
 // CHECK: {{.*}}number.plan:{{[0-9]+:[0-9]+}}: error: 'transom.embedding' op looks up single numbers, which has no CUDA form
+// Rows of blocks from their fourth column on.
+// CHECK: {{.*}}lanes.plan:{{[0-9]+:[0-9]+}}: error: 'transom.embedding' op looks up quantised rows that are no weight, or other than eight columns at a time, which has no CUDA form
 // Reduced regions are f32.
 // CHECK: {{.*}}reduced.plan:{{[0-9]+:[0-9]+}}: error: 'transom.fused' op reduces 'tensor<?x1xi32>', which has no CUDA form
 // Sums in f64.
@@ -87,6 +89,20 @@ module attributes {transom.bounds = {rows = [1, 4]}} {
     %w = transom.weight "w" : tensor<16x8xf32>
     %y = transom.embedding %w, %i : (tensor<16x8xf32>, tensor<i32>) -> tensor<8xf32>
     return %y : tensor<8xf32>
+  }
+}
+
+//--- lanes.mlir
+module attributes {transom.bounds = {rows = [1, 4]}} {
+  func.func @main(%ids: tensor<?xi32> {transom.name = "ids", transom.dims = ["rows"]}) -> (tensor<?x32xf32> {transom.name = "y"}) {
+    %t = transom.weight "t" : tensor<100x64x!transom.block<q8_0>>
+    %y = transom.group (%ids, %t) {
+    ^bb0(%i: tensor<?xi32>, %t0: tensor<100x64x!transom.block<q8_0>>):
+      %0 = transom.embedding %i, %t0 : (tensor<?xi32>, tensor<100x64x!transom.block<q8_0>>) -> tensor<?x64xf32>
+      %1 = transom.slice %0 axis 1 start 4 size 32 : (tensor<?x64xf32>) -> tensor<?x32xf32>
+      transom.yield %1 : tensor<?x32xf32>
+    } : (tensor<?xi32>, tensor<100x64x!transom.block<q8_0>>) -> tensor<?x32xf32>
+    return %y : tensor<?x32xf32>
   }
 }
 

@@ -6,7 +6,7 @@
 #include "RandomWeights.h"
 #include "codegen/cpu/CpuCodegen.h"
 #include "compiler/ArtifactBuilder.h"
-#include "compiler/TensorBytes.h"
+#include "codegen/TensorBytes.h"
 #include "compiler/interpreter/Interpreter.h"
 #include "ir/DimAnalysis.h"
 #include "ir/Plan.h"
