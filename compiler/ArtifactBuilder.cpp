@@ -283,14 +283,15 @@ private:
     if (plan.workspace)
       launch.workspace = int32_t(index(*plan.workspace));
     launch.dependent = true;
-    launch.least = plan.least, launch.most = plan.most;
+    launch.when = plan.when;
     return launch;
   }
 
   StepKind lower(const artifact::Program &, const CudaGemmPlan &plan, IndexOf index) {
     artifact::CudaGemm gemm;
     gemm.lhs = index(plan.lhs), gemm.rhs = index(plan.rhs), gemm.out = index(plan.out);
-    gemm.m = expr(plan.m), gemm.n = expr(plan.n), gemm.k = expr(plan.k), gemm.least = plan.least;
+    gemm.m = expr(plan.m), gemm.n = expr(plan.n), gemm.k = expr(plan.k);
+    gemm.when = plan.when;
     gemm.compute = plan.tf32 ? artifact::GemmCompute::tf32 : artifact::GemmCompute::f32;
     gemm.workspace = uint64_t(32) << 20; // what NVIDIA recommends for Hopper: cuBLAS documentation, cublasSetWorkspace
     return gemm;

@@ -8,6 +8,7 @@ void checkQuantPlanes();
 void checkDecodeAttention();
 void checkRows();
 void checkPrefillAttention();
+void checkProducts();
 void checkSampling();
 
 void timeCeilings();
@@ -15,6 +16,7 @@ void timeGemv();
 void timeDecode(const char *what);
 void timeVariants(const char *what);
 void timePrefillAttention(const char *what);
+void timeProducts();
 void timeSampling();
 
 } // namespace lab

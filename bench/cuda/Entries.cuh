@@ -7,6 +7,7 @@
 #include "../../codegen/cuda/kernels/AttentionHopper.cuh"
 #include "../../codegen/cuda/kernels/AttentionMma.cuh"
 #include "../../codegen/cuda/kernels/Epilogues.cuh"
+#include "../../codegen/cuda/kernels/GemmHopper.cuh"
 #include "../../codegen/cuda/kernels/Gemv.cuh"
 #include "../../codegen/cuda/kernels/GemvFma.cuh"
 #include "../../codegen/cuda/kernels/GemvFormats5.cuh"
@@ -114,6 +115,13 @@ __global__ void __launch_bounds__(Shape::threads, 1)
 #endif
 }
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
+template <class Shape, class Epilogue>
+__global__ void __cluster_dims__(Shape::cluster, 1, 1) __launch_bounds__(Shape::threads, 1)
+    gemmHopperEntry(const __grid_constant__ TensorMap x, const __grid_constant__ TensorMap weights, Epilogue epilogue, const int *rows) {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+  gemmHopper<Shape>({&x, &weights, *rows}, epilogue);
+#endif
+}
 template <int cluster> __global__ void __cluster_dims__(cluster, 1, 1) __launch_bounds__(1024) sampleEntry(SampleArguments a) {
   sampleRows<cluster>(a);
 }

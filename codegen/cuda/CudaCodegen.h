@@ -54,14 +54,14 @@ struct CudaLaunchPlan {
   std::vector<CudaBuffer> buffers;
   std::vector<CudaMapPlan> maps;
   std::optional<CudaBuffer> workspace;
-  int64_t least = 0, most = INT64_MAX;
+  artifact::CudaCondition when;
 };
 /// See artifact::CudaGemm.
 struct CudaGemmPlan {
   CudaBuffer lhs, rhs, out;
   DimExpr m, n, k;
   bool tf32 = false;
-  int64_t least = 0;
+  artifact::CudaCondition when;
 };
 /// A size that a step finds, and how the host finds it first. See artifact::Size.
 struct CudaSizePlan {

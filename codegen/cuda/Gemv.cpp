@@ -7,6 +7,7 @@
 // 3. The skeleton: tensor cores for 16-bit and quantised matrices, else the plain one; one kernel for each power of two of rows.
 #include "codegen/cuda/Gemv.h"
 
+#include "codegen/cuda/ProductColumns.h"
 #include "codegen/cuda/Rows.h"
 
 using namespace mlir;
@@ -15,12 +16,6 @@ using llvm::SmallVector;
 namespace transom::cuda {
 
 namespace {
-
-struct Band {
-  SmallVector<int64_t, 2> products; ///< column 0 needs these columns of the product
-  int64_t columns = 0;
-  SmallVector<size_t> results;
-};
 
 struct Pairs {
   std::string text = "NeighbourPairs";
@@ -33,23 +28,19 @@ public:
   Epilogue(KernelText &text, const GemvProgram &program) : RowExpressions(text, program.epilogue, 1), gemv(program) {}
 
   /// False where no thread has the columns that a result needs.
-  bool findBands() {
-    for (auto [index, result] : llvm::enumerate(program.results)) {
-      auto append = result.getDefiningOp<CacheAppendOp>();
-      Value columns = append ? append.getTokens() : result;
-      Band band;
-      band.columns = program.width(columns);
-      if (!collect(columns, 0, band.products) || band.products.empty() || band.products.size() > 2)
-        return false;
-      llvm::sort(band.products);
-      auto known = llvm::find_if(bands, [&](const Band &other) { return other.columns == band.columns && other.products == band.products; });
-      if (known == bands.end()) {
-        bands.push_back(band);
-        known = std::prev(bands.end());
-      }
-      known->results.push_back(index);
-    }
-    return findPairs();
+  bool findColumns() {
+    int64_t outputs = dimsOf(gemv.root.getType()).back().constant().value_or(0);
+    std::optional<ProductColumns> found = ProductColumns::of(program, gemv.root.getResult(), outputs);
+    if (!found)
+      return false;
+    columns = std::move(*found);
+    geometry.blocks = (outputs + 15) / 16;
+    if (columns.partner == ProductColumns::Partner::half)
+      geometry = {"HalfPairs<" + std::to_string(columns.apart) + ">", 8, (columns.apart + 7) / 8};
+    if (columns.partner == ProductColumns::Partner::head)
+      geometry = {"HeadPairs<" + std::to_string(columns.headDim) + ", " + std::to_string(columns.dims) + ">", 8,
+                  outputs / columns.headDim * ((columns.dims / 2 + 7) / 8 + (columns.headDim - columns.dims + 15) / 16)};
+    return true;
   }
 
   const Pairs &pairs() const { return geometry; }
@@ -63,13 +54,13 @@ public:
     text.depth = 2;
     std::string earlyText, storeText, prepareText;
     int64_t outputs = dimsOf(gemv.root.getType()).back().constant().value_or(0);
-    for (const Band &band : bands) {
+    for (const ProductColumns::Band &band : columns.bands) {
       this->band = &band;
       counts = {};
       early.clear(), prepare.clear();
       loaded.clear();
       endScope();
-      bool all = band.products.size() == 2 || (bands.size() == 1 && band.columns == outputs);
+      bool all = band.products.size() == 2 || (columns.bands.size() == 1 && band.columns == outputs);
       int64_t from = band.products[0], to = from + band.columns;
       std::string inside = "if (n >= " + std::to_string(from) + " && n < " + std::to_string(to) + ") {\n";
       text.body.clear();
@@ -98,67 +89,6 @@ public:
   }
 
 private:
-  //===-- Bands and pairs -----------------------------------------------------------------------------------------===//
-
-  /// The product's columns that column `shift` of `value` needs; false for ops that need others.
-  bool collect(Value value, int64_t shift, SmallVector<int64_t, 2> &products) {
-    if (value == gemv.root.getResult()) {
-      if (!llvm::is_contained(products, shift))
-        products.push_back(shift);
-      return true;
-    }
-    Operation *op = value.getDefiningOp();
-    if (!op || program.memory.contains(value))
-      return true;
-    if (auto slice = dyn_cast<SliceOp>(op))
-      return collect(slice.getInput(), shift + int64_t(slice.getStart()), products);
-    if (isReshape(op))
-      return collect(op->getOperand(0), shift, products);
-    if (auto rotary = dyn_cast<RotaryOp>(op)) {
-      int64_t headDim = *dimsOf(rotary.getType()).back().constant();
-      if (shift != 0)
-        return false;
-      rotaries.push_back({rotary, headDim});
-      return collect(rotary.getInput(), shift, products);
-    }
-    if (!isa<FusedOp, ScalarOp>(op))
-      return false;
-    return llvm::all_of(op->getOperands(), [&](Value operand) { return collect(operand, shift, products); });
-  }
-
-  bool findPairs() {
-    int64_t outputs = dimsOf(gemv.root.getType()).back().constant().value_or(0);
-    geometry.blocks = (outputs + 15) / 16;
-    bool halves = false, heads = false, neighbours = false;
-    for (const Band &band : bands)
-      if (band.products.size() == 2) {
-        int64_t apart = band.products[1] - band.products[0];
-        if (band.products[0] != 0 || band.columns != apart || outputs != 2 * apart || bands.size() != 1)
-          return false;
-        halves = true;
-        geometry = {"HalfPairs<" + std::to_string(apart) + ">", 8, (apart + 7) / 8};
-      }
-    for (auto [rotary, headDim] : rotaries) {
-      int64_t dims = int64_t(rotary.getDims());
-      if (rotary.getInterleaved()) {
-        neighbours = true;
-        continue;
-      }
-      Pairs own{"HeadPairs<" + std::to_string(headDim) + ", " + std::to_string(dims) + ">", 8, 0};
-      own.blocks = outputs / headDim * ((dims / 2 + 7) / 8 + (headDim - dims + 15) / 16);
-      if (outputs % headDim != 0 || (heads && own.text != geometry.text))
-        return false;
-      heads = true;
-      geometry = own;
-    }
-    // A head begins where a block does, a pair with an even column.
-    for (const Band &band : bands)
-      for (auto [rotary, headDim] : rotaries)
-        if (band.products[0] % headDim != 0)
-          return false;
-    return halves + heads + neighbours <= 1;
-  }
-
   //===-- What the expressions ask --------------------------------------------------------------------------------===//
 
   std::string row() const override { return "m"; }
@@ -255,10 +185,9 @@ private:
   }
 
   const GemvProgram &gemv;
-  std::vector<Band> bands;
-  SmallVector<std::pair<RotaryOp, int64_t>> rotaries;
+  ProductColumns columns;
   Pairs geometry;
-  const Band *band = nullptr;
+  const ProductColumns::Band *band = nullptr;
   std::array<int, 4> counts = {}, most = {};
   std::string early, prepare;
   llvm::StringMap<std::string> loaded;
@@ -350,7 +279,7 @@ public:
     for (int64_t rows : most) {
       KernelText text(pool);
       Epilogue epilogue(text, program);
-      if (!epilogue.findBands())
+      if (!epilogue.findColumns())
         return std::optional<CudaLaunchPlan>();
       // Pointers in one order for all choices.
       text.pointer(program.lhs), text.pointer(program.weight);

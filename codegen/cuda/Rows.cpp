@@ -52,13 +52,8 @@ public:
 private:
   std::string row() const override { return "row"; }
   std::string load(const std::string &pointer, DType dtype, const std::string &index, bool same) override {
-    std::string result = text.fresh("x"), count = std::to_string(lanes);
-    text.line("const Lanes<" + count + "> " + result + " = " +
-              (same ? "sameLanes<" + count + ">(" + fromMemoryText(pointer + "[" + index + "]", dtype) + ")"
-                    : "loadLanes<" + count + ">(" + pointer + " + " + index + ")") + ";");
-    return result;
+    return loadLanesText(text, lanes, pointer, dtype, index, same);
   }
-  static std::string fromMemoryText(const std::string &number, DType dtype) { return dtype == DType::f32 ? number : fromMemory(number, dtype); }
   std::string loadInteger(const std::string &pointer, DType, const std::string &index) override { return "(int)" + pointer + "[" + index + "]"; }
   std::string angle(RotaryOp op, const std::string &pair) override { return angles.lookup(op) + "[" + pair + "]"; }
 
@@ -252,6 +247,14 @@ private:
 };
 
 } // namespace
+
+std::string loadLanesText(KernelText &text, int lanes, const std::string &pointer, DType dtype, const std::string &index, bool same) {
+  std::string result = text.fresh("x"), count = std::to_string(lanes), number = pointer + "[" + index + "]";
+  text.line("const Lanes<" + count + "> " + result + " = " +
+            (same ? "sameLanes<" + count + ">(" + (dtype == DType::f32 ? number : fromMemory(number, dtype)) + ")"
+                  : "loadLanes<" + count + ">(" + pointer + " + " + index + ")") + ";");
+  return result;
+}
 
 RowExpressions::Slot emitSlot(KernelText &text, const RowProgram &program, CacheAppendOp op, const std::string &row) {
   RowExpressions::Slot slot{text.fresh("batch"), text.fresh("slot")};

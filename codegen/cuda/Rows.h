@@ -8,6 +8,8 @@ namespace transom::cuda {
 /// The launch that computes `program`. Fails, after a diagnostic, on what has no CUDA form.
 mlir::FailureOr<CudaLaunchPlan> emitRows(KernelPool &pool, const RowProgram &program, llvm::StringRef name);
 
+/// A line that loads lanes at `pointer`[`index`], or one number for all of them where `same`; their name.
+std::string loadLanesText(KernelText &text, int lanes, const std::string &pointer, DType dtype, const std::string &index, bool same);
 /// Lines that find where the rows of an append go, as two ints: batch row, and slot, -1 for none. `row` is an int expression.
 RowExpressions::Slot emitSlot(KernelText &text, const RowProgram &program, CacheAppendOp op, const std::string &row);
 /// Lines that store lanes of the tokens' columns [column, ..) to the cache.

@@ -144,9 +144,9 @@ Status CudaGraphs::describe(Bucket &bucket, CUstream stream) {
 
 Status CudaGraphs::describeLaunch(Bucket &bucket, size_t step, const artifact::CudaLaunch &launch) {
   const CudaDeviceInfo &info = model_.device().info();
-  auto sm = static_cast<uint32_t>(info.major * 10 + info.minor);
+  uint32_t sm = info.sm();
   int64_t rows = mostInBucket(launch.rows, bucket.sizes, contents_.symbols);
-  if (rows < launch.least || rows > launch.most)
+  if (!launch.when.holds(rows, sm))
     return {};
   auto fits = [&](const artifact::CudaChoice &choice) {
     return choice.most >= rows && (choice.sm == 0 || choice.sm == sm) && model_.kernel(choice.kernel);
@@ -203,7 +203,7 @@ Status CudaGraphs::describeProduct(Bucket &bucket, size_t step, const artifact::
                 .m = mostInBucket(gemm.m, bucket.sizes, contents_.symbols), .n = evaluate(gemm.n, bucket.sizes),
                 .k = evaluate(gemm.k, bucket.sizes), .compute = gemm.compute, .activation = gemm.activation,
                 .bias = gemm.bias >= 0, .residual = gemm.residual >= 0, .workspace = gemm.workspace};
-  if (spec.m == 0 || spec.n <= 0 || spec.k <= 0 || spec.m < gemm.least || spec.m > gemm.most)
+  if (spec.m == 0 || spec.n <= 0 || spec.k <= 0 || !gemm.when.holds(spec.m, model_.device().info().sm()))
     return {};
   for (size_t other = 0; other < step; ++other)
     if (size_t plan = bucket.products[other]; plan != SIZE_MAX && bucket.plans[plan].spec() == spec &&

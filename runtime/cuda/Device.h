@@ -17,6 +17,7 @@ struct CudaDeviceInfo {
   uint64_t sharedBytes = 0; ///< most dynamic shared memory of a block, static included
   uint64_t totalBytes = 0;  ///< memory
   /// "sm_90"
+  uint32_t sm() const { return static_cast<uint32_t>(major * 10 + minor); } ///< 90: 9.0
   std::string architecture() const { return fmt::format("sm_{}{}", major, minor); }
 };
 

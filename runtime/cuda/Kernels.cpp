@@ -53,7 +53,7 @@ std::vector<bool> usedKernels(const artifact::Contents &contents, uint32_t sm) {
   std::vector<bool> used(contents.cudaKernels.size());
   for (const artifact::Program &program : contents.programs)
     for (const artifact::Step &step : program.steps)
-      if (auto *launch = std::get_if<artifact::CudaLaunch>(&step.kind))
+      if (auto *launch = std::get_if<artifact::CudaLaunch>(&step.kind); launch && launch->when.runsOn(sm))
         for (const artifact::CudaChoice &choice : launch->choices)
           if (choice.sm == 0 || choice.sm == sm)
             used[choice.kernel] = true;
@@ -191,7 +191,7 @@ Status CudaKernels::findFunction(const artifact::CudaKernel &kernel, CUmodule mo
 Result<CudaKernels> CudaKernels::load(const Artifact &artifact, std::shared_ptr<const CudaDevice> device) {
   const artifact::Contents &contents = artifact.contents();
   const CudaDeviceInfo &info = device->info();
-  std::vector<bool> used = usedKernels(contents, static_cast<uint32_t>(info.major * 10 + info.minor));
+  std::vector<bool> used = usedKernels(contents, info.sm());
   std::map<size_t, std::vector<size_t>> byCode; // code section: kernels
   std::vector<size_t> compiled;
   for (size_t i = 0; i < used.size(); ++i) {

@@ -73,13 +73,14 @@ private:
     auto rows = pack(launch.rows);
     auto buffers = builder_.CreateVector(launch.buffers);
     return fb::CreateCudaLaunch(builder_, choices, rows, buffers, packAll(launch.maps), launch.workspace, launch.dependent,
-                                launch.least, launch.most);
+                                launch.when.least, launch.when.most, static_cast<fb::Architectures>(launch.when.architectures));
   }
   Offset<fb::CudaGemm> pack(const CudaGemm &gemm) {
     auto m = pack(gemm.m), n = pack(gemm.n), k = pack(gemm.k);
     return fb::CreateCudaGemm(builder_, gemm.lhs, gemm.rhs, gemm.out, m, n, k, static_cast<fb::GemmCompute>(gemm.compute), gemm.bias,
                               gemm.residual, static_cast<fb::GemmActivation>(gemm.activation), gemm.workspace,
-                              builder_.CreateVector(gemm.algorithm), gemm.least, gemm.most);
+                              builder_.CreateVector(gemm.algorithm), gemm.when.least, gemm.when.most,
+                              static_cast<fb::Architectures>(gemm.when.architectures));
   }
   Offset<fb::Step> pack(const Step &step) {
     auto source = pack(step.source);

@@ -126,6 +126,14 @@ Status ProgramChecker::checkMap(const TensorMap &map) const {
   return {};
 }
 
+Status ProgramChecker::checkCondition(const CudaCondition &when) const {
+  if (when.least < 0 || when.most < when.least)
+    return invalid("least and most: expected rows, found {} to {}", when.least, when.most);
+  if (when.architectures > Architectures::others)
+    return invalid("architectures: {} is none this version knows", static_cast<int>(when.architectures));
+  return {};
+}
+
 Status ProgramChecker::checkStep(const CudaLaunch &launch) const {
   TRANSOM_RETURN_IF_ERROR(checkWork(launch.rows, "rows"));
   if (launch.choices.empty())
@@ -137,9 +145,8 @@ Status ProgramChecker::checkStep(const CudaLaunch &launch) const {
   }
   if (launch.choices.back().sm != 0)
     return invalid("choices: the last is for compute capability {} only", launch.choices.back().sm);
-  if (launch.least < 0 || launch.most < launch.least)
-    return invalid("least and most: expected rows, found {} to {}", launch.least, launch.most);
-  if (launch.choices.back().most < launch.most &&
+  TRANSOM_RETURN_IF_ERROR(checkCondition(launch.when));
+  if (launch.choices.back().most < launch.when.most &&
       !upperBound(launch.rows, contents_.symbols).fits(static_cast<uint64_t>(std::max<int64_t>(launch.choices.back().most, 0))))
     return invalid("choices: none is for the {} rows at the bounds", upperBound(launch.rows, contents_.symbols).value());
   if (launch.maps.size() > maxMaps)
@@ -171,8 +178,7 @@ Status ProgramChecker::checkStep(const CudaGemm &gemm) const {
                    static_cast<int>(gemm.activation));
   if (gemm.compute == GemmCompute::tf32 && type != DType::f32)
     return invalid("compute: tf32 for operands of {}", name(type));
-  if (gemm.least < 0 || gemm.most < gemm.least)
-    return invalid("least and most: expected rows, found {} to {}", gemm.least, gemm.most);
+  TRANSOM_RETURN_IF_ERROR(checkCondition(gemm.when));
   if (gemm.workspace > maxGemmWorkspace)
     return invalid("workspace: {} bytes, more than {}", gemm.workspace, maxGemmWorkspace);
   if (!gemm.algorithm.empty() && gemm.algorithm.size() != algorithmBytes)

@@ -69,6 +69,7 @@ private:
   Status checkSource(const Size &size) const;
   Status checkStep(const Launch &launch) const;
   Status checkStep(const Gemm &gemm) const;
+  Status checkCondition(const CudaCondition &when) const;
   Status checkStep(const CudaLaunch &launch) const;
   Status checkStep(const CudaGemm &gemm) const;
   Status checkChoice(const CudaChoice &choice) const;

@@ -109,6 +109,15 @@ inline int64_t blocksOf(const CudaChoice &choice, size_t axis, int64_t value) {
   return choice.per.empty() ? value : (value + choice.per[axis] - 1) / choice.per[axis];
 }
 
+enum class Architectures : uint8_t { all, hopper, others };
+/// When a step of a CUDA program does anything: with these rows, on these devices. Elsewhere other steps compute the same.
+struct CudaCondition {
+  int64_t least = 0, most = INT64_MAX;
+  Architectures architectures = Architectures::all; ///< hopper: compute capability 9.0
+  bool runsOn(uint32_t sm) const { return architectures == Architectures::all || (architectures == Architectures::hopper) == (sm == 90); }
+  bool holds(int64_t rows, uint32_t sm) const { return rows >= least && rows <= most && runsOn(sm); }
+};
+
 /// A CUtensorMap of a buffer of 16-bit numbers; rows of a box are 128 bytes, swizzled. Innermost dimension first.
 struct TensorMap {
   uint32_t buffer = 0;
@@ -123,7 +132,7 @@ struct CudaLaunch {
   std::vector<TensorMap> maps;
   int32_t workspace = -1; ///< a buffer; -1: the kernel has no such parameter
   bool dependent = false; ///< launched before what precedes it is done; the kernel waits by itself
-  int64_t least = 0, most = INT64_MAX; ///< rows with which it does anything
+  CudaCondition when;
 };
 
 enum class GemmCompute : uint8_t { f32, tf32 };
@@ -138,7 +147,7 @@ struct CudaGemm {
   GemmActivation activation = GemmActivation::none;
   uint64_t workspace = 0;         ///< bytes the library may use
   std::vector<uint8_t> algorithm; ///< empty: the library chooses; or a cublasLtMatmulAlgo_t
-  int64_t least = 0, most = INT64_MAX; ///< m with which it does anything
+  CudaCondition when; ///< its rows are m
 };
 
 struct Step {

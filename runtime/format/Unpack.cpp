@@ -99,8 +99,7 @@ public:
     copy(from->maps(), to.maps);
     to.workspace = from->workspace();
     to.dependent = from->dependent();
-    to.least = from->least();
-    to.most = from->most();
+    to.when = {from->least(), from->most(), static_cast<Architectures>(from->architectures())};
   }
   void copy(const fb::CudaGemm *from, CudaGemm &to) {
     to.lhs = from->lhs();
@@ -115,8 +114,7 @@ public:
     to.activation = static_cast<GemmActivation>(from->activation());
     to.workspace = from->workspace();
     copy(from->algorithm(), to.algorithm);
-    to.least = from->least();
-    to.most = from->most();
+    to.when = {from->least(), from->most(), static_cast<Architectures>(from->architectures())};
   }
   void copy(const fb::Step *from, Step &to) {
     copy(from->source(), to.source);

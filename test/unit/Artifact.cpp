@@ -262,9 +262,10 @@ TEST(Artifact, InconsistentCuda) {
   EXPECT_CUDA("per: expected none or 2 numbers above 0", launch.choices[0].per.pop_back());
   EXPECT_CUDA("per: expected none or 2 numbers above 0", launch.choices[0].per[1] = 0);
   EXPECT_CUDA("choices: none is for the 8 rows at the bounds", (launch.choices.pop_back(), launch.choices[0].sm = 0));
-  EXPECT_CUDA("least and most: expected rows, found 3 to 2", (launch.least = 3, launch.most = 2));
-  EXPECT_CUDA("least and most: expected rows, found -1 to 8", (gemm.least = -1, gemm.most = 8));
-  EXPECT_EQ(refused([](Contents &, Program &, CudaLaunch &launch, CudaGemm &) { launch.choices.pop_back(), launch.choices[0].sm = 0, launch.most = 2; }), "");
+  EXPECT_CUDA("least and most: expected rows, found 3 to 2", (launch.when.least = 3, launch.when.most = 2));
+  EXPECT_CUDA("least and most: expected rows, found -1 to 8", (gemm.when.least = -1, gemm.when.most = 8));
+  EXPECT_CUDA("architectures: 3 is none this version knows", gemm.when.architectures = static_cast<Architectures>(3));
+  EXPECT_EQ(refused([](Contents &, Program &, CudaLaunch &launch, CudaGemm &) { launch.choices.pop_back(), launch.choices[0].sm = 0, launch.when.most = 2; }), "");
   EXPECT_CUDA("rows: symbol 4 of 1", launch.rows = Expr::symbol(4));
   EXPECT_CUDA("buffers: 6 of 6", launch.buffers[1] = 6);
   EXPECT_CUDA("buffers: expected 1 to 382, found 383", launch.buffers.assign(383, 0));

@@ -22,6 +22,26 @@ DEVICE void expectBytes(uint32 barrier, uint32 bytes) {
   asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
 }
 DEVICE void arrive(uint32 barrier) { asm volatile("mbarrier.arrive.shared.b64 _, [%0];" ::"r"(barrier) : "memory"); }
+/// At the same barrier of another block of the cluster; rank -1: of this one.
+DEVICE void arriveAt(uint32 barrier, int rank) {
+  if (rank < 0)
+    return arrive(barrier);
+  asm volatile("{\n"
+               ".reg .b32 remote;\n"
+               "mapa.shared::cluster.u32 remote, %0, %1;\n"
+               "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [remote];\n"
+               "}" ::"r"(barrier), "r"(rank) : "memory");
+}
+DEVICE int clusterRank() {
+  int rank;
+  asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+  return rank;
+}
+/// All threads of all blocks of the cluster.
+DEVICE void syncCluster() {
+  asm volatile("barrier.cluster.arrive.release;" ::: "memory");
+  asm volatile("barrier.cluster.wait.acquire;" ::: "memory");
+}
 /// Returns once the phase of this parity is over.
 DEVICE void waitBarrier(uint32 barrier, uint32 parity) {
   asm volatile("{\n"
@@ -35,6 +55,15 @@ DEVICE void waitBarrier(uint32 barrier, uint32 parity) {
 DEVICE void copyBox(uint32 to, const TensorMap *map, uint32 barrier, int x, int row, int head, int batch) {
   asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5, %6}], [%2];"
                ::"r"(to), "l"(map), "r"(barrier), "r"(x), "r"(row), "r"(head), "r"(batch) : "memory");
+}
+/// The same of a matrix, and to the same place in all blocks of the cluster in `blocks`, a bit each; the barriers are those of each.
+DEVICE void copyBox(uint32 to, const TensorMap *map, uint32 barrier, int x, int row) {
+  asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4}], [%2];"
+               ::"r"(to), "l"(map), "r"(barrier), "r"(x), "r"(row) : "memory");
+}
+DEVICE void copyBoxToCluster(uint32 to, const TensorMap *map, uint32 barrier, int x, int row, uint16 blocks) {
+  asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1, {%3, %4}], [%2], %5;"
+               ::"r"(to), "l"(map), "r"(barrier), "r"(x), "r"(row), "h"(blocks) : "memory");
 }
 DEVICE void prefetchMap(const TensorMap *map) { asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory"); }
 /// Makes ordinary writes to shared memory visible to wgmma and TMA.

@@ -1,0 +1,52 @@
+// Tensor maps of the lab, as the runtime makes them.
+#pragma once
+
+#include "Lab.h"
+
+#ifndef LAB_EMULATED
+#include <cudaTypedefs.h>
+#endif
+
+namespace lab {
+
+/// The code of Hopper's kernels is for compute capability 9.0 alone.
+inline bool runsHopper() {
+  cudaDeviceProp properties;
+  CHECK(cudaGetDeviceProperties(&properties, 0));
+  return properties.major == 9 && properties.minor == 0;
+}
+
+/// 16-bit numbers of 2 to 5 dimensions, innermost first, in boxes with rows of 128 bytes. strides: in elements, of all but the first.
+inline TensorMap tensorMap(const void *data, bool half, std::vector<int64_t> sizes, std::vector<int64_t> strides, std::vector<int> box) {
+  TensorMap map = {};
+#ifndef LAB_EMULATED
+  static PFN_cuTensorMapEncodeTiled_v12000 encode = [] {
+    void *entry = nullptr;
+    cudaDriverEntryPointQueryResult result;
+    CHECK(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &entry, 12000, cudaEnableDefault, &result));
+    return (PFN_cuTensorMapEncodeTiled_v12000)entry;
+  }();
+  cuuint64_t extent[5] = {}, bytes[5] = {};
+  cuuint32_t boxes[5] = {}, steps[5] = {1, 1, 1, 1, 1};
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    extent[i] = (cuuint64_t)sizes[i], boxes[i] = (cuuint32_t)box[i];
+    if (i > 0)
+      bytes[i - 1] = (cuuint64_t)strides[i - 1] * 2;
+  }
+  CUresult r = encode((CUtensorMap *)&map, half ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, (cuuint32_t)sizes.size(), (void *)data,
+                      extent, bytes, boxes, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
+                      CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  if (r != CUDA_SUCCESS) {
+    std::printf("cuTensorMapEncodeTiled: error %d\n", (int)r);
+    std::exit(1);
+  }
+#endif
+  return map;
+}
+
+/// [rows, columns], boxes of 64 columns.
+inline TensorMap matrixMap(const void *data, bool half, int64_t columns, int64_t rows, int boxRows) {
+  return tensorMap(data, half, {columns, rows}, {columns}, {64, boxRows});
+}
+
+} // namespace lab

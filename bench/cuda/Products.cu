@@ -1,0 +1,128 @@
+// Products of many rows by wgmma: checks against fp64 at ragged shapes, and TFLOP/s at the shapes of E1 and D4.
+#include "Checks.h"
+#include "Lab.h"
+#include "Maps.h"
+
+namespace lab {
+namespace {
+
+/// y = activation(x W^T + bias), or with `residual` behind it.
+template <class T> struct BiasGelu {
+  const T *bias;
+  T *y;
+  int width;
+  DEVICE void store(int m, int n, const Lanes<8> &own, const Lanes<8> &) const {
+    Lanes<8> b = loadLanes<8>(bias + n), sum;
+    UNROLL
+    for (int i = 0; i < 8; ++i)
+      sum.v[i] = geluErf(own.v[i] + b.v[i]);
+    storeLanes(y + (int64)m * width + n, sum);
+  }
+  static double reference(double own, double, double b) { return (own + b) * 0.5 * (1.0 + std::erf((own + b) / std::sqrt(2.0))); }
+};
+/// y = silu(gate) * up, or own + 2 * partner: whether the right two columns meet.
+template <class T> struct Gate {
+  const T *bias;
+  T *y;
+  int width;
+  DEVICE void store(int m, int n, const Lanes<8> &own, const Lanes<8> &other) const {
+    Lanes<8> product;
+    UNROLL
+    for (int i = 0; i < 8; ++i)
+      product.v[i] = silu(own.v[i]) * other.v[i];
+    storeLanes(y + (int64)m * width + n, product);
+  }
+  static double reference(double own, double other, double) { return own / (1.0 + std::exp(-own)) * other; }
+};
+
+template <class Shape> int partnerOf(int n) {
+  using Partner = typename Shape::Partner;
+  return Partner::halves ? n + Partner::halves : n ^ Partner::within;
+}
+
+template <class Shape, class Epilogue> void check(const std::string &name, int rows, int blocks) {
+  using T = typename Shape::T;
+  constexpr bool half = std::is_same_v<T, Half>;
+  constexpr int K = Shape::inner, N = Shape::outputs, width = Shape::Partner::halves ? Shape::Partner::halves : N;
+  if (!runsHopper())
+    return;
+  // Behind the live rows lies NaN.
+  auto x = randomNumbers<T>((size_t)(rows + 3) * K), w = randomNumbers<T>((size_t)N * K, 1.0f / std::sqrt((float)K)), bias = randomNumbers<T>(N);
+  std::memset((void *)(x.data() + (size_t)rows * K), 0xff, 3 * K * sizeof(T));
+  Device<T> dx(x), dw(w), db(bias), y((size_t)(rows + 3) * width);
+  Device<int> live(std::vector<int>{rows});
+  launch(gemmHopperEntry<Shape, Epilogue>, {dim3(blocks), Shape::threads, Shape::sharedBytes}, matrixMap(dx, half, K, rows + 3, Shape::rowsAtOnce),
+         matrixMap(dw, half, K, N, Shape::boxColumns), Epilogue{db, y, width}, (const int *)live);
+  auto out = y.host();
+  bool untouched = true;
+  for (size_t i = (size_t)rows * width; i < out.size(); ++i)
+    untouched &= number(out[i]) != number(out[i]);
+  out.resize((size_t)rows * width);
+  std::vector<double> products((size_t)rows * N), ref;
+  for (int m = 0; m < rows; ++m)
+    for (int n = 0; n < N; ++n)
+      for (int k = 0; k < K; ++k)
+        products[(size_t)m * N + n] += number(x[(size_t)m * K + k]) * number(w[(size_t)n * K + k]);
+  for (int m = 0; m < rows; ++m)
+    for (int n = 0; n < width; ++n)
+      ref.push_back(Epilogue::reference(products[(size_t)m * N + n], products[(size_t)m * N + partnerOf<Shape>(n)], number(bias[n])));
+  compare(name, out, ref, Bound<T>::relative);
+  report(untouched, name + ", rows behind the last", "stay poisoned");
+}
+
+template <class Shape, class Epilogue> void time(const char *name, int rows) {
+  using T = typename Shape::T;
+  constexpr bool half = std::is_same_v<T, Half>;
+  constexpr int K = Shape::inner, N = Shape::outputs, width = Shape::Partner::halves ? Shape::Partner::halves : N;
+  auto fill = [](size_t n, float scale) { // a pattern, not zeros: the clock follows what the products toggle
+    auto part = randomNumbers<T>(1 << 16, scale);
+    std::vector<T> all(n);
+    for (size_t i = 0; i < n; i += part.size())
+      std::copy_n(part.begin(), std::min(part.size(), n - i), all.begin() + (long)i);
+    return all;
+  };
+  Device<T> x(fill((size_t)rows * K, 1.0f)), w(fill((size_t)N * K, 1.0f / std::sqrt((float)K))), bias(randomNumbers<T>(N)), y((size_t)rows * width);
+  Device<int> live(std::vector<int>{rows});
+  TensorMap maps[2] = {matrixMap(x, half, K, rows, Shape::rowsAtOnce), matrixMap(w, half, K, N, Shape::boxColumns)};
+  double ms = medianMs(nullptr, 20, 4, [&] {
+    launch(gemmHopperEntry<Shape, Epilogue>, {dim3(132), Shape::threads, Shape::sharedBytes, nullptr, false}, maps[0], maps[1], Epilogue{bias, y, width}, (const int *)live);
+  });
+  std::printf("product %-24s %d x %d x %d: %.3f ms %.0f TFLOP/s\n", name, rows, N, K, ms, 2.0 * rows * N * K / ms / 1e9);
+}
+
+template <int cluster> void checkCluster(const std::string &how) {
+  check<HopperGemmShape<BFloat, 384, 256, NoPartner, cluster, 6>, BiasGelu<BFloat>>("product bf16" + how, 300, 4);
+  check<HopperGemmShape<Half, 200, 1000, NoPartner, cluster, 6>, BiasGelu<Half>>("product fp16, ragged K and N" + how, 129, 6);
+  check<HopperGemmShape<Half, 136, 64, NoPartner, cluster, 4>, BiasGelu<Half>>("product fp16, one stage" + how, 1, 2);
+  check<HopperGemmShape<BFloat, 400, 192, PartnerHalves<200>, cluster, 6>, Gate<BFloat>>("product, gate and up" + how, 257, 2);
+  check<HopperGemmShape<BFloat, 256, 128, PartnerWithin<64>, cluster, 6>, Gate<BFloat>>("product, partner at 64" + how, 70, 4);
+  check<HopperGemmShape<BFloat, 256, 128, PartnerWithin<32>, cluster, 6>, Gate<BFloat>>("product, partner at 32" + how, 70, 4);
+  check<HopperGemmShape<BFloat, 96, 128, PartnerWithin<16>, cluster, 6>, Gate<BFloat>>("product, partner at 16" + how, 130, 4);
+}
+
+template <int cluster> void timeCluster(const char *how) {
+  std::printf("blocks in clusters of %s\n", how);
+  time<HopperGemmShape<Half, 3072, 1024, NoPartner, cluster, 6>, BiasGelu<Half>>("E1 query, key, value", 17598);
+  time<HopperGemmShape<Half, 1024, 1024, NoPartner, cluster, 6>, BiasGelu<Half>>("E1 output", 17598);
+  time<HopperGemmShape<Half, 4096, 1024, NoPartner, cluster, 6>, BiasGelu<Half>>("E1 up, gelu", 17598);
+  time<HopperGemmShape<Half, 1024, 4096, NoPartner, cluster, 6>, BiasGelu<Half>>("E1 down", 17598);
+  time<HopperGemmShape<BFloat, 6144, 4096, NoPartner, cluster, 6>, BiasGelu<BFloat>>("D4 query, key, value", 4096);
+  time<HopperGemmShape<BFloat, 28672, 4096, PartnerHalves<14336>, cluster, 6>, Gate<BFloat>>("D4 gate and up", 4096);
+  time<HopperGemmShape<BFloat, 4096, 14336, NoPartner, cluster, 6>, BiasGelu<BFloat>>("D4 down", 4096);
+}
+
+} // namespace
+
+void checkProducts() {
+  checkCluster<1>("");
+#ifndef LAB_EMULATED // which has no clusters of several blocks
+  checkCluster<2>(", clusters of 2");
+#endif
+}
+
+void timeProducts() {
+  timeCluster<1>("1");
+  timeCluster<2>("2");
+}
+
+} // namespace lab

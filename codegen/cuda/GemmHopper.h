@@ -1,0 +1,20 @@
+// Products of many rows on GPUs of compute capability 9.0: the skeleton of kernels/GemmHopper.cuh with a generated epilogue.
+#pragma once
+
+#include "codegen/cuda/RowExpressions.h"
+
+namespace transom::cuda {
+
+/// lhs [rows, k] times weight [n, k]^T, both in one 16-bit type, with what follows it, column by column.
+struct HopperProgram {
+  mlir::Value product; ///< as the epilogue's ops name it; [rows, n]
+  CudaBuffer lhs, weight;
+  int64_t n = 0, k = 0;
+  RowProgram epilogue;
+};
+
+/// The launch; what it computes is nothing on other GPUs. Nothing, without a diagnostic, where sizes do not fit the copy engine or the
+/// epilogue needs columns that no thread has. Fails after a diagnostic on what has no CUDA form.
+mlir::FailureOr<std::optional<CudaLaunchPlan>> emitHopperGemm(KernelPool &pool, const HopperProgram &program, llvm::StringRef name);
+
+} // namespace transom::cuda
