@@ -111,7 +111,8 @@ struct CudaCode {
 };
 
 struct CudaOptions {
-  bool tf32 = false; ///< products of f32 may round their operands
+  bool tf32 = false;        ///< products of f32 may round their operands
+  bool ownProducts = false; ///< on compute capability 9.0, products of many rows by kernels of our own instead of cuBLASLt
 };
 
 /// Generates code for all programs of `plan`, whose buffers say how numbers are stored; for decoders also a program `step`

@@ -30,9 +30,6 @@ struct Step {
   CudaBuffer workspace(DType dtype, Dims shape);
 };
 
-/// The op as a program of one row-wise op, if it is one in the sizes it has.
-std::optional<RowProgram> rowProgramOf(const Step &step);
-
 /// Attention in all its forms.
 mlir::FailureOr<CudaLaunchPlan> emitAttention(Step &step, AttentionOp op);
 /// All other ops that have a kernel of their own. Fails, after a diagnostic, on one that has no CUDA form.

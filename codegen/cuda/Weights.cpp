@@ -68,6 +68,15 @@ std::string viewText(KernelText &text, const CudaBuffer &matrix, RankedTensorTyp
   return "PlanesAt<" + format + ">::view(" + pointer + ", " + std::to_string(type.getDimSize(0)) + ")";
 }
 
+int64_t emitUnpack(KernelText &text, const CudaBuffer &matrix, RankedTensorType type, DType to, const CudaBuffer &out) {
+  text.include("Planes.cuh");
+  int64_t n = type.getDimSize(0), k = type.getDimSize(1);
+  std::string format = formatText(type, to), view = viewText(text, matrix, type, format), y = text.pointer(out, true);
+  text.line("unpackPlanes<" + format + ", " + memoryType(to) + ", 256>(" + view + ", " + y + ", " + std::to_string(n) + ");");
+  int64_t step = cast<BlockType>(type.getElementType()).getFormat() == BlockFormat::q8_0 ? 64 : 128; // columns that four threads decode
+  return n * ((k + step - 1) / step) * 4;
+}
+
 std::string planesLanes(KernelText &text, const CudaBuffer &table, RankedTensorType type, const std::string &row, const std::string &column) {
   std::string format = formatText(type, DType::f32);
   return "planesLanes<" + format + ">(" + viewText(text, table, type, format) + ", " + row + ", " + column + ")";

@@ -24,6 +24,8 @@ private:
 
 /// Lanes [column, column + 8) of row `row` of a table of planes.
 std::string planesLanes(KernelText &text, const CudaBuffer &table, mlir::RankedTensorType type, const std::string &row, const std::string &column);
+/// Lines that decode a matrix of planes to plain numbers of type `to` at `out`, in blocks of 256 threads; how many threads that takes.
+int64_t emitUnpack(KernelText &text, const CudaBuffer &matrix, mlir::RankedTensorType type, DType to, const CudaBuffer &out);
 /// The View of a matrix as `format` wants it.
 std::string viewText(KernelText &text, const CudaBuffer &matrix, mlir::RankedTensorType type, const std::string &format);
 

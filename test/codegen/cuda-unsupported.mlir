@@ -98,7 +98,7 @@ module attributes {transom.bounds = {rows = [1, 4]}} {
     %t = transom.weight "t" : tensor<100x64x!transom.block<q8_0>>
     %y = transom.group (%ids, %t) {
     ^bb0(%i: tensor<?xi32>, %t0: tensor<100x64x!transom.block<q8_0>>):
-      %0 = transom.embedding %i, %t0 : (tensor<?xi32>, tensor<100x64x!transom.block<q8_0>>) -> tensor<?x64xf32>
+      %0 = transom.embedding %t0, %i : (tensor<100x64x!transom.block<q8_0>>, tensor<?xi32>) -> tensor<?x64xf32>
       %1 = transom.slice %0 axis 1 start 4 size 32 : (tensor<?x64xf32>) -> tensor<?x32xf32>
       transom.yield %1 : tensor<?x32xf32>
     } : (tensor<?xi32>, tensor<100x64x!transom.block<q8_0>>) -> tensor<?x32xf32>

@@ -1,0 +1,232 @@
+// Products of a program: of few rows by kernels of their own, which take in what stands before and behind; of many by cuBLASLt.
+#include "codegen/cuda/ProgramLowering.h"
+
+#include "codegen/cuda/GemmHopper.h"
+#include "codegen/cuda/Rows.h"
+
+using namespace mlir;
+using llvm::ArrayRef;
+using llvm::SmallVector;
+
+namespace transom::cuda {
+
+/// Up to so many rows the kernel of its own reads a 16-bit matrix faster than the library. Llama-3.2-1B on an H200, ms a step: of 2
+/// rows 0.80 against 1.07, of 4 0.89 and 1.08, of 8 1.69 and 1.10, of 16 1.89 and 1.17.
+static constexpr int64_t mostOwnRows = 4;
+/// From so many rows on a tile of GemmHopper.cuh is full.
+static constexpr int64_t leastHopperRows = 128;
+
+/// Whether a result of `rows` needs `product` other than through `cut`.
+static bool reaches(const RowProgram &rows, Value product, Value cut) {
+  SmallVector<Value> open(rows.results.begin(), rows.results.end());
+  while (!open.empty()) {
+    Value value = open.pop_back_val();
+    if (value == product)
+      return true;
+    if (Operation *op = value == cut || (value != product && rows.memory.contains(value)) ? nullptr : value.getDefiningOp())
+      llvm::append_range(open, op->getOperands());
+  }
+  return false;
+}
+
+CudaBuffer ProgramLowering::matrixOf(Value weight, DType lhs) { return lhs == DType::f32 ? weights.read(weight) : weights.matrix(weight, lhs); }
+
+bool ProgramLowering::isFewRows(MatmulOp matmul, ValueRange inputs) {
+  return plan::isGemv(matmul) && plan::storageOf(inputs[1]).getKind() == plan::BufferKind::weight && most(rowsOf(inputs[0])) <= maxGemvRows;
+}
+
+LogicalResult ProgramLowering::lowerGemv(MatmulOp matmul, StringRef name, ValueRange inputs, ValueRange outputs) {
+  GemvProgram gemv;
+  gemv.root = matmul;
+  gemv.lhs = bufferOf(inputs[0]);
+  gemv.weight = matrixOf(inputs[1], storedType(gemv.lhs));
+  gemv.epilogue.results.push_back(matmul.getResult());
+  gemv.epilogue.outputs.push_back(bufferOf(outputs[0]));
+  gemv.epilogue.leading[matmul.getResult()] = unsigned(matmul.getType().getRank() - 1);
+  gemv.epilogue.rows = rowsOf(inputs[0]);
+  gemv.mostRows = most(gemv.epilogue.rows);
+  addBest(gemv, outputs);
+  return addGemv(gemv, name);
+}
+
+LogicalResult ProgramLowering::addGemv(const GemvProgram &gemv, StringRef name) {
+  GemvProgram own = gemv;
+  bool wide = gemv.mostRows > mostOwnRows && !gemv.best && storedType(gemv.lhs) != DType::f32 && storedType(gemv.weight) == storedType(gemv.lhs);
+  if (wide)
+    own.mostRows = mostOwnRows;
+  FailureOr<std::optional<CudaLaunchPlan>> plan = emitGemv(pool, own, name);
+  if (failed(plan))
+    return failure();
+  if (!*plan)
+    return addApart(gemv, name);
+  hasBest |= gemv.best.has_value();
+  if (wide)
+    (*plan)->when.most = mostOwnRows;
+  add(**plan);
+  return wide ? addWide(gemv, name) : success();
+}
+
+LogicalResult ProgramLowering::addApart(GemvProgram gemv, StringRef name) {
+  Value product = gemv.root.getResult();
+  RowProgram behind = gemv.epilogue;
+  int64_t columns = dimsOf(product.getType()).back().constant().value_or(0);
+  behind.memory[product] = scratch(DType::f32, {behind.rows, DimExpr(columns)});
+  gemv.epilogue.ops.clear(), gemv.epilogue.memory.clear();
+  gemv.epilogue.results = {product};
+  gemv.epilogue.outputs = {behind.memory[product]};
+  gemv.best.reset();
+  FailureOr<std::optional<CudaLaunchPlan>> plan = emitGemv(pool, gemv, (name + "_product").str());
+  if (failed(plan))
+    return failure();
+  assert(*plan && "a product alone needs no partner");
+  add(**plan);
+  return addRows(behind, (name + "_rows").str());
+}
+
+LogicalResult ProgramLowering::addWide(const GemvProgram &gemv, StringRef name) {
+  DimExpr rows = gemv.epilogue.rows;
+  Value product = gemv.root.getResult();
+  auto type = cast<RankedTensorType>(gemv.root.getRhs().getType());
+  CudaGemmPlan plan;
+  plan.m = rows, plan.n = DimExpr(type.getDimSize(0)), plan.k = DimExpr(type.getDimSize(1));
+  plan.when.least = mostOwnRows + 1;
+  plan.lhs = gemv.lhs, plan.rhs = gemv.weight;
+  if (gemv.norm) {
+    RowProgram before;
+    before.ops = {gemv.norm};
+    before.leading = gemv.epilogue.leading;
+    before.results = {gemv.norm->getResult(0)};
+    plan.lhs = scratch(storedType(gemv.lhs), {rows, plan.k});
+    before.outputs = {plan.lhs};
+    before.memory[gemv.norm->getOperand(0)] = gemv.lhs, before.memory[gemv.norm->getOperand(1)] = gemv.normScale;
+    if (gemv.norm->getNumOperands() > 2)
+      before.memory[gemv.norm->getOperand(2)] = gemv.normBias;
+    before.rows = rows;
+    if (failed(addRows(before, (name + "_norm").str(), plan.when)))
+      return failure();
+  }
+  if (gemv.epilogue.ops.empty()) {
+    plan.out = gemv.epilogue.outputs.front();
+    add(plan);
+    return success();
+  }
+  plan.out = scratch(storedType(gemv.lhs), {rows, plan.n});
+  add(plan);
+  RowProgram behind = gemv.epilogue;
+  behind.memory[product] = plan.out;
+  return addRows(behind, (name + "_wide").str(), plan.when);
+}
+
+LogicalResult ProgramLowering::lower(plan::GemmOp gemm) {
+  CudaGemmPlan plan;
+  plan.m = *DimExpr::parse(gemm.getM()), plan.n = *DimExpr::parse(gemm.getN()), plan.k = *DimExpr::parse(gemm.getK());
+  plan.lhs = bufferOf(gemm.getLhs()), plan.out = bufferOf(gemm.getOut());
+  if (storedType(plan.lhs) == DType::f32 && storedType(plan.out) != DType::f32) {
+    CudaBuffer narrow = scratch(storedType(plan.out), {plan.m, plan.k});
+    convert(plan.lhs, narrow, plan.m * plan.k);
+    plan.lhs = narrow;
+  }
+  DType type = storedType(plan.lhs);
+  plan.tf32 = options.tf32 && type == DType::f32;
+  plan.rhs = matrixOf(gemm.getRhs(), type);
+  auto matrix = cast<RankedTensorType>(plan::tensorOf(gemm.getRhs()));
+  if (storedType(plan.rhs) != type)
+    plan.rhs = unpacked(plan.rhs, matrix, type);
+  if (!gemm.getEpilogue()) {
+    add(plan);
+    return success();
+  }
+  plan::KernelOp kernel = kernelOf(gemm, gemm.getEpilogueAttr());
+  SmallVector<Value> inputs = {gemm.getOut()};
+  llvm::append_range(inputs, gemm.getExtras());
+  auto group = cast<GroupOp>(kernel.getOp());
+  RowProgram behind = epilogueOf(groupKernelOf(group), group, inputs, gemm.getResults());
+  std::vector<artifact::CudaCondition> library = {{}};
+  if (options.ownProducts) {
+    FailureOr<bool> own = addHopper(plan, group.getBody().getArgument(0), behind, kernel.getSymName());
+    if (failed(own))
+      return failure();
+    if (*own)
+      library = {{.architectures = artifact::Architectures::others}, {.most = leastHopperRows - 1, .architectures = artifact::Architectures::hopper}};
+  }
+  for (const artifact::CudaCondition &when : library) {
+    plan.when = when;
+    add(plan);
+    if (failed(addRows(behind, kernel.getSymName(), when)))
+      return failure();
+  }
+  return success();
+}
+
+FailureOr<bool> ProgramLowering::addHopper(const CudaGemmPlan &plan, Value product, const RowProgram &behind, StringRef name) {
+  DType type = storedType(plan.lhs);
+  std::optional<int64_t> n = plan.n.constant(), k = plan.k.constant();
+  if ((type != DType::f16 && type != DType::bf16) || storedType(plan.rhs) != type || !n || !k)
+    return false;
+  artifact::CudaCondition when{.least = leastHopperRows, .architectures = artifact::Architectures::hopper};
+  HopperProgram hopper{product, plan.lhs, plan.rhs, *n, *k, behind};
+  // A norm needs whole rows: what stands before it goes to memory, in place of the product.
+  Operation *norm = nullptr;
+  for (Operation *op : behind.ops)
+    if (!norm && isa<RmsNormOp, LayerNormOp>(op))
+      norm = op;
+  if (norm) {
+    Value input = reshapedFrom(norm->getOperand(0));
+    if (behind.width(input) != *n || reaches(behind, product, input))
+      return false;
+    hopper.epilogue.results = {input};
+    hopper.epilogue.outputs = {plan.out};
+  }
+  FailureOr<std::optional<CudaLaunchPlan>> launch = emitHopperGemm(pool, hopper, (name + "_product").str());
+  if (failed(launch))
+    return failure();
+  if (!*launch)
+    return false;
+  (*launch)->when = when;
+  add(**launch);
+  if (!norm)
+    return true;
+  RowProgram rest = behind;
+  rest.memory.erase(product);
+  rest.memory[hopper.epilogue.results[0]] = plan.out;
+  if (failed(addRows(rest, (name + "_norm").str(), when)))
+    return failure();
+  return true;
+}
+
+void ProgramLowering::convert(const CudaBuffer &from, const CudaBuffer &to, DimExpr count) {
+  KernelText text(pool);
+  text.include("Rows.cuh");
+  std::string x = text.pointer(from), y = text.pointer(to, true);
+  text.line("launchDependents();");
+  text.line("const int64 i = (int64)blockIdx.x * 256 + threadIdx.x, count = " + text.size(count) + ";");
+  text.line("waitProducers();");
+  text.line("if (i < count)");
+  text.line("  " + y + "[i] = fromFloat<" + memoryType(storedType(to)) + ">(toFloat(" + x + "[i]));");
+  CudaLaunchPlan launch;
+  launch.rows = count;
+  std::string own = "convert_" + std::string(name(storedType(from))) + "_" + std::string(name(storedType(to)));
+  launch.choices.push_back({INT64_MAX, pool.add(own, text, {256}, 0), {count}, {256}});
+  launch.buffers = text.buffers;
+  add(launch);
+}
+
+CudaBuffer ProgramLowering::unpacked(const CudaBuffer &matrix, RankedTensorType type, DType to) {
+  int64_t n = type.getDimSize(0), k = type.getDimSize(1);
+  CudaBuffer plain = scratch(to, {DimExpr(n), DimExpr(k)});
+  auto block = dyn_cast<BlockType>(type.getElementType());
+  if (!block) {
+    convert(matrix, plain, DimExpr(n * k));
+    return plain;
+  }
+  KernelText text(pool);
+  DimExpr items(emitUnpack(text, matrix, type, to, plain));
+  CudaLaunchPlan launch;
+  std::string name = ("unpack_" + stringifyBlockFormat(block.getFormat()) + "_" + llvm::Twine(n) + "x" + llvm::Twine(k)).str();
+  launch.choices.push_back({INT64_MAX, pool.add(name, text, {256}, 0), {items}, {256}});
+  launch.buffers = text.buffers;
+  add(launch);
+  return plain;
+}
+
+} // namespace transom::cuda

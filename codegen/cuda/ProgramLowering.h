@@ -1,0 +1,122 @@
+// A program of the plan on its way to launches and products. One class in three files: ProgramLowering.cpp has its steps and
+// groups, Products.cpp the products, DecodeStep.cpp what the program `step` has beside the steps of `decode`.
+#pragma once
+
+#include "codegen/cuda/Gemv.h"
+#include "codegen/cuda/Steps.h"
+#include "ir/GroupKernel.h"
+
+namespace transom::cuda {
+
+/// How a program of the plan becomes one of the artifact.
+enum class Variant {
+  plain,
+  step ///< of `decode`: chooses tokens, and writes its inputs for the next run
+};
+
+/// Whether `step` can be made of the program: what docs/artifact.md says `decode` has.
+bool isDecode(plan::ProgramOp program);
+
+class ProgramLowering {
+public:
+  ProgramLowering(plan::ProgramOp program, KernelPool &pool, WeightForms &weights, const CudaOptions &options, Variant variant);
+  /// Fails, after a diagnostic, on a step that has no CUDA form. Call it once.
+  mlir::FailureOr<CudaProgram> run();
+
+private:
+  //===-- Buffers -------------------------------------------------------------------------------------------------===//
+
+  CudaBuffer bufferOf(mlir::Value value);
+  /// A step of the op, behind the scratch that is in use; `end` takes over what it added.
+  Step begin(mlir::Operation *op, std::string name);
+  void end(const Step &step);
+  /// Memory until the end of the plan's step.
+  CudaBuffer scratch(DType dtype, Dims shape);
+  /// The type in which the program keeps numbers.
+  DType activations();
+  DimExpr rowsOf(mlir::Value lhs) { return product(llvm::ArrayRef(plan::sizesOf(lhs)).drop_back()); }
+  int64_t most(const DimExpr &size);
+
+  //===-- Steps ---------------------------------------------------------------------------------------------------===//
+
+  mlir::LogicalResult lower(mlir::Operation *op);
+  mlir::LogicalResult lower(plan::SizeOp size);
+  mlir::LogicalResult lower(plan::LaunchOp launch);
+  void add(CudaLaunchPlan launch) { result.steps.push_back({std::move(launch), source}); }
+  void add(CudaGemmPlan gemm) { result.steps.push_back({std::move(gemm), source}); }
+
+  plan::KernelOp kernelOf(mlir::Operation *op, mlir::FlatSymbolRefAttr name);
+  /// The launch of valid_tokens that wrote `buffer`, if it was one.
+  std::pair<plan::LaunchOp, ValidTokensOp> packingOf(mlir::Value buffer);
+  /// Places of the padded rows whose tokens `cumulative` counts; `cumulative` is an operand of the op at work.
+  DimExpr longestOf(mlir::Value cumulative);
+
+  //===-- Groups --------------------------------------------------------------------------------------------------===//
+
+  mlir::LogicalResult lowerGroup(GroupOp group, llvm::StringRef name, mlir::ValueRange inputs, mlir::ValueRange outputs);
+  /// The row-wise ops `ops` of a group, with what they read and make.
+  RowProgram rowProgram(const plan::GroupKernel &kernel, llvm::ArrayRef<mlir::Operation *> ops, mlir::ValueRange results,
+                        const std::vector<CudaBuffer> &outputs, GroupOp group, mlir::ValueRange inputs);
+  /// What comes before the product: its lhs in memory, one norm, or kernels of their own.
+  mlir::LogicalResult prologue(const plan::GroupKernel &kernel, GemvProgram &gemv, GroupOp group, llvm::StringRef name, mlir::ValueRange inputs);
+  plan::GroupKernel groupKernelOf(GroupOp group);
+  /// What stands behind the product of a group, or all of a group without one.
+  RowProgram epilogueOf(const plan::GroupKernel &kernel, GroupOp group, mlir::ValueRange inputs, mlir::ValueRange outputs);
+  /// The launch of row-wise ops.
+  mlir::LogicalResult addRows(const RowProgram &rows, llvm::StringRef name, const artifact::CudaCondition &when = {});
+
+  //===-- Products (Products.cpp) ---------------------------------------------------------------------------------===//
+
+  bool isFewRows(MatmulOp matmul, mlir::ValueRange inputs);
+  mlir::LogicalResult lowerGemv(MatmulOp matmul, llvm::StringRef name, mlir::ValueRange inputs, mlir::ValueRange outputs);
+  /// A product of few rows, by its own kernel, or by the library where it has more rows.
+  mlir::LogicalResult addGemv(const GemvProgram &gemv, llvm::StringRef name);
+  /// The product first, then what follows it, row by row.
+  mlir::LogicalResult addApart(GemvProgram gemv, llvm::StringRef name);
+  /// The same by the library, for more rows: the norm, the product, and what follows it.
+  mlir::LogicalResult addWide(const GemvProgram &gemv, llvm::StringRef name);
+  /// A product of many rows.
+  mlir::LogicalResult lower(plan::GemmOp gemm);
+  /// The same by Hopper's own kernel, with `behind` taken in as far as it works column by column; `product` is the value that `behind`
+  /// reads. False where that kernel cannot.
+  mlir::FailureOr<bool> addHopper(const CudaGemmPlan &plan, mlir::Value product, const RowProgram &behind, llvm::StringRef name);
+  /// The matrix of a product: in the type of lhs where that has 16 bits, as the file has it where lhs is f32.
+  CudaBuffer matrixOf(mlir::Value weight, DType lhs);
+  void convert(const CudaBuffer &from, const CudaBuffer &to, DimExpr count);
+  /// The matrix decoded to `type`, in memory of this step.
+  CudaBuffer unpacked(const CudaBuffer &matrix, mlir::RankedTensorType type, DType to);
+
+  //===-- The program `step` (DecodeStep.cpp) ---------------------------------------------------------------------===//
+
+  /// Logits in memory of the program, inputs and outputs that `decode` does not have.
+  void prepareStep();
+  /// The kernel that chooses the tokens, and the one that writes the inputs of the next run.
+  void addSample();
+  void addAdvance();
+  /// Of the product that makes the logits: a place for the largest of each row.
+  void addBest(GemvProgram &gemv, mlir::ValueRange outputs);
+  CudaBuffer best();
+  /// Puts that place behind what other steps share of the workspace.
+  void placeBest();
+  /// Inputs that `decode` has, inputs that it does not have, and the output.
+  CudaBuffer planInput(llvm::StringRef name);
+  CudaBuffer ownInput(llvm::StringRef name);
+  CudaBuffer tokens();
+  plan::BufferOp named(plan::BufferKind kind, llvm::StringRef name);
+
+  plan::ProgramOp program;
+  mlir::ModuleOp module;
+  KernelPool &pool;
+  WeightForms &weights;
+  const CudaOptions &options;
+  Variant variant;
+  CudaProgram result;
+  std::string source;
+  llvm::DenseMap<mlir::Value, CudaBuffer> overrides;
+  llvm::DenseMap<mlir::Value, mlir::Value> operands; ///< of the op at work: plan buffers
+  plan::BufferOp logits;
+  bool hasBest = false;
+  int64_t kept = 0, scratchAt = 0, mostScratch = 0, workspaceBytes = 0, bestBytes = 0;
+};
+
+} // namespace transom::cuda
