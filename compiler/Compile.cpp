@@ -190,7 +190,7 @@ Result<CompileReport> compileModel(const std::string &input, const std::string &
     TRANSOM_ASSIGN(own.activations, activationsOf(graphForGpus, options));
     TRANSOM_RETURN_IF_ERROR(optimise(graphForGpus, own));
     timer.start("generate kernels");
-    mlir::FailureOr<CudaCode> code = generateCuda(graphForGpus, {.tf32 = options.tf32});
+    mlir::FailureOr<CudaCode> code = generateCuda(graphForGpus, {.tf32 = options.tf32, .ownProducts = options.ownProducts});
     if (failed(code))
       return diagnostics.status(StatusCode::unsupported, "no CUDA code for this plan");
     cuda.emplace(CudaPart{graphForGpus, std::move(*code), {}});

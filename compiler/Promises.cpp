@@ -6,6 +6,8 @@
 #include "passes/FusedRegion.h"
 #include "passes/Permutations.h"
 
+#include <algorithm>
+
 using namespace mlir;
 using llvm::StringRef;
 

@@ -6,6 +6,7 @@
 #include "runtime/generate/PaddedPrompts.h"
 #include "runtime/generate/TextGenerator.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <new>

@@ -10,20 +10,20 @@ namespace transom::cuda {
 
 namespace {
 
-constexpr int lanes = 8;
+constexpr int atOnce = 8;
 
 class TileEpilogue : public RowExpressions {
 public:
-  TileEpilogue(KernelText &text, const HopperProgram &program) : RowExpressions(text, program.epilogue, lanes), gemm(program) {}
+  TileEpilogue(KernelText &text, const HopperProgram &program) : RowExpressions(text, program.epilogue, atOnce), gemm(program) {}
 
   /// False where no thread has the columns that a result needs.
   bool findColumns() {
     std::optional<ProductColumns> found = ProductColumns::of(program, gemm.product, gemm.n);
-    if (!found || lanesOf(program, lanes) != lanes)
+    if (!found || lanesOf(program, atOnce) != atOnce)
       return false;
     columns = std::move(*found);
     for (const ProductColumns::Band &band : columns.bands)
-      if (band.products[0] % lanes != 0 || band.columns % lanes != 0)
+      if (band.products[0] % atOnce != 0 || band.columns % atOnce != 0)
         return false;
     if (columns.partner == ProductColumns::Partner::half) {
       partner_ = "PartnerHalves<" + std::to_string(columns.apart) + ">";
@@ -104,7 +104,7 @@ private:
 
 FailureOr<std::optional<CudaLaunchPlan>> emitHopperGemm(KernelPool &pool, const HopperProgram &program, StringRef name) {
   constexpr int64_t cluster = 2, stages = 6, tileRows = 128, boxColumns = 64, boxElements = 64, sharedBytes = 1024 + stages * (32 << 10) + 16 * stages;
-  if (program.n % lanes != 0 || program.k % lanes != 0)
+  if (program.n % atOnce != 0 || program.k % atOnce != 0)
     return std::optional<CudaLaunchPlan>();
   KernelText text(pool);
   TileEpilogue epilogue(text, program);

@@ -1,6 +1,7 @@
 // Rotary settings of config.json, old and new spelling, to RopeConfig (transformers, modeling_rope_utils.py).
 #include "compiler/import/HfDecoder.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 

@@ -6,6 +6,7 @@
 
 #include "mlir/Parser/Parser.h"
 
+#include <algorithm>
 #include <filesystem>
 
 using namespace mlir;

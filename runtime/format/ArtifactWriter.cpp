@@ -7,6 +7,7 @@
 #include "runtime/format/Preamble.h"
 
 #include <algorithm>
+#include <cstring>
 #include <memory>
 
 namespace transom::artifact {

@@ -2,6 +2,8 @@
 #include "artifact_generated.h"
 #include "runtime/format/Artifact.h"
 
+#include <algorithm>
+
 namespace transom::artifact {
 
 namespace {

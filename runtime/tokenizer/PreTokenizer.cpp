@@ -4,6 +4,7 @@
 #include "runtime/tokenizer/Unicode.h"
 #include "runtime/tokenizer/Utf8.h"
 
+#include <algorithm>
 #include <array>
 
 namespace transom::tokenizer {

@@ -5,7 +5,9 @@
 #include "test/fuzz/Fuzz.h"
 #include "test/unit/ArtifactFixture.h"
 
+#include <algorithm>
 #include <cstdio>
+#include <cstring>
 
 using namespace transom;
 

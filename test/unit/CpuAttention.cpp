@@ -1,6 +1,8 @@
 // Attention and rotary embedding as compiled CPU kernels, against direct fp64 formulas.
 #include "CompiledKernels.h"
 
+#include <algorithm>
+
 namespace transom::test {
 namespace {
 

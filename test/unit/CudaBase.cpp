@@ -8,6 +8,8 @@
 #include "test/unit/HostDriver.h"
 
 #include <dlfcn.h>
+#include <algorithm>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <gtest/gtest.h>

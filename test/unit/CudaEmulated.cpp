@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <gtest/gtest.h>
+#include <cstring>
 #include <numeric>
 #include <random>
 

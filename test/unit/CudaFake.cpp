@@ -8,6 +8,7 @@
 #include "test/unit/FakeCuda.h"
 
 #include <cmath>
+#include <cstring>
 #include <random>
 #include <thread>
 

@@ -1,6 +1,7 @@
 // Matrix products through oneDNN against double-precision sums, whole and in panels.
 #include "runtime/cpu/Gemm.h"
 
+#include <algorithm>
 #include <cmath>
 #include <gtest/gtest.h>
 #include <random>

@@ -6,6 +6,7 @@
 
 #include "runtime/format/ArtifactCopy.h"
 
+#include <algorithm>
 #include <limits>
 
 using namespace transom;

@@ -6,6 +6,8 @@
 
 #include "runtime/tokenizer/Spec.h"
 
+#include <cstring>
+
 namespace transom::test {
 
 /// Token i is the letter 'a' + i, but token 0, which is special; "é" is the tokens 14 and 15.

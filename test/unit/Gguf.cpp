@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 using namespace transom;
 using test::Bytes;
 using test::ByteWriter;

@@ -3,6 +3,8 @@
 
 #include "runtime/generate/PaddedPrompts.h"
 
+#include <algorithm>
+
 using namespace transom;
 using namespace transom::test;
 

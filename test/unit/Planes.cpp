@@ -3,6 +3,7 @@
 #include "runtime/format/Planes.h"
 #include "compiler/import/files/BlockDecode.h"
 
+#include <algorithm>
 #include <cstring>
 #include <gtest/gtest.h>
 #include <random>

@@ -5,6 +5,7 @@
 #include "runtime/Session.h"
 #include "runtime/cuda/CudaGraphs.h"
 
+#include <algorithm>
 #include <thread>
 
 using namespace transom;

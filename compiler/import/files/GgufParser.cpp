@@ -4,6 +4,7 @@
 #include "compiler/import/files/Gguf.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace transom {
 
