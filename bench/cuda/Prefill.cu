@@ -3,18 +3,13 @@
 #include "Lab.h"
 #include "WgmmaVariants.cuh"
 
-#ifndef LAB_EMULATED
 #include <cudaTypedefs.h>
-#endif
 
 namespace lab {
 namespace {
 
 /// [head_dim, rows, heads, batch] with the given element strides; boxes of 64 x boxRows.
 TensorMap tensorMap(const void *data, bool half, int headDim, int64_t rows, int heads, int batch, int64_t rowStride, int64_t headStride, int64_t batchStride, int boxRows) {
-#ifdef LAB_EMULATED
-  return {};
-#else
   static PFN_cuTensorMapEncodeTiled_v12000 encode = [] {
     void *entry = nullptr;
     cudaDriverEntryPointQueryResult result;
@@ -32,7 +27,6 @@ TensorMap tensorMap(const void *data, bool half, int headDim, int64_t rows, int 
     std::exit(1);
   }
   return map;
-#endif
 }
 
 enum class Rows { padded, packed, cached };
@@ -243,7 +237,6 @@ void checkPrefillAttention() {
   check<FmaAttentionShape<float, 256, 32, 32, true>, true>("fma prefill D256 causal", {Rows::padded, 1, 2, 1, 70, 70, 0, {70}, {}});
   check<FmaAttentionShape<float, 5, 32, 32, false>, true>("fma prefill D5 packed", {Rows::packed, 3, 4, 4, 0, 512, 0, {64, 65, 1}, {}});
   check<FmaAttentionShape<Half, 20, 32, 32, true>, true>("fma prefill fp16 D20 causal cached", {Rows::cached, 2, 2, 2, 40, 100, 30, {40, 3}, {17, 60}});
-#ifndef LAB_EMULATED // which has no wgmma
   check<D128>("prefill D128", {Rows::padded, 2, 3, 3, 300, 300, 0, {300, 300}, {}});
   check<D128>("prefill D128 cross 70x413", {Rows::padded, 1, 4, 2, 70, 413, 0, {70}, {}});
   check<D128c>("prefill D128 causal", {Rows::padded, 2, 4, 2, 517, 517, 0, {517, 517}, {}});
@@ -254,7 +247,6 @@ void checkPrefillAttention() {
   check<D64c>("prefill D64 fp16 causal packed", {Rows::packed, 4, 4, 1, 0, 512, 0, {33, 7, 500, 192}, {}});
   check<D64c>("prefill D64 fp16 causal cached", {Rows::cached, 3, 4, 2, 200, 500, 0, {200, 17, 64}, {0, 300, 131}});
   check<D128c>("prefill D128 causal cached", {Rows::cached, 2, 2, 2, 130, 400, 0, {130, 99}, {250, 1}});
-#endif
 }
 
 /// Other tiles than the compiler chooses.
