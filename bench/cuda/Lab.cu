@@ -1,5 +1,5 @@
-// The kernel lab's driver: lab check [gemv|planes|attention|rows|prefill|sampling], lab time [ceilings|d1|d2|d3|a1|kernels|sampling],
-// lab time variants [d1|d2|d3].
+// The kernel lab's driver: lab check [gemv|planes|attention|rows|prefill|hopper|sampling],
+// lab time [ceilings|d1|d2|d3|a1|kernels|sampling], lab time variants [d1|d2|d3].
 #include "Lab.h"
 #include "Checks.h"
 
@@ -18,7 +18,7 @@ int main(int count, char **arguments) {
   auto wants = [&](const char *name) { return what.empty() || what.find(name) != std::string::npos; };
   std::printf("%s, sm_%d%d, %d multiprocessors\n", properties.name, properties.major, properties.minor, properties.multiProcessorCount);
   if (verb == "check") {
-    struct { const char *name; void (*run)(); } all[] = {{"gemv", checkGemv}, {"planes", checkQuantPlanes}, {"attention", checkDecodeAttention}, {"rows", checkRows}, {"prefill", checkPrefillAttention}, {"sampling", checkSampling}};
+    struct { const char *name; void (*run)(); } all[] = {{"gemv", checkGemv}, {"planes", checkQuantPlanes}, {"attention", checkDecodeAttention}, {"rows", checkRows}, {"prefill", checkPrefillAttention}, {"hopper", checkHopperAttention}, {"sampling", checkSampling}};
     for (auto &one : all)
       if (wants(one.name))
         one.run();
