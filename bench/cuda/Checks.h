@@ -8,6 +8,8 @@ void checkQuantPlanes();
 void checkDecodeAttention();
 void checkRows();
 void checkPrefillAttention();
+/// Where the GPU has wgmma.
+void checkHopperAttention();
 void checkProducts();
 void checkSampling();
 

@@ -1,6 +1,5 @@
-// The kernel lab's driver: lab check [gemv|planes|attention|rows|prefill|products|sampling],
-// lab time [ceilings|d1|d2|d3|a1|kernels|products|sampling],
-// lab time variants [d1|d2|d3].
+// The kernel lab's driver: lab check [gemv|planes|attention|rows|prefill|hopper|products|sampling],
+// lab time [ceilings|d1|d2|d3|a1|kernels|products|sampling], lab time variants [d1|d2|d3].
 #include "Lab.h"
 #include "Checks.h"
 
@@ -19,7 +18,7 @@ int main(int count, char **arguments) {
   auto wants = [&](const char *name) { return what.empty() || what.find(name) != std::string::npos; };
   std::printf("%s, sm_%d%d, %d multiprocessors\n", properties.name, properties.major, properties.minor, properties.multiProcessorCount);
   if (verb == "check") {
-    struct { const char *name; void (*run)(); } all[] = {{"gemv", checkGemv}, {"planes", checkQuantPlanes}, {"attention", checkDecodeAttention}, {"rows", checkRows}, {"prefill", checkPrefillAttention}, {"products", checkProducts}, {"sampling", checkSampling}};
+    struct { const char *name; void (*run)(); } all[] = {{"gemv", checkGemv}, {"planes", checkQuantPlanes}, {"attention", checkDecodeAttention}, {"rows", checkRows}, {"prefill", checkPrefillAttention}, {"hopper", checkHopperAttention}, {"products", checkProducts}, {"sampling", checkSampling}};
     for (auto &one : all)
       if (wants(one.name))
         one.run();

@@ -3,9 +3,7 @@
 
 #include "Lab.h"
 
-#ifndef LAB_EMULATED
 #include <cudaTypedefs.h>
-#endif
 
 namespace lab {
 
@@ -19,7 +17,6 @@ inline bool runsHopper() {
 /// 16-bit numbers of 2 to 5 dimensions, innermost first, in boxes with rows of 128 bytes. strides: in elements, of all but the first.
 inline TensorMap tensorMap(const void *data, bool half, std::vector<int64_t> sizes, std::vector<int64_t> strides, std::vector<int> box) {
   TensorMap map = {};
-#ifndef LAB_EMULATED
   static PFN_cuTensorMapEncodeTiled_v12000 encode = [] {
     void *entry = nullptr;
     cudaDriverEntryPointQueryResult result;
@@ -40,7 +37,6 @@ inline TensorMap tensorMap(const void *data, bool half, std::vector<int64_t> siz
     std::printf("cuTensorMapEncodeTiled: error %d\n", (int)r);
     std::exit(1);
   }
-#endif
   return map;
 }
 

@@ -1,39 +1,11 @@
 // Prefill attention: checks against fp64 at ragged shapes, and TFLOP/s at the shapes of A1.
 #include "Checks.h"
 #include "Lab.h"
+#include "Maps.h"
 #include "WgmmaVariants.cuh"
-
-#ifndef LAB_EMULATED
-#include <cudaTypedefs.h>
-#endif
 
 namespace lab {
 namespace {
-
-/// [head_dim, rows, heads, batch] with the given element strides; boxes of 64 x boxRows.
-TensorMap tensorMap(const void *data, bool half, int headDim, int64_t rows, int heads, int batch, int64_t rowStride, int64_t headStride, int64_t batchStride, int boxRows) {
-#ifdef LAB_EMULATED
-  return {};
-#else
-  static PFN_cuTensorMapEncodeTiled_v12000 encode = [] {
-    void *entry = nullptr;
-    cudaDriverEntryPointQueryResult result;
-    CHECK(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &entry, 12000, cudaEnableDefault, &result));
-    return (PFN_cuTensorMapEncodeTiled_v12000)entry;
-  }();
-  TensorMap map;
-  cuuint64_t sizes[4] = {(cuuint64_t)headDim, (cuuint64_t)rows, (cuuint64_t)heads, (cuuint64_t)batch};
-  cuuint64_t strides[3] = {(cuuint64_t)rowStride * 2, (cuuint64_t)headStride * 2, (cuuint64_t)batchStride * 2};
-  cuuint32_t box[4] = {64, (cuuint32_t)boxRows, 1, 1}, steps[4] = {1, 1, 1, 1};
-  CUresult r = encode((CUtensorMap *)&map, half ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 4, (void *)data, sizes, strides, box, steps,
-                      CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
-  if (r != CUDA_SUCCESS) {
-    std::printf("cuTensorMapEncodeTiled: error %d\n", (int)r);
-    std::exit(1);
-  }
-  return map;
-#endif
-}
 
 enum class Rows { padded, packed, cached };
 
@@ -66,12 +38,13 @@ template <class Shape, bool maps = true> HopperCall arguments(const Problem &p, 
   bool packed = p.rows == Rows::packed, cached = p.rows == Rows::cached;
   int64_t rowsOfQ = packed ? tokens : p.queries, rowsOfK = packed ? tokens : p.keys, batch = packed ? 1 : p.batch;
   if constexpr (maps) {
-  call.query = tensorMap(q, half, D, rowsOfQ, p.heads, batch, (int64_t)p.heads * D, D, rowsOfQ * p.heads * D, Shape::queriesAtOnce);
-  for (int which = 0; which < 2; ++which) {
-    T *data = which ? v : k;
-    (which ? call.values : call.keys) = cached ? tensorMap(data, half, D, rowsOfK, p.kvHeads, batch, D, rowsOfK * D, rowsOfK * D * p.kvHeads, Shape::keysAtOnce)
-                  : tensorMap(data, half, D, rowsOfK, p.kvHeads, batch, (int64_t)p.kvHeads * D, D, rowsOfK * p.kvHeads * D, Shape::keysAtOnce);
-  }
+    // [head_dim, rows, heads, batch], boxes of 64 x the rows of a tile.
+    auto map = [&](T *data, int64_t rows, int64_t heads, bool headsFirst, int boxRows) {
+      std::vector<int64_t> strides = {headsFirst ? D : heads * D, headsFirst ? rows * D : D, rows * heads * D};
+      return tensorMap(data, half, {D, rows, heads, batch}, strides, {64, boxRows, 1, 1});
+    };
+    call.query = map(q, rowsOfQ, p.heads, false, Shape::queriesAtOnce);
+    call.keys = map(k, rowsOfK, p.kvHeads, cached, Shape::keysAtOnce), call.values = map(v, rowsOfK, p.kvHeads, cached, Shape::keysAtOnce);
   }
   a.result = y;
   a.resultRow = (int64)p.heads * D, a.resultHead = D, a.resultBatch = packed ? 0 : rowsOfQ * p.heads * D;
@@ -107,17 +80,8 @@ template <class Shape> void launchMma(const Problem &p, const HopperAttentionArg
     launch(attendMmaEntry<Shape>, how, a);
 }
 
-/// The Hopper kernel's code is for compute capability 9.0 alone.
-bool runsHopper() {
-  cudaDeviceProp properties;
-  CHECK(cudaGetDeviceProperties(&properties, 0));
-  return properties.major == 9 && properties.minor == 0;
-}
-
 template <class Shape, bool mma = false> void check(const std::string &name, const Problem &p, bool extras = false) {
   using T = typename Shape::T;
-  if (!mma && !runsHopper())
-    return;
   constexpr int D = Shape::headDim;
   bool packed = p.rows == Rows::packed, cached = p.rows == Rows::cached;
   std::vector<int> cumulative = p.cumulative();
@@ -152,6 +116,13 @@ template <class Shape, bool mma = false> void check(const std::string &name, con
   else
     launch(attendHopperEntry<Shape>, {dim3(132), Shape::threads, Shape::sharedBytes}, call.query, call.keys, call.values, call.a);
   auto out = y.host();
+  auto numbers = [](const std::vector<T> &from) {
+    std::vector<double> to;
+    for (T v : from)
+      to.push_back(number(v));
+    return to;
+  };
+  auto queries = numbers(q), keysOf = numbers(k), values = numbers(v);
   std::vector<T> live;
   std::vector<double> ref;
   for (int b = 0; b < p.batch; ++b) {
@@ -163,9 +134,10 @@ template <class Shape, bool mma = false> void check(const std::string &name, con
         std::vector<double> s, sum(D, 0.0);
         double top = -INFINITY, total = 0;
         for (int j = first; j < last; ++j) {
+          const double *key = &keysOf[keyAt(b, j, h / (p.heads / p.kvHeads))];
           double dot = 0;
           for (int d = 0; d < D; ++d)
-            dot += number(q[at + d]) * number(k[keyAt(b, j, h / (p.heads / p.kvHeads)) + d]);
+            dot += queries[at + d] * key[d];
           dot *= call.a.scale;
           if (extras)
             dot = mask[(size_t)b * p.keys + j] ? softcap * std::tanh(dot / softcap) + bias[((size_t)h * p.queries + i) * p.keys + j] : -INFINITY;
@@ -174,9 +146,11 @@ template <class Shape, bool mma = false> void check(const std::string &name, con
         }
         for (double &x : s)
           total += x = std::exp(x - top);
-        for (int j = first; j < last; ++j)
+        for (int j = first; j < last; ++j) {
+          const double *value = &values[keyAt(b, j, h / (p.heads / p.kvHeads))];
           for (int d = 0; d < D; ++d)
-            sum[d] += s[j - first] / total * number(v[keyAt(b, j, h / (p.heads / p.kvHeads)) + d]);
+            sum[d] += s[j - first] / total * value[d];
+        }
         for (int d = 0; d < D; ++d)
           ref.push_back(sum[d]), live.push_back(out[at + d]);
       }
@@ -223,11 +197,26 @@ template <class Shape> void time(const char *name, int batch, int heads, int seq
 
 } // namespace
 
-void checkPrefillAttention() {
+void checkHopperAttention() {
+  if (!runsHopper())
+    return;
   using D128 = HopperAttentionShape<BFloat, 128, 2, 176, false>;
   using D128c = HopperAttentionShape<BFloat, 128, 2, 128, true>;
   using D64 = HopperAttentionShape<BFloat, 64, 3, 128, false>;
   using D64c = HopperAttentionShape<Half, 64, 3, 128, true>;
+  check<D128>("prefill D128", {Rows::padded, 2, 3, 3, 300, 300, 0, {300, 300}, {}});
+  check<D128>("prefill D128 cross 70x413", {Rows::padded, 1, 4, 2, 70, 413, 0, {70}, {}});
+  check<D128c>("prefill D128 causal", {Rows::padded, 2, 4, 2, 517, 517, 0, {517, 517}, {}});
+  check<D128c>("prefill D128 causal window", {Rows::padded, 1, 2, 1, 400, 400, 150, {400}, {}});
+  check<HopperAttentionShape<BFloat, 128, 2, 160, false>>("prefill D128 cross 70x413, 160 keys at once", {Rows::padded, 1, 4, 2, 70, 413, 0, {70}, {}});
+  check<HopperAttentionShape<BFloat, 128, 2, 144, true>>("prefill D128 causal, 144 keys at once", {Rows::padded, 2, 4, 2, 517, 517, 0, {517, 517}, {}});
+  check<D64>("prefill D64 packed", {Rows::packed, 5, 3, 3, 0, 512, 0, {1, 200, 0, 129, 400}, {}});
+  check<D64c>("prefill D64 fp16 causal packed", {Rows::packed, 4, 4, 1, 0, 512, 0, {33, 7, 500, 192}, {}});
+  check<D64c>("prefill D64 fp16 causal cached", {Rows::cached, 3, 4, 2, 200, 500, 0, {200, 17, 64}, {0, 300, 131}});
+  check<D128c>("prefill D128 causal cached", {Rows::cached, 2, 2, 2, 130, 400, 0, {130, 99}, {250, 1}});
+}
+
+void checkPrefillAttention() {
   check<MmaAttentionShape<BFloat, 64, 4, 64, false>, true>("mma prefill D64", {Rows::padded, 2, 4, 2, 70, 205, 0, {70, 70}, {}});
   check<MmaAttentionShape<Half, 64, 4, 64, false>, true>("mma prefill D64 mask bias softcap", {Rows::padded, 2, 3, 3, 90, 133, 0, {90, 90}, {}}, true);
   check<MmaAttentionShape<Half, 128, 4, 64, true>, true>("mma prefill D128 causal packed window", {Rows::packed, 4, 4, 2, 0, 512, 100, {33, 7, 300, 0}, {}});
@@ -243,18 +232,6 @@ void checkPrefillAttention() {
   check<FmaAttentionShape<float, 256, 32, 32, true>, true>("fma prefill D256 causal", {Rows::padded, 1, 2, 1, 70, 70, 0, {70}, {}});
   check<FmaAttentionShape<float, 5, 32, 32, false>, true>("fma prefill D5 packed", {Rows::packed, 3, 4, 4, 0, 512, 0, {64, 65, 1}, {}});
   check<FmaAttentionShape<Half, 20, 32, 32, true>, true>("fma prefill fp16 D20 causal cached", {Rows::cached, 2, 2, 2, 40, 100, 30, {40, 3}, {17, 60}});
-#ifndef LAB_EMULATED // which has no wgmma
-  check<D128>("prefill D128", {Rows::padded, 2, 3, 3, 300, 300, 0, {300, 300}, {}});
-  check<D128>("prefill D128 cross 70x413", {Rows::padded, 1, 4, 2, 70, 413, 0, {70}, {}});
-  check<D128c>("prefill D128 causal", {Rows::padded, 2, 4, 2, 517, 517, 0, {517, 517}, {}});
-  check<D128c>("prefill D128 causal window", {Rows::padded, 1, 2, 1, 400, 400, 150, {400}, {}});
-  check<HopperAttentionShape<BFloat, 128, 2, 160, false>>("prefill D128 cross 70x413, 160 keys at once", {Rows::padded, 1, 4, 2, 70, 413, 0, {70}, {}});
-  check<HopperAttentionShape<BFloat, 128, 2, 144, true>>("prefill D128 causal, 144 keys at once", {Rows::padded, 2, 4, 2, 517, 517, 0, {517, 517}, {}});
-  check<D64>("prefill D64 packed", {Rows::packed, 5, 3, 3, 0, 512, 0, {1, 200, 0, 129, 400}, {}});
-  check<D64c>("prefill D64 fp16 causal packed", {Rows::packed, 4, 4, 1, 0, 512, 0, {33, 7, 500, 192}, {}});
-  check<D64c>("prefill D64 fp16 causal cached", {Rows::cached, 3, 4, 2, 200, 500, 0, {200, 17, 64}, {0, 300, 131}});
-  check<D128c>("prefill D128 causal cached", {Rows::cached, 2, 2, 2, 130, 400, 0, {130, 99}, {250, 1}});
-#endif
 }
 
 /// Other tiles than the compiler chooses.

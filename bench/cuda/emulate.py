@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Builds the lab's checks for the emulator of test/emulator and runs them: every kernel but those of wgmma and TMA, without a GPU,
-nvcc or a CUDA header. Arguments go to the lab: emulate.py gemv sampling. LAB_ORDER=reverse runs threads from the last to the first."""
+"""Builds the lab's checks for the emulator of test/emulator and runs them without a GPU, nvcc or a CUDA header: kernels of sm_80, or,
+where the first argument is sm_90a, of that. Others go to the lab: emulate.py gemv sampling, emulate.py sm_90a hopper. LAB_ORDER=reverse
+runs threads from the last to the first, LAB_TIMING=lazy does asynchronous work as late as may be."""
 
 import subprocess
 import sys
@@ -8,8 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-BUILD = ROOT / "build/lab-emulated"
-CHECKS = ("CheckGemv.cu", "CheckPlanes.cu", "CheckRows.cu", "Prefill.cu", "Sampling.cu", "Lab.cu", "emulated/Timings.cu")
+ARCHITECTURES = {"sm_80": ["-D__CUDA_ARCH__=800"], "sm_90a": ["-D__CUDA_ARCH__=900", "-D__CUDA_ARCH_FEAT_SM90_ALL"]}
+ARCHITECTURE = sys.argv.pop(1) if sys.argv[1:2] in ([name] for name in ARCHITECTURES) else "sm_80"
+BUILD = ROOT / "build/lab-emulated" / ARCHITECTURE
+EMULATOR = ("Barriers", "Boxes", "Cluster", "Emulator", "Fibers", "Products", "Tensor")
+CHECKS = ("CheckGemv.cu", "CheckPlanes.cu", "CheckRows.cu", "Prefill.cu", "Products.cu", "Sampling.cu", "Lab.cu", "emulated/Timings.cu")
 REWRITE = """#include "test/emulator/Rewrite.h"
 #include <fstream>
 #include <iostream>
@@ -45,9 +49,9 @@ def main():
     for path in texts:
         run(BUILD / "rewrite", path, source / path.relative_to(ROOT))
     (source / "runtime/format/Sampling.h").write_text((ROOT / "runtime/format/Sampling.h").read_text())
-    emulator = [(ROOT / f"test/emulator/{name}.cpp", BUILD / f"{name}.o") for name in ("Emulator", "Fibers", "Tensor")]
+    emulator = [(ROOT / f"test/emulator/{name}.cpp", BUILD / f"{name}.o") for name in EMULATOR]
     checks = [(source / "bench/cuda" / name, BUILD / f"{Path(name).stem}.o") for name in CHECKS]
-    device = ["-O1", "-fno-strict-aliasing", "-ffp-contract=off", "-D__CUDA_ARCH__=800", f"-I{ROOT}/bench/cuda/emulated", "-x", "c++"]
+    device = ["-O1", "-fno-strict-aliasing", "-ffp-contract=off", *ARCHITECTURES[ARCHITECTURE], f"-I{ROOT}/bench/cuda/emulated", "-x", "c++"]
     compile_all([["-O3", "-c", text, "-o", out] for text, out in emulator] + [[*device, "-c", text, "-o", out] for text, out in checks])
     run("g++", *(out for _, out in emulator + checks), "-lfmt", "-ldl", "-lpthread", "-o", BUILD / "lab")
     return subprocess.run([str(BUILD / "lab"), "check", *sys.argv[1:]]).returncode

@@ -27,7 +27,60 @@ struct WarpExchange {
 };
 using WarpFunction = void (*)(WarpExchange &);
 
-/// One per process: kernels run one block at a time, each CUDA thread as a fiber.
+/// Numbers that tensor cores take.
+enum class Number : uint8_t { half, bfloat, e4m3 };
+
+/// One lane's wgmma.mma_async of [64, k] and [k, n].
+struct Product {
+  Number number;
+  uint32_t n, k;
+  float *const *sums;    ///< n / 2 registers
+  bool inShared;         ///< `a` is a descriptor; otherwise `registers` are the lane's part
+  bool add, negateA, negateB, transposeA, transposeB;
+  uint64_t a, b;         ///< descriptors
+  uint32_t registers[4];
+};
+
+/// What sm_90 has beyond sm_80. Addresses are of shared memory: of the thread's own block, or with a block's rank (atRank).
+class Hopper {
+public:
+  virtual ~Hopper() = default;
+
+  // Clusters. The first thread of a launch that says how large they are starts the other blocks.
+  virtual void formCluster(uint32_t blocks) = 0;
+  virtual uint32_t atRank(uint32_t address, uint32_t rank) = 0;
+  virtual void arriveCluster() = 0;
+  virtual void waitCluster() = 0;
+
+  /// bar.sync and bar.arrive.
+  virtual void syncNamed(uint32_t id, uint32_t threads) = 0;
+  virtual void arriveNamed(uint32_t id, uint32_t threads) = 0;
+  virtual void setRegisters(uint32_t count, bool more) = 0;
+
+  // mbarrier objects, which lie in shared memory as they do on the device.
+  virtual void initBarrier(uint32_t barrier, uint32_t arrivals) = 0;
+  virtual void endBarrier(uint32_t barrier) = 0;
+  /// First `bytes` more are expected, then `arrivals` arrive.
+  virtual void arrive(uint32_t barrier, uint32_t arrivals, uint32_t bytes) = 0;
+  /// Returns when the phase of this parity is over.
+  virtual void waitBarrier(uint32_t barrier, uint32_t parity) = 0;
+
+  /// Shows wgmma and TMA what ordinary stores have written.
+  virtual void fenceProxy() = 0;
+  /// Boxes of tensors (TensorMap.h), as many places as the map has dimensions.
+  virtual void checkMap(const void *map) = 0;
+  virtual void loadBox(uint32_t to, const void *map, const int *place, uint32_t rank, uint32_t barrier) = 0;
+  virtual void storeBox(const void *map, const int *place, uint32_t rank, uint32_t from) = 0;
+  virtual void commitStores() = 0;
+  virtual void waitStores(uint32_t pending) = 0;
+
+  virtual void fenceProducts() = 0;
+  virtual void multiply(const Product &product) = 0;
+  virtual void commitProducts() = 0;
+  virtual void waitProducts(uint32_t pending) = 0;
+};
+
+/// One per process: kernels run one block, or one cluster of blocks, at a time, each CUDA thread as a fiber.
 struct Machine {
   const ThreadView *thread; ///< the one that runs
   Dim3 blockIdx, blockDim, gridDim;
@@ -51,6 +104,7 @@ struct Machine {
   // Collectives of tensor cores. `in`: mma: a (4), b (2), c (4 floats), words; `out`: d (4 floats).
   // ldmatrix x4: `in` an address, `out` four words.
   WarpFunction mmaHalf, mmaBFloat, loadMatrices, loadMatricesTransposed;
+  Hopper *hopper;
 };
 
 struct Parameter {
@@ -68,8 +122,9 @@ struct Entry {
 
 /// What a library of kernels exports as `transom_emulated_kernels`.
 struct EntryTable {
-  static constexpr uint32_t currentVersion = 1;
+  static constexpr uint32_t currentVersion = 2;
   uint32_t version, count;
+  uint32_t architecture; ///< __CUDA_ARCH__
   const Entry *entries;
   Machine **machine; ///< the emulator puts its machine there
 };

@@ -76,7 +76,7 @@ Result<std::string> unitOf(std::span<const Text> kernels) {
   return unit + bodies +
          fmt::format("#line 1 \"entries\"\nstatic const ::transom::emulator::Entry emulated_entries[] = {{\n{}}};\n"
                      "extern \"C\" __attribute__((visibility(\"default\"))) const ::transom::emulator::EntryTable {} = "
-                     "{{::transom::emulator::EntryTable::currentVersion, {}, emulated_entries, &::emulated::machine}};\n",
+                     "{{::transom::emulator::EntryTable::currentVersion, {}, __CUDA_ARCH__, emulated_entries, &::emulated::machine}};\n",
                      entries, "transom_emulated_kernels", kernels.size());
 }
 
@@ -118,7 +118,7 @@ std::string hashOf(std::string_view unit, std::span<const Text> headers, const B
   add(unit);
   for (const Text &header : headers)
     add(header.name), add(header.text);
-  for (const char *name : {"Abi.h", "Device.h", "Ptx.h", "Rewrite.cpp", "Build.cpp"})
+  for (const char *name : {"Abi.h", "Device.h", "Ptx.h", "PtxHopper.h", "Rewrite.cpp", "Build.cpp"})
     add(readText(fs::path(TRANSOM_SOURCE_FOLDER) / "test/emulator" / name));
   add(fmt::format("{} {} {}", options.architecture, options.sanitize, TRANSOM_EMULATOR_CXX));
   XXH128_hash_t hash = XXH3_128bits_digest(state);
@@ -152,6 +152,8 @@ Result<std::string> buildKernels(std::span<const Text> headers, std::span<const 
                                     fmt::format("-D__CUDA_ARCH__={}", options.architecture), "-I" + work.string(),
                                     std::string("-I") + TRANSOM_SOURCE_FOLDER, (work / "kernels.cpp").string(), "-o",
                                     (work / "kernels.so").string()};
+  if (options.architecture == 900)
+    words.insert(words.end() - 2, "-D__CUDA_ARCH_FEAT_SM90_ALL");
   if (options.sanitize)
     words.insert(words.end(), {"-fsanitize=address", "-fno-omit-frame-pointer"});
   if (runCompiler(words, work / "log") != 0)

@@ -17,7 +17,8 @@
 #define __restrict__ __restrict
 #define __align__(n) alignas(n)
 #define __launch_bounds__(...)
-#define __cluster_dims__(...)
+/// Stands in a kernel's first statement, where the rewriter puts what precedes its name.
+#define __cluster_dims__(blocks, ...) +(blocks)
 #define __maxnreg__(...)
 #define __grid_constant__
 
@@ -64,6 +65,11 @@ template <class T> T &sharedVariables() {
   return *reinterpret_cast<T *>(machine->shared + place);
 }
 inline void *dynamicShared() { return machine->shared; }
+/// Of a kernel, 0 where it says nothing of clusters.
+inline void formCluster(unsigned blocks) {
+  if (blocks > 1)
+    machine->hopper->formCluster(blocks);
+}
 
 template <class T, class V> T bitsAs(const V &v) {
   static_assert(sizeof(T) == sizeof(V));
@@ -349,3 +355,4 @@ inline unsigned long __cvta_generic_to_shared(const void *p) {
 }
 
 #include "Ptx.h"
+#include "PtxHopper.h"

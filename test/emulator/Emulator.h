@@ -1,6 +1,6 @@
-// Runs CUDA kernels on the CPU, one block at a time, each CUDA thread as a fiber; what a library of kernels from Build.h holds. It
-// follows CUDA's rules for warps, barriers and shared memory, and reports where a kernel breaks them. It says nothing of speed, knows
-// nothing of memory that is ordered weakly, and cannot run blocks that wait for each other.
+// Runs CUDA kernels on the CPU, one block or cluster of blocks at a time, each CUDA thread as a fiber; what a library of kernels from
+// Build.h holds. It follows CUDA's rules for warps, barriers, shared memory and asynchronous units, and reports where a kernel breaks
+// them. It says nothing of speed, knows nothing of memory that is ordered weakly, and cannot run clusters that wait for each other.
 #pragma once
 
 #include "runtime/support/Status.h"
@@ -17,6 +17,9 @@ namespace transom::emulator {
 /// In which order threads of a block, and blocks, get their turn. A kernel's results must not depend on it: what a missing
 /// barrier leaves to chance differs between the two.
 enum class Order { forward, reverse };
+/// When asynchronous work is done, of the copies and products of sm_90: at once, or as late as may be. A result that is used before it
+/// is waited for shows in the second, memory that is given away too early in either.
+enum class Timing { eager, lazy };
 
 struct LaunchShape {
   Dim3 grid, block;
@@ -25,6 +28,7 @@ struct LaunchShape {
 
 struct LaunchOptions {
   Order order = Order::forward;
+  Timing timing = Timing::eager;
   /// Most shared memory of a block, static and dynamic: 163 KiB on sm_80, 227 on sm_90.
   uint32_t mostSharedBytes = 227 * 1024;
 };
@@ -37,6 +41,8 @@ public:
   /// Null where there is none of that name.
   const Entry *find(std::string_view name) const;
   std::span<const Entry> entries() const { return {table_->entries, table_->count}; }
+  /// __CUDA_ARCH__ of its kernels: 800, 900.
+  int architecture() const { return static_cast<int>(table_->architecture); }
 
 private:
   KernelLibrary() = default;

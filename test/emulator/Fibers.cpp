@@ -108,7 +108,8 @@ void Fibers::prepare(size_t index, void (*function)(void *), void *argument) {
   fiber.fakeStack = nullptr;
 #if defined(__x86_64__)
   // What the switch pops: r15, r14, r13, r12, rbx, rbp, the return address. Behind it the stack is aligned as for a call.
-  void **top = reinterpret_cast<void **>(fiber.stack + stackBytes - 64);
+  // Tops at the same place of every page would share a few sets of the caches.
+  void **top = reinterpret_cast<void **>(fiber.stack + stackBytes - 64 - index % 61 * 256);
   void *saved[] = {nullptr, nullptr, reinterpret_cast<void *>(&beginFiber), this, nullptr, nullptr, reinterpret_cast<void *>(&transom_emulator_start)};
   top -= std::size(saved) + 1;
   if (reinterpret_cast<uintptr_t>(top + std::size(saved)) % 16 != 0)

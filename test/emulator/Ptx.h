@@ -184,15 +184,5 @@ inline void ptx_ldmatrix_sync_aligned_m8n8_x4_trans_shared_b16(unsigned &x, unsi
 inline void ptx_griddepcontrol_launch_dependents() {}
 inline void ptx_griddepcontrol_wait() {}
 inline void ptx_trap() { machine->fail("the kernel executed a trap"); }
-/// Clusters of one block.
-inline void ptx_barrier_cluster_arrive_aligned() {}
-inline void ptx_barrier_cluster_wait_aligned() { machine->syncBlock(0); }
-inline void ptx_mapa_shared_cluster_u32(unsigned &d, unsigned a, unsigned rank) {
-  if (rank != 0)
-    machine->fail("the emulator has clusters of one block only");
-  d = a;
-}
-inline void ptx_ld_shared_cluster_u32(unsigned &d, unsigned a) { __builtin_memcpy(&d, machine->sharedAt(a, 4), 4); }
-inline void ptx_ld_shared_cluster_u64(unsigned long long &d, unsigned a) { __builtin_memcpy(&d, machine->sharedAt(a, 8), 8); }
 
 } // namespace emulated

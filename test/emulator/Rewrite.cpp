@@ -77,13 +77,18 @@ public:
         continue;
       }
       if (!isWord(text_[at_])) {
+        bool body = at_ == body_;
         copyTo(at_ + 1);
+        if (body)
+          out_ += " ::emulated::formCluster(0" + decorations_ + ");";
         continue;
       }
       size_t end = wordEnd(at_);
       std::string_view word = text_.substr(at_, end - at_);
       if (word == "asm" || word == "__asm__")
         TRANSOM_RETURN_IF_ERROR(rewriteAsm(end));
+      else if (word == "__global__")
+        rewriteKernel(end);
       else if (word == "__shared__")
         TRANSOM_RETURN_IF_ERROR(rewriteShared(end, false));
       else if (word == "extern" && wordAfter(end) == "__shared__")
@@ -100,7 +105,9 @@ private:
   std::string_view text_, file_;
   size_t at_ = 0;
   std::string out_;
-  int variables_ = 0;
+  int variables_ = 0, blocks_ = 0;
+  size_t body_ = std::string_view::npos; ///< of the kernel whose head has been passed
+  std::string decorations_;              ///< what stood before its name: __cluster_dims__ and the like
 
   static std::string_view builtIn(std::string_view word) {
     return word == "threadIdx"   ? "(::emulated::machine->thread->index)"
@@ -168,48 +175,85 @@ private:
           return failed("expected a constraint and an expression in asm");
         operands.push_back(std::string(operand.substr(begin)));
       }
-    TRANSOM_ASSIGN(std::string calls, callsOf(instructions, operands));
-    replace(close + 1, "do { " + calls + "} while (0)");
-    return {};
-  }
-
-  /// A call for each instruction.
-  Result<std::string> callsOf(std::string instructions, const std::vector<std::string> &operands) const {
     for (std::string_view escape : {"\\n", "\\t"})
       for (size_t i; (i = instructions.find(escape)) != std::string::npos;)
         instructions.replace(i, 2, "\n");
-    std::string calls;
+    TRANSOM_ASSIGN(std::string statements, statementsOf(instructions, operands));
+    ++blocks_;
+    replace(close + 1, "do { " + statements + "} while (0)");
+    return {};
+  }
+
+  /// Statements for instructions; operands and registers of its own as callOf takes them.
+  Result<std::string> statementsOf(std::string_view instructions, const std::vector<std::string> &operands) const {
+    std::string statements;
     for (std::string_view line : split(instructions, ";\n")) {
       if (line.empty())
         continue;
-      if (line[0] == '{') { // PTX with labels or registers of its own
-        calls += "::emulated::ptx_block(); ";
+      if (line[0] == '{' && line.back() == '}') {
+        TRANSOM_ASSIGN(std::string inner, statementsOf(line.substr(1, line.size() - 2), operands));
+        statements += "{ " + inner + "} ";
+        continue;
+      }
+      if (line.back() == ':') {
+        statements += own(line.substr(0, line.size() - 1)) + ": ";
         continue;
       }
       size_t end = std::min(line.find_first_of(" \t"), line.size());
-      std::string name = "ptx";
-      for (char c : "." + std::string(line.substr(0, end)))
-        if (isWord(c))
-          name += c;
-        else if (name.back() != '_')
-          name += '_';
-      std::string arguments;
-      for (std::string operand : operandsOf(line.substr(end))) {
-        if (operand[0] == '%') {
-          size_t index = 0;
-          for (char c : operand.substr(1))
-            index = std::isdigit(static_cast<unsigned char>(c)) && index < 1000 ? index * 10 + static_cast<size_t>(c - '0') : 1000;
-          if (operand.size() < 2 || index >= operands.size())
-            return failed("asm names the operand " + operand + ", which it does not have");
-          operand = operands[index];
-        }
-        arguments += (arguments.empty() ? "" : ", ") + operand;
+      if (line[0] == '@') {
+        bool negated = line.substr(1, 1) == "!";
+        statements += "if (" + std::string(negated ? "!" : "") + own(line.substr(negated ? 2 : 1, end - (negated ? 2 : 1))) + ") ";
+        line = trimmed(line.substr(end));
+        end = std::min(line.find_first_of(" \t"), line.size());
       }
-      calls += "::emulated::" + name + "(" + arguments + "); ";
+      TRANSOM_ASSIGN(std::string statement, statementOf(line.substr(0, end), operandsOf(line.substr(end)), operands));
+      statements += statement + "; ";
     }
-    return calls;
+    return statements;
   }
-  /// %n and numbers, in the order of the text; braces and brackets are dropped, and so is the sink `_`.
+  /// A register or label of the asm's own, apart from names of C++ and of other asm.
+  std::string own(std::string_view name) const { return fmt::format("{}_ptx{}", name, blocks_); }
+
+  Result<std::string> statementOf(std::string_view instruction, const std::vector<std::string> &words, const std::vector<std::string> &operands) const {
+    if (instruction == "bra" || instruction == "bra.uni")
+      return "goto " + own(words.empty() ? "" : words[0]);
+    if (instruction == ".reg") {
+      static constexpr std::pair<std::string_view, std::string_view> types[] = {
+          {".pred", "bool"}, {".b16", "unsigned short"}, {".b32", "unsigned"}, {".u32", "unsigned"}, {".s32", "int"}, {".f32", "float"},
+          {".b64", "unsigned long long"}, {".u64", "unsigned long long"}};
+      auto type = std::find_if(std::begin(types), std::end(types), [&](auto &one) { return !words.empty() && one.first == words[0]; });
+      if (type == std::end(types) || words.size() < 2)
+        return failed("expected registers of a type that the emulator has behind .reg");
+      std::string names;
+      for (size_t i = 1; i < words.size(); ++i)
+        names += (i > 1 ? ", " : " ") + own(words[i]);
+      return std::string(type->second) + names;
+    }
+    std::string name = "ptx", written(instruction);
+    if (size_t at = written.find("shared::cta"); at != std::string::npos)
+      written.erase(at + 6, 5); // what .shared alone means
+    for (char c : "." + written)
+      if (isWord(c))
+        name += c;
+      else if (name.back() != '_')
+        name += '_';
+    std::string arguments;
+    for (std::string word : words) {
+      if (word[0] == '%') {
+        size_t index = 0;
+        for (char c : word.substr(1))
+          index = std::isdigit(static_cast<unsigned char>(c)) && index < 1000 ? index * 10 + static_cast<size_t>(c - '0') : 1000;
+        if (word.size() < 2 || index >= operands.size())
+          return failed("asm names the operand " + word + ", which it does not have");
+        word = operands[index];
+      } else if (!std::isdigit(static_cast<unsigned char>(word[0])) && word[0] != '-') {
+        word = own(word);
+      }
+      arguments += (arguments.empty() ? "" : ", ") + word;
+    }
+    return "::emulated::" + name + "(" + arguments + ")";
+  }
+  /// %n, numbers and names, in the order of the text; braces and brackets are dropped, and so is the sink `_`.
   static std::vector<std::string> operandsOf(std::string_view text) {
     std::vector<std::string> operands;
     std::string word;
@@ -222,6 +266,33 @@ private:
         word.clear();
       }
     return operands;
+  }
+
+  /// Behind __global__: what stands between `void` and the kernel's name moves into the body's first statement.
+  void rewriteKernel(size_t at) {
+    copyTo(at);
+    size_t begin = skipSpace(at);
+    if (wordAfter(at) != "void")
+      return;
+    begin = wordEnd(begin);
+    for (size_t name = skipSpace(begin), end; (end = wordEnd(name)) != name; name = skipSpace(end)) {
+      size_t open = skipSpace(end);
+      if (open == text_.size() || text_[open] != '(')
+        continue;
+      end = findOutside(text_, open + 1, ")");
+      if (end == std::string_view::npos)
+        return;
+      if (size_t next = skipSpace(++end); next == text_.size() || text_[next] != '{') {
+        continue;
+      } else {
+        body_ = next;
+        decorations_ = text_.substr(begin, name - begin);
+        std::replace(decorations_.begin(), decorations_.end(), '\n', ' ');
+        copyTo(begin);
+        replace(name, " ");
+        return;
+      }
+    }
   }
 
   /// Behind __shared__: a declaration up to its semicolon.

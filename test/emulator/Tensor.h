@@ -6,9 +6,6 @@
 
 namespace transom::emulator {
 
-/// Room for the shared memory of any block.
-constexpr uint32_t sharedCapacity = 256 * 1024;
-
 /// The machine of this process.
 Machine &theMachine();
 
@@ -16,5 +13,10 @@ void multiplyHalf(WarpExchange &warp);
 void multiplyBFloat(WarpExchange &warp);
 void loadMatrices(WarpExchange &warp);
 void loadMatricesTransposed(WarpExchange &warp);
+
+/// Rows [16 * quarter, 16 * quarter + 16) of a wgmma.mma_async: adds to `sums` [32, n / 2], as lanes hold them, or replaces them. `shared`:
+/// the block's memory. registers: A's, where it is in registers. What is wrong with the descriptors is the result; null: nothing.
+const char *multiplyWarp(const Product &product, const char *shared, uint32_t sharedBytes, uint32_t quarter, const uint32_t (*registers)[4],
+                         float *sums);
 
 } // namespace transom::emulator

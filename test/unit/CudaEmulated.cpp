@@ -1,11 +1,10 @@
 // The emulator of CUDA kernels: what it promises of warps, barriers, shared memory, PTX and text, and which faults it names. That it
 // runs the kernel library is shown by the lab's checks (ctest CudaLab).
 #include "test/emulator/ArtifactKernels.h"
-#include "test/emulator/Emulator.h"
 #include "test/emulator/Rewrite.h"
+#include "test/unit/EmulatedFixture.h"
 
 #include <cmath>
-#include <gtest/gtest.h>
 #include <cstring>
 #include <numeric>
 #include <random>
@@ -153,35 +152,15 @@ extern "C" __global__ void greedy(int *out) {
 }
 )";
 
-class Emulated : public testing::Test {
+class Emulated : public EmulatedKernels {
 protected:
-  static void SetUpTestSuite() {
-    std::vector<Text> kernels;
-    for (const char *name : {"indices", "parameters", "blockSums", "shuffles", "halves", "ended", "dynamic", "unset", "neighbours", "counts",
-                             "convert", "multiply", "matrices", "copies", "divergent", "differing", "outside", "trapped", "greedy"})
-      kernels.push_back({name, kernelText});
-    auto path = buildKernels({}, kernels);
-    ASSERT_EQ(path.status().message(), "");
-    auto opened = KernelLibrary::open(*path);
-    ASSERT_EQ(opened.status().message(), "");
-    library = *opened;
-  }
-  static void TearDownTestSuite() { library.reset(); }
+  static void SetUpTestSuite() { build(kernelText); }
 
-  template <class... A> Status run(const char *name, LaunchShape shape, A... arguments) { return runIn(Order::forward, name, shape, arguments...); }
+  template <class... A> Status run(const char *name, LaunchShape shape, A... arguments) { return runWith({}, name, shape, arguments...); }
   template <class... A> Status runIn(Order order, const char *name, LaunchShape shape, A... arguments) {
-    const Entry *entry = library ? library->find(name) : nullptr;
-    if (!entry)
-      return error(StatusCode::notFound, "no kernel {}", name);
-    void *pointers[] = {&arguments...};
-    EXPECT_EQ(entry->parameterCount, sizeof...(A));
-    LaunchOptions options;
-    options.order = order;
-    return launch(*entry, shape, pointers, options);
+    return runWith({.order = order}, name, shape, arguments...);
   }
-  static std::shared_ptr<const KernelLibrary> library;
 };
-std::shared_ptr<const KernelLibrary> Emulated::library;
 
 // Every thread of every block runs once, with its own indices.
 TEST_F(Emulated, Indices) {

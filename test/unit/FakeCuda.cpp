@@ -18,7 +18,8 @@ State *installed = nullptr;
 State &fromEnvironment();
 
 /// For programs that load the fake as their driver: TRANSOM_EMULATED_KERNELS names libraries of kernels, separated by colons;
-/// TRANSOM_EMULATED_LAZY, TRANSOM_EMULATED_REVERSE: see Options. Faults are listed at the program's end.
+/// the device is one for which the last was built. TRANSOM_EMULATED_LAZY, TRANSOM_EMULATED_REVERSE: see Options. Faults are listed at the
+/// program's end.
 State &fromEnvironment() {
   static State *made = [] {
     auto *fresh = new State; // lives to the end of the process, whose threads may still call
@@ -31,9 +32,11 @@ State &fromEnvironment() {
     for (std::string_view rest = names ? names : ""; !rest.empty();) {
       size_t end = std::min(rest.find(':'), rest.size());
       auto library = emulator::KernelLibrary::open(std::string(rest.substr(0, end)));
-      if (library.ok())
+      if (library.ok()) {
         fresh->libraries.push_back(*library);
-      else
+        fresh->options.major = (*library)->architecture() / 100, fresh->options.minor = (*library)->architecture() / 10 % 10;
+        fresh->options.sharedBytes = fresh->options.major < 9 ? 163 * 1024 : 227 * 1024;
+      } else
         std::fprintf(stderr, "fake CUDA driver: %s\n", library.status().message().c_str());
       rest.remove_prefix(std::min(end + 1, rest.size()));
     }

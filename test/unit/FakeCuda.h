@@ -14,9 +14,9 @@
 
 namespace transom::fake {
 
-/// When work that is enqueued is done. eager: at once. lazy: as late as the driver may, when something waits for it; so a result
-/// that is read too early, or a staging buffer that is overwritten too early, shows.
-enum class Timing { eager, lazy };
+/// When work that is enqueued is done. lazy: as late as the driver may, when something waits for it; so a result that is read too early,
+/// or a staging buffer that is overwritten too early, shows. Also of asynchronous work within kernels.
+using emulator::Timing;
 
 struct Options {
   int devices = 1;

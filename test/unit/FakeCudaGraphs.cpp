@@ -1,4 +1,5 @@
 // The driver's functions for graphs, modules, launches and tensor maps; see FakeCudaDriver.cpp.
+#include "test/emulator/TensorMap.h"
 #include "test/unit/FakeCudaState.h"
 
 #include <algorithm>
@@ -60,6 +61,7 @@ std::string runKernel(State &s, const Function &function, const emulator::Launch
   }
   emulator::LaunchOptions options;
   options.order = s.options.order;
+  options.timing = s.options.timing;
   options.mostSharedBytes = s.options.sharedBytes;
   return emulator::launch(*function.entry, shape, pointers.data(), options).message();
 }
@@ -277,31 +279,14 @@ FAKE(cuLaunchKernelEx, (const CUlaunchConfig *config, CUfunction handle, void **
     return CUDA_SUCCESS;
   });
 }
-/// "Tensor Map Object Management": the limits of cuTensorMapEncodeTiled for 16-bit and 32-bit numbers.
 FAKE(cuTensorMapEncodeTiled,
      (CUtensorMap * map, CUtensorMapDataType type, uint32_t rank, void *address, const uint64_t *sizes, const uint64_t *strideBytes,
       const uint32_t *box, const uint32_t *elementStrides, CUtensorMapInterleave interleave, CUtensorMapSwizzle swizzle,
       CUtensorMapL2promotion, CUtensorMapFloatOOBfill)) {
   return call("cuTensorMapEncodeTiled", Needs::start, Effect::none, [&](State &s) {
-    constexpr const char *name = "cuTensorMapEncodeTiled";
-    if (rank < 1 || rank > 5 || reinterpret_cast<uintptr_t>(map) % 64 != 0 || reinterpret_cast<uintptr_t>(address) % 16 != 0)
-      return invalid(s, name, fmt::format("rank {}, or a map or address that is not aligned", rank));
-    uint64_t element = type == CU_TENSOR_MAP_DATA_TYPE_FLOAT32 ? 4 : 2, last = 0;
-    for (uint32_t i = 0; i < rank; ++i) {
-      if (sizes[i] == 0 || sizes[i] > (uint64_t(1) << 32) || box[i] == 0 || box[i] > 256 || elementStrides[i] < 1 || elementStrides[i] > 8)
-        return invalid(s, name, fmt::format("dimension {}: size {}, box {}, step {}", i, sizes[i], box[i], elementStrides[i]));
-      uint64_t stride = i == 0 ? element : strideBytes[i - 1];
-      if (i > 0 && (stride % 16 != 0 || stride >= uint64_t(1) << 40))
-        return invalid(s, name, fmt::format("dimension {}: a stride of {} bytes", i, stride));
-      last += (sizes[i] - 1) * stride;
-    }
-    uint64_t inner = box[0] * element;
-    if (inner % 16 != 0 || interleave != CU_TENSOR_MAP_INTERLEAVE_NONE || (swizzle == CU_TENSOR_MAP_SWIZZLE_128B && inner > 128))
-      return invalid(s, name, fmt::format("a box of {} bytes in the innermost dimension", inner));
-    if (std::string what = s.checkDevice(reinterpret_cast<uintptr_t>(address), last + element); !what.empty())
-      return invalid(s, name, what);
-    std::memset(map, 0, sizeof *map);
-    map->opaque[0] = reinterpret_cast<uintptr_t>(address);
-    return CUDA_SUCCESS;
+    std::string what = emulator::encodeTensorMap(map, type, rank, address, sizes, strideBytes, box, elementStrides, interleave, swizzle);
+    if (what.empty())
+      what = s.checkDevice(reinterpret_cast<uintptr_t>(address), emulator::tensorBytes(*map));
+    return what.empty() ? CUDA_SUCCESS : invalid(s, "cuTensorMapEncodeTiled", what);
   });
 }

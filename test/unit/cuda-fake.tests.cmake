@@ -10,6 +10,7 @@ target_compile_definitions(transom_fake_driver PRIVATE TRANSOM_FAKE_EXPORTS)
 set_target_properties(transom_fake_driver PROPERTIES OUTPUT_NAME cuda SOVERSION 1 LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fake-cuda)
 
 transom_unit_test(CudaEmulated transom_emulator)
+transom_unit_test(CudaHopper transom_emulator)
 transom_unit_test(CudaFake transom_fake_cuda transom_artifact_writer)
 target_compile_definitions(CudaFake PRIVATE TRANSOM_FIXTURE_KERNELS="$<TARGET_FILE:transom_fixture_kernels>")
 add_dependencies(CudaFake transom_fixture_kernels)

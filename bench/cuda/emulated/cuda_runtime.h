@@ -2,8 +2,6 @@
 // runs the kernel's threads as fibers. For bench/cuda/emulate.py, which puts this folder before CUDA's own headers.
 #pragma once
 
-#define LAB_EMULATED 1
-
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
@@ -15,6 +13,7 @@
 #include <vector>
 
 #include "test/emulator/Emulator.h"
+#include "test/emulator/TensorMap.h"
 
 // Behind the standard library: it makes macros of words that the library uses.
 #include "test/emulator/Device.h"
@@ -45,7 +44,7 @@ inline cudaError_t cudaGetDeviceCount(int *count) {
   return cudaSuccess;
 }
 inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int) {
-  *properties = {"emulator", 8, 0, 1};
+  *properties = {"emulator", __CUDA_ARCH__ / 100, __CUDA_ARCH__ / 10 % 10, 1};
   return cudaSuccess;
 }
 inline cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
@@ -87,15 +86,17 @@ template <class... P> struct EmulatedCall {
   static inline void (*kernel)(P...);
   static void run(void **arguments) { std::apply(kernel, *static_cast<std::tuple<P...> *>(arguments[0])); }
 };
-/// LAB_ORDER=reverse in the environment: threads and blocks take their turns from the last to the first.
+/// LAB_ORDER=reverse in the environment: threads and blocks take their turns from the last to the first. LAB_TIMING=lazy: asynchronous
+/// work is done as late as may be.
 template <class... P> cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t *how, void (*kernel)(P...), P... arguments) {
   using namespace transom::emulator;
   emulated::machine = &theMachine();
   std::tuple<P...> all(arguments...);
   void *place = &all;
   EmulatedCall<P...>::kernel = kernel;
-  static const char *order = std::getenv("LAB_ORDER");
+  static const char *order = std::getenv("LAB_ORDER"), *timing = std::getenv("LAB_TIMING");
   LaunchOptions options;
+  options.timing = timing && std::strcmp(timing, "lazy") == 0 ? Timing::lazy : Timing::eager;
   options.order = order && std::strcmp(order, "reverse") == 0 ? Order::reverse : Order::forward;
   Entry entry{__PRETTY_FUNCTION__, EmulatedCall<P...>::run, nullptr, 0};
   transom::Status status = launch(entry, {how->gridDim, how->blockDim, static_cast<uint32_t>(how->dynamicSmemBytes)}, &place, options);
@@ -103,6 +104,22 @@ template <class... P> cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t *h
     return cudaSuccess;
   cudaLastMessage() = status.message();
   return cudaErrorUnknown;
+}
+
+enum cudaDriverEntryPointQueryResult { cudaDriverEntryPointSuccess };
+enum { cudaEnableDefault };
+/// cuTensorMapEncodeTiled, which is all that the lab asks for.
+inline cudaError_t cudaGetDriverEntryPointByVersion(const char *, void **entry, unsigned, int, cudaDriverEntryPointQueryResult *result) {
+  using namespace transom::cuda;
+  auto encode = +[](CUtensorMap *map, CUtensorMapDataType type, uint32_t rank, void *address, const uint64_t *sizes, const uint64_t *strides,
+                    const uint32_t *box, const uint32_t *steps, CUtensorMapInterleave interleave, CUtensorMapSwizzle swizzle, CUtensorMapL2promotion,
+                    CUtensorMapFloatOOBfill) {
+    cudaLastMessage() = transom::emulator::encodeTensorMap(map, type, rank, address, sizes, strides, box, steps, interleave, swizzle);
+    return cudaLastMessage().empty() ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+  };
+  *entry = reinterpret_cast<void *>(encode);
+  *result = cudaDriverEntryPointSuccess;
+  return cudaSuccess;
 }
 
 inline cudaError_t cudaEventCreate(cudaEvent_t *event) {
