@@ -44,6 +44,8 @@ inline void ptx_setmaxnreg_dec_sync_aligned_u32(unsigned count) { machine->hoppe
 
 inline void ptx_barrier_cluster_arrive_aligned() { machine->hopper->arriveCluster(); }
 inline void ptx_barrier_cluster_wait_aligned() { machine->hopper->waitCluster(); }
+inline void ptx_barrier_cluster_arrive_release() { machine->hopper->arriveCluster(); }
+inline void ptx_barrier_cluster_wait_acquire() { machine->hopper->waitCluster(); }
 inline void ptx_mapa_shared_cluster_u32(unsigned &d, unsigned a, unsigned rank) { d = machine->hopper->atRank(a, rank); }
 inline void ptx_ld_shared_cluster_u32(unsigned &d, unsigned a) { d = sharedNumber<unsigned>(a); }
 inline void ptx_ld_shared_cluster_u64(unsigned long long &d, unsigned a) { d = sharedNumber<unsigned long long>(a); }
@@ -55,6 +57,14 @@ inline void ptx_cp_async_bulk_tensor_2d_shared_cluster_global_mbarrier_complete_
                                                                                          unsigned barrier) {
   int place[] = {x, y};
   machine->hopper->loadBox(to, map, place, 2, barrier);
+}
+/// To the same place of each block in `blocks`, a bit each, under the barrier of each.
+inline void ptx_cp_async_bulk_tensor_2d_shared_cluster_global_mbarrier_complete_tx_bytes_multicast_cluster(unsigned to, const void *map, int x, int y,
+                                                                                                           unsigned barrier, unsigned short blocks) {
+  int place[] = {x, y};
+  for (unsigned rank = 0; blocks >> rank; ++rank)
+    if (blocks >> rank & 1)
+      machine->hopper->loadBox(machine->hopper->atRank(to, rank), map, place, 2, machine->hopper->atRank(barrier, rank));
 }
 inline void ptx_cp_async_bulk_tensor_3d_shared_cluster_global_mbarrier_complete_tx_bytes(unsigned to, const void *map, int x, int y, int z,
                                                                                          unsigned barrier) {

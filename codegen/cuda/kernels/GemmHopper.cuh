@@ -189,7 +189,7 @@ DEVICE void consumeStages(const HopperGemmArguments &a, const GemmRing<Shape> &r
 template <class Shape, class Epilogue> DEVICE void gemmHopper(const HopperGemmArguments &a, const Epilogue &epilogue) {
   extern __shared__ __align__(1024) char shared[];
   GemmRing<Shape> ring(shared);
-  const int rank = Shape::cluster == 1 ? 0 : clusterRank();
+  const int rank = blockIdx.x % Shape::cluster;
   if (threadIdx.x == 0) {
     prefetchMap(a.x), prefetchMap(a.weights);
     for (int i = 0; i < Shape::stages; ++i) {

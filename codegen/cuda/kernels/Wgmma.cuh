@@ -32,11 +32,6 @@ DEVICE void arriveAt(uint32 barrier, int rank) {
                "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [remote];\n"
                "}" ::"r"(barrier), "r"(rank) : "memory");
 }
-DEVICE int clusterRank() {
-  int rank;
-  asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
-  return rank;
-}
 /// All threads of all blocks of the cluster.
 DEVICE void syncCluster() {
   asm volatile("barrier.cluster.arrive.release;" ::: "memory");
