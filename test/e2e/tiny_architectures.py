@@ -49,14 +49,15 @@ def norm(name, bias=True):
 # -- decoders -----------------------------------------------------------------------------------------------------
 
 
-def llama_like(name, architecture, qkv_bias=False, fused=False, tied=False, **fields):
+def llama_like(name, architecture, qkv_bias=False, fused=False, tied=False, head_dim=None, **fields):
+    width = head_dim or HEAD_DIM
     shapes = [("model.embed_tokens.weight", [VOCAB, HIDDEN])]
     for i in range(LAYERS):
         at = f"model.layers.{i}."
         shapes += norm(at + "input_layernorm", False) + norm(at + "post_attention_layernorm", False)
         for part, heads in (("q", HEADS), ("k", KV_HEADS), ("v", KV_HEADS)):
-            shapes += linear(f"{at}self_attn.{part}_proj", heads * HEAD_DIM, HIDDEN, qkv_bias)
-        shapes += linear(at + "self_attn.o_proj", HIDDEN, HEADS * HEAD_DIM, False)
+            shapes += linear(f"{at}self_attn.{part}_proj", heads * width, HIDDEN, qkv_bias)
+        shapes += linear(at + "self_attn.o_proj", HIDDEN, HEADS * width, False)
         if fused:
             shapes += linear(at + "mlp.gate_up_proj", 2 * FEED_FORWARD, HIDDEN, False)
         else:
@@ -83,10 +84,12 @@ def llama_like(name, architecture, qkv_bias=False, fused=False, tied=False, **fi
         "pad_token_id": 0,
         **fields,
     }
+    if head_dim:
+        config["head_dim"] = head_dim
     return Architecture(name, config, shapes, cache="bhpd")
 
 
-def llama():
+def llama(head_dim=HEAD_DIM):
     scaling = {
         "rope_type": "llama3",
         "factor": 8.0,
@@ -94,7 +97,7 @@ def llama():
         "high_freq_factor": 4.0,
         "original_max_position_embeddings": 32,
     }
-    return llama_like("llama", "LlamaForCausalLM", head_dim=HEAD_DIM, rope_scaling=scaling)
+    return llama_like("llama", "LlamaForCausalLM", head_dim=head_dim, rope_scaling=scaling)
 
 
 def mistral():

@@ -76,11 +76,19 @@ void HopperUnit::endThread() {
 }
 
 bool HopperUnit::performOne() {
-  if (!loads_.empty()) {
+  auto waitedFor = [&](const Copy &copy) {
+    MemoryBarrier b = MemoryBarrier::read(cluster_.block(copy.barrier >> 24).shared + (copy.barrier & 0xffffff));
+    return cluster_.someoneWaits(Waits::memoryBarrier, uint64_t(copy.barrier) << 1 | b.parity);
+  };
+  auto load = std::find_if(loads_.rbegin(), loads_.rend(), waitedFor);
+  bool others = due_.empty() || cluster_.options().order == Order::reverse;
+  if (load == loads_.rend() && others)
+    load = loads_.rbegin();
+  if (load != loads_.rend()) {
     if (cluster_.live() == 0)
       return false; // problemAtEnd() tells
-    Copy copy = loads_.back();
-    loads_.pop_back();
+    Copy copy = *load;
+    loads_.erase(std::next(load).base());
     perform(copy);
     return true;
   }

@@ -67,9 +67,12 @@ void Cluster::wait(Waits why, uint64_t what) {
   fibers_.switchTo(to);
 }
 
+/// In the reverse order, who is woken last goes first.
 void Cluster::wake(uint32_t thread) {
   waits_[thread] = {Waits::no, 0};
-  queue_[(head_ + waiting_) % queue_.size()] = thread;
+  if (!forward())
+    head_ = (head_ + queue_.size() - 1) % queue_.size();
+  queue_[(head_ + (forward() ? waiting_ : 0)) % queue_.size()] = thread;
   ++waiting_;
 }
 
@@ -135,11 +138,9 @@ void Cluster::release(uint32_t index, Collective &collective) {
   Warp &warp = warps_[index];
   warp.exchange.taking = collective.arrived;
   collective.function(warp.exchange);
-  for (uint32_t i = 0; i < 32; ++i) {
-    uint32_t lane = forward() ? i : 31 - i, thread = index * 32 + lane;
-    if (collective.arrived >> lane & 1 && waits_[thread].why == Waits::warp)
-      wake(thread);
-  }
+  for (uint32_t lane = 0; lane < 32; ++lane)
+    if (collective.arrived >> lane & 1)
+      wakeOne(index * 32 + lane, Waits::warp);
   collective = {};
 }
 
@@ -262,11 +263,11 @@ void Cluster::startBlock(uint32_t place) {
       collective = {};
   }
   hopper_.beginBlock(place);
-  eachThread(place, [&](uint32_t thread) {
+  for (uint32_t thread = place * stride_; thread < place * stride_ + count_; ++thread) {
     warps_[thread / 32].live |= 1u << thread % 32;
     fibers_.prepare(thread, threadMain, nullptr);
     wake(thread);
-  });
+  }
 }
 
 void Cluster::formCluster(uint32_t blocks) {

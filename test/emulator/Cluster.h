@@ -6,6 +6,7 @@
 #include "test/emulator/Fibers.h"
 #include "test/emulator/Hopper.h"
 
+#include <algorithm>
 #include <array>
 #include <vector>
 
@@ -77,12 +78,14 @@ public:
     if (waits_[thread].why == why)
       wake(thread);
   }
-  /// Those of a block, or of all, that wait for it, in the order of turns.
+  bool someoneWaits(Waits why, uint64_t what) const {
+    return std::any_of(waits_.begin(), waits_.begin() + blockCount_ * stride_, [&](const Waiting &w) { return w.why == why && w.what == what; });
+  }
+  /// Those of a block, or of all, that wait for it.
   void wakeAllOf(uint32_t block, Waits why, uint64_t what) {
-    eachThread(block, [&](uint32_t thread) {
+    for (uint32_t thread = block * stride_; thread < block * stride_ + count_; ++thread)
       if (waits_[thread].why == why && waits_[thread].what == what)
         wake(thread);
-    });
   }
   void wakeAll(Waits why, uint64_t what) {
     for (uint32_t block = 0; block < blockCount_; ++block)
@@ -120,11 +123,6 @@ private:
   std::string failure_;
 
   bool forward() const { return options_.order == Order::forward; }
-  /// f for each thread of the block, in the order of turns.
-  template <class F> void eachThread(uint32_t block, F f) {
-    for (uint32_t i = 0; i < count_; ++i)
-      f(block * stride_ + (forward() ? i : count_ - 1 - i));
-  }
   void startBlock(uint32_t place);
   void runBlocks();
   size_t next();

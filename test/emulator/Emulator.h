@@ -14,8 +14,8 @@
 
 namespace transom::emulator {
 
-/// In which order threads of a block, and blocks, get their turn. A kernel's results must not depend on it: what a missing
-/// barrier leaves to chance differs between the two.
+/// In which order threads of a block, and blocks, get their turn: all in turns from the first on, or from the last on, each warp as far
+/// ahead of the others as it can go. A kernel's results must not depend on it: what a missing barrier leaves to chance differs between the two.
 enum class Order { forward, reverse };
 /// When asynchronous work is done, of the copies and products of sm_90: at once, or as late as may be. A result that is used before it
 /// is waited for shows in the second, memory that is given away too early in either.

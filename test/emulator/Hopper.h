@@ -1,7 +1,8 @@
 // What sm_90 adds to the machine: barriers in shared memory, named ones and a cluster's, registers that warps hand over, boxes copied
 // by TMA, products of warpgroups. Barriers.cpp, Boxes.cpp, Products.cpp. For the emulator's own files.
 //
-// Asynchronous work is done at once, or, with Timing::lazy, when no thread can go on without it, the youngest copy first, products last.
+// Asynchronous work is done at once, or, with Timing::lazy, when no thread can go on without it: first copies that some thread waits for,
+// the youngest first; then products that are waited for; then other copies, or, with Order::reverse, those before the products.
 #pragma once
 
 #include "test/emulator/Abi.h"

@@ -1,13 +1,15 @@
-// emulate-kernels <artifact>: builds the artifact's CUDA kernels for the emulator and prints the library's path, for
+// emulate-kernels <artifact> [sm_80|sm_90a]: builds the artifact's CUDA kernels for the emulator and prints the library's path, for
 // TRANSOM_EMULATED_KERNELS. The library is kept in the build's folder and made anew only where the kernels changed.
 #include "runtime/format/Artifact.h"
 #include "test/emulator/ArtifactKernels.h"
 
 #include <cstdio>
+#include <string_view>
 
 int main(int count, char **arguments) {
-  if (count != 2) {
-    std::fprintf(stderr, "usage: emulate-kernels <artifact>\n");
+  std::string_view architecture = count == 3 ? arguments[2] : "sm_80";
+  if (count < 2 || count > 3 || (architecture != "sm_80" && architecture != "sm_90a")) {
+    std::fprintf(stderr, "usage: emulate-kernels <artifact> [sm_80|sm_90a]\n");
     return 2;
   }
   auto artifact = transom::Artifact::open(arguments[1]);
@@ -15,7 +17,9 @@ int main(int count, char **arguments) {
     std::fprintf(stderr, "emulate-kernels: %s\n", artifact.status().message().c_str());
     return 1;
   }
-  auto library = transom::emulator::buildArtifactKernels(artifact->contents());
+  transom::emulator::BuildOptions options;
+  options.architecture = architecture == "sm_80" ? 800 : 900;
+  auto library = transom::emulator::buildArtifactKernels(artifact->contents(), options);
   if (!library.ok()) {
     std::fprintf(stderr, "emulate-kernels: %s\n", library.status().message().c_str());
     return 1;

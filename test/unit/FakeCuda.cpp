@@ -5,6 +5,7 @@
 #include <cassert>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 
 namespace transom::fake {
 
@@ -19,7 +20,7 @@ State &fromEnvironment();
 
 /// For programs that load the fake as their driver: TRANSOM_EMULATED_KERNELS names libraries of kernels, separated by colons;
 /// the device is one for which the last was built. TRANSOM_EMULATED_LAZY, TRANSOM_EMULATED_REVERSE: see Options. Faults are listed at the
-/// program's end.
+/// program's end, and written to the file that TRANSOM_EMULATED_LAUNCHES names, how often each kernel ran.
 State &fromEnvironment() {
   static State *made = [] {
     auto *fresh = new State; // lives to the end of the process, whose threads may still call
@@ -43,6 +44,11 @@ State &fromEnvironment() {
     std::atexit([] {
       for (const std::string &line : fromEnvironment().faults)
         std::fprintf(stderr, "fake CUDA driver: %s\n", line.c_str());
+      const char *launches = std::getenv("TRANSOM_EMULATED_LAUNCHES");
+      if (std::ofstream out(launches ? launches : ""); out)
+        for (const auto &[name, count] : fromEnvironment().counts)
+          if (name.starts_with("kernel "))
+            out << name << ' ' << count << '\n';
     });
     return fresh;
   }();
