@@ -14,7 +14,7 @@ struct Text {
 };
 
 struct BuildOptions {
-  /// __CUDA_ARCH__. Below 900 kernels take their paths without clusters and dependent launches; wgmma and TMA are never there.
+  /// __CUDA_ARCH__, 750 or more. Below 900 kernels take their paths without clusters and dependent launches; wgmma and TMA are never there.
   int architecture = 800;
   /// Compiles with AddressSanitizer, so that accesses outside of allocations are found. The process must have it, too.
 #if defined(__SANITIZE_ADDRESS__)

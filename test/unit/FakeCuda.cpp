@@ -18,12 +18,15 @@ State *installed = nullptr;
 State &fromEnvironment();
 
 /// For programs that load the fake as their driver: TRANSOM_EMULATED_KERNELS names libraries of kernels, separated by colons;
-/// TRANSOM_EMULATED_LAZY, TRANSOM_EMULATED_REVERSE: see Options. Faults are listed at the program's end.
+/// TRANSOM_EMULATED_LAZY, TRANSOM_EMULATED_REVERSE: see Options; TRANSOM_EMULATED_75: a device of compute capability 7.5. Faults are
+/// listed at the program's end.
 State &fromEnvironment() {
   static State *made = [] {
     auto *fresh = new State; // lives to the end of the process, whose threads may still call
     fresh->options.timing = std::getenv("TRANSOM_EMULATED_LAZY") ? Timing::lazy : Timing::eager;
     fresh->options.order = std::getenv("TRANSOM_EMULATED_REVERSE") ? emulator::Order::reverse : emulator::Order::forward;
+    if (std::getenv("TRANSOM_EMULATED_75"))
+      fresh->options.major = 7, fresh->options.minor = 5, fresh->options.sharedBytes = 64 * 1024;
     const char *names = std::getenv("TRANSOM_EMULATED_KERNELS");
     fresh->options.countUnknownKernels = false;
     if (!names)

@@ -45,7 +45,7 @@ inline cudaError_t cudaGetDeviceCount(int *count) {
   return cudaSuccess;
 }
 inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int) {
-  *properties = {"emulator", 8, 0, 1};
+  *properties = {"emulator", __CUDA_ARCH__ / 100, __CUDA_ARCH__ / 10 % 10, 1};
   return cudaSuccess;
 }
 inline cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
