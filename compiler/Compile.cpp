@@ -110,6 +110,8 @@ Result<Targets> parseTargets(const std::vector<std::string> &texts) {
     } else if (name == "cuda") {
       for (const char *architecture : usualArchitectures)
         add(architecture);
+    } else if (name == "cuda:sm_90") { // its cubins run where sm_90a's do, without the instructions of some kernels
+      return error(StatusCode::invalidArgument, "--target: expected cuda:sm_90a for compute capability 9.0, found '{}'", text);
     } else if (name.consume_front("cuda:sm_") && name.size() >= 2 && llvm::all_of(name.drop_back(), llvm::isDigit) &&
                (llvm::isDigit(name.back()) || name.back() == 'a')) {
       add("sm_" + name.str());

@@ -293,7 +293,7 @@ template <class T, class X, int N, int K, int M, bool centred> void checkSimple(
 
 } // namespace
 
-void checkGemv() {
+static void checkGemv() {
   checkPlain<BFloat, 37, 200, 1, 2, 8, 4>("gemv bf16 37x200 M1");
   checkPlain<BFloat, 320, 2048, 1, 2, 8, 8>("gemv bf16 320x2048 M1");
   checkPlain<BFloat, 48, 8200, 2, 2, 8, 8>("gemv bf16 48x8200 M2");
@@ -342,5 +342,6 @@ void checkGemv() {
   checkFma<float, 17, 2048, 9>("gemv fma fp32 17x2048 M9");
   checkFma<Half, 32, 256, 4>("gemv fma fp16 32x256 M4");
 }
+static Register checkGemvGroup("gemv", checkGemv);
 
 } // namespace lab

@@ -76,7 +76,7 @@ template <class Format, class Host, class Repack, class Y> void checkPlanes(cons
 
 } // namespace
 
-void checkQuantPlanes() {
+static void checkQuantPlanes() {
   checkPlanes<Q80Format<2048>, HostQ80, RepackQ80, float>("planes q8_0 fp32", 33);
   checkPlanes<Q80Format<96>, HostQ80, RepackQ80, BFloat>("planes q8_0 bf16 K96", 7);
   checkPlanes<Q4Format<1024, false>, HostQ4<false>, RepackQ4<false>, float>("planes q4_0 fp32", 21);
@@ -89,5 +89,6 @@ void checkQuantPlanes() {
   checkPlanes<Q5KFormat<256>, HostQ5K, RepackQ5K, BFloat>("planes q5_K bf16", 1);
   checkPlanes<Q6KFormat<1024>, HostQ6K, RepackQ6K, float>("planes q6_K fp32", 9);
 }
+static Register checkQuantPlanesGroup("planes", checkQuantPlanes);
 
 } // namespace lab

@@ -190,7 +190,7 @@ void checkAdvance() {
 
 } // namespace
 
-void checkDecodeAttention() {
+static void checkDecodeAttention() {
   checkDecode<DecodeAttentionShape<BFloat, 32, 8, 64, 8, 16, 128>>("decode attention D64 32/8", 700, 0, 0, {0, 1, 15, 127, 128, 300, 699});
   checkDecode<DecodeAttentionShape<BFloat, 32, 2, 128, 4, 32, 64>>("decode attention D128 32/2", 600, 0, 0, {63, 64, -1, 599});
   checkDecode<DecodeAttentionShape<Half, 12, 12, 64, 4, 8, 64>>("decode attention D64 12/12 fp16", 200, 0, 0, {3, 95, 150});
@@ -208,8 +208,9 @@ void checkDecodeAttention() {
   checkDecode<DecodeAttentionFmaShape<BFloat, 6, 1, 10, 4, 8, 32>>("decode attention fma bf16 D10 6/1", 300, 0, 0, {-1, 3, 299});
   checkDecode<DecodeAttentionFmaShape<Half, 4, 4, 5, 2, 2, 32>>("decode attention fma fp16 D5 4/4", 100, 0, 0, {0, 99});
 }
+static Register checkDecodeAttentionGroup("attention", checkDecodeAttention);
 
-void checkRows() {
+static void checkRows() {
   checkNorm<BFloat, 1024, true>("layer norm bf16 1024", true);
   checkNorm<Half, 776, false>("RMS norm fp16 776", true);
   checkNorm<float, 4104, true>("layer norm fp32 4104", false);
@@ -219,5 +220,6 @@ void checkRows() {
   checkPacking();
   checkAdvance();
 }
+static Register checkRowsGroup("rows", checkRows);
 
 } // namespace lab

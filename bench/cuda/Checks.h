@@ -1,17 +1,7 @@
-// The lab's checks and timings, one function per file.
+// The lab's timings, one function per file. Checks register themselves.
 #pragma once
 
 namespace lab {
-
-void checkGemv();
-void checkQuantPlanes();
-void checkDecodeAttention();
-void checkRows();
-void checkPrefillAttention();
-/// Where the GPU has wgmma.
-void checkHopperAttention();
-void checkProducts();
-void checkSampling();
 
 void timeCeilings();
 void timeGemv();

@@ -113,10 +113,11 @@ template <int cluster> void timeCluster(const char *how) {
 
 } // namespace
 
-void checkProducts() {
+static void checkProducts() {
   checkCluster<1>("");
   checkCluster<2>(", clusters of 2");
 }
+static Register checkProductsGroup("products", checkProducts);
 
 void timeProducts() {
   timeCluster<1>("1");

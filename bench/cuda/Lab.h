@@ -127,6 +127,21 @@ template <class... P, class... A> void launch(void (*kernel)(P...), Launch how, 
   CHECK(cudaLaunchKernelEx(&config, kernel, P(arguments)...));
 }
 
+//===-- What a lab has ----------------------------------------------------------------------------------------------===//
+
+/// A group of checks, known to the driver because its file is linked.
+struct Group {
+  const char *name;
+  void (*run)();
+};
+inline std::vector<Group> &groups() {
+  static std::vector<Group> all;
+  return all;
+}
+struct Register {
+  Register(const char *name, void (*run)()) { groups().push_back({name, run}); }
+};
+
 //===-- Checks ------------------------------------------------------------------------------------------------------===//
 
 struct Tally {

@@ -197,7 +197,7 @@ template <class Shape> void time(const char *name, int batch, int heads, int seq
 
 } // namespace
 
-void checkHopperAttention() {
+static void checkHopperAttention() {
   if (!runsHopper())
     return;
   using D128 = HopperAttentionShape<BFloat, 128, 2, 176, false>;
@@ -215,8 +215,9 @@ void checkHopperAttention() {
   check<D64c>("prefill D64 fp16 causal cached", {Rows::cached, 3, 4, 2, 200, 500, 0, {200, 17, 64}, {0, 300, 131}});
   check<D128c>("prefill D128 causal cached", {Rows::cached, 2, 2, 2, 130, 400, 0, {130, 99}, {250, 1}});
 }
+static Register checkHopperAttentionGroup("hopper", checkHopperAttention);
 
-void checkPrefillAttention() {
+static void checkPrefillAttention() {
   check<MmaAttentionShape<BFloat, 64, 4, 64, false>, true>("mma prefill D64", {Rows::padded, 2, 4, 2, 70, 205, 0, {70, 70}, {}});
   check<MmaAttentionShape<Half, 64, 4, 64, false>, true>("mma prefill D64 mask bias softcap", {Rows::padded, 2, 3, 3, 90, 133, 0, {90, 90}, {}}, true);
   check<MmaAttentionShape<Half, 128, 4, 64, true>, true>("mma prefill D128 causal packed window", {Rows::packed, 4, 4, 2, 0, 512, 100, {33, 7, 300, 0}, {}});
@@ -233,6 +234,7 @@ void checkPrefillAttention() {
   check<FmaAttentionShape<float, 5, 32, 32, false>, true>("fma prefill D5 packed", {Rows::packed, 3, 4, 4, 0, 512, 0, {64, 65, 1}, {}});
   check<FmaAttentionShape<Half, 20, 32, 32, true>, true>("fma prefill fp16 D20 causal cached", {Rows::cached, 2, 2, 2, 40, 100, 30, {40, 3}, {17, 60}});
 }
+static Register checkPrefillAttentionGroup("prefill", checkPrefillAttention);
 
 /// Other tiles than the compiler chooses.
 static void timePrefillVariants() {

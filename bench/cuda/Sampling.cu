@@ -65,7 +65,7 @@ void checkOne(const std::string &name, const std::vector<float> &row, const std:
 
 } // namespace
 
-void checkSampling() {
+static void checkSampling() {
   std::vector<Case> cases;
   for (float temperature : {0.0f, 0.3f, 1.0f, 2.5f})
     for (int topK : {0, 1, 7, 50, 100000})
@@ -97,6 +97,7 @@ void checkSampling() {
       checkOne("sample " + std::to_string(bad), rare, cases, withBest);
   }
 }
+static Register checkSamplingGroup("sampling", checkSampling);
 
 void timeSampling() {
   int n = 128256;

@@ -65,6 +65,8 @@ private:
     if (!mma) {
       int64_t pieces = shareDim / 8, lanes = pieces > 16 ? 32 : pieces > 8 ? 16 : pieces > 4 ? 8 : pieces > 2 ? 4 : pieces;
       shares = warps * (32 / lanes);
+    } else if (shares * shareFloats * 4 > 56 * 1024) { // 16 rows of 256 numbers: too much for compute capability 7.5
+      shares = warps = 2;
     }
     int64_t sharedBytes = (shares * shareFloats + 2 * (std::max(shares, splits) + 1) * rows) * 4;
     std::string shape = std::string(mma ? "DecodeAttentionShape<" : "DecodeAttentionFmaShape<") + memoryType(type) + ", " + number(heads) + ", " +
@@ -91,21 +93,27 @@ private:
 
   FailureOr<CudaLaunchPlan> prefill() {
     bool mma = halves && headDim % 16 == 0, causal = op.getCausal();
-    uint32_t queriesAtOnce, threads;
-    int64_t sharedBytes;
-    std::string shape = memoryType(type) + ", " + number(headDim) + ", ";
-    if (mma) {
-      int64_t keysAtOnce = headDim <= 128 ? 64 : 32;
-      queriesAtOnce = 64, threads = 128, sharedBytes = 4 * keysAtOnce * (headDim * 2 + 16);
-      shape = "MmaAttentionShape<" + shape + "4, " + number(keysAtOnce) + ", " + (causal ? "true>" : "false>");
-    } else {
-      int64_t tile = headDim <= 128 ? 64 : 32, stride = ceilDiv(headDim, 8) * 8 + 4;
-      queriesAtOnce = uint32_t(tile), threads = 256, sharedBytes = (2 * tile * stride + tile * (tile + 4)) * 4;
-      shape = "FmaAttentionShape<" + shape + number(tile) + ", " + number(tile) + ", " + (causal ? "true>" : "false>");
-    }
     std::vector<CudaChoicePlan> choices;
     if (mma && (headDim == 64 || headDim == 128) && !op.getMask() && !op.getBias() && !op.getSoftcap())
       choices.push_back(hopper(causal));
+    KernelText start = text; // the parameters are those of all choices
+    CudaChoicePlan choice = plain(mma, headDim <= 128 ? 64 : 32, 0);
+    if (step.pool.sharedBytes(choice.kernel) > sharedOf75) {
+      std::swap(text, start);
+      choices.push_back(plain(mma, headDim <= 128 ? 32 : 16, 75));
+      std::swap(text, start);
+    }
+    choices.push_back(std::move(choice));
+    return finish(std::move(choices));
+  }
+
+  /// The kernel for any device, or those of capability `sm` if that is not 0, with tiles of so many keys.
+  CudaChoicePlan plain(bool mma, int64_t keysAtOnce, uint32_t sm) {
+    int64_t queriesAtOnce = mma ? 64 : keysAtOnce, stride = ceilDiv(headDim, 8) * 8 + 4;
+    uint32_t threads = mma ? 128 : 256;
+    int64_t sharedBytes = mma ? 4 * keysAtOnce * (headDim * 2 + 16) : (2 * keysAtOnce * stride + keysAtOnce * (keysAtOnce + 4)) * 4;
+    std::string shape = std::string(mma ? "MmaAttentionShape<" : "FmaAttentionShape<") + memoryType(type) + ", " + number(headDim) + ", " +
+                        (mma ? "4" : number(queriesAtOnce)) + ", " + number(keysAtOnce) + ", " + (op.getCausal() ? "true>" : "false>");
     text.include(mma ? "AttentionMma.cuh" : "AttentionFma.cuh");
     text.launchBounds = number(threads);
     text.line("using Shape = " + shape + ";");
@@ -115,11 +123,15 @@ private:
     text.line("MmaAttentionArguments a = {};");
     arguments();
     text.line(std::string(mma ? "attendMma" : "attendFma") + "<Shape>(a);");
+    if (sm == 75)
+      text.onlyFor75();
     DimExpr longest = packed ? step.longestOf(op.getCumulativeLengths()) : q[headsFirst ? 2 : 1];
     if (longest.isUnknown())
       longest = q[0];
-    choices.push_back({INT64_MAX, step.pool.add(step.name, text, {threads}, uint32_t(sharedBytes)), {longest, DimExpr(heads), batch}, {queriesAtOnce, 1, 1}});
-    return finish(std::move(choices));
+    std::string own = step.name + (sm == 75 ? "_sm75" : "");
+    CudaChoicePlan choice{INT64_MAX, step.pool.add(own, text, {threads}, uint32_t(sharedBytes)), {longest, DimExpr(heads), batch}, {uint32_t(queriesAtOnce), 1, 1}};
+    choice.sm = sm;
+    return choice;
   }
 
   DimExpr batchSize() { return packed ? step.sizes(op.getCumulativeLengths())[0] - DimExpr(1) : q[0]; }

@@ -7,6 +7,7 @@
 // 3. The skeleton: tensor cores for 16-bit and quantised matrices, else the plain one; one kernel for each power of two of rows.
 #include "codegen/cuda/Gemv.h"
 
+#include "codegen/cuda/GemvShape.h"
 #include "codegen/cuda/ProductColumns.h"
 #include "codegen/cuda/Rows.h"
 
@@ -195,70 +196,6 @@ private:
 
 //===-- The skeleton ------------------------------------------------------------------------------------------------===//
 
-/// The numbers of GemvShape; see there.
-struct Shape {
-  std::string format;
-  int64_t outputs, inner;
-  int rows, splits, warps, depth, stepK;
-  bool minima;
-
-  /// GemvStreamShape's turns and sharedBytes.
-  int64_t turns() const { return (inner + int64_t(warps) * stepK - 1) / (int64_t(warps) * stepK); }
-  int64_t streamBytes() const {
-    int64_t columns = int64_t(rows) * splits, roundK = turns() * warps * stepK;
-    return roundK * columns * 2 + (minima ? roundK / 32 * columns * 4 : 0) + 2 * warps * columns * 16 * 4 + (int64_t(warps) + 1) * rows * 4 + 64 * 4;
-  }
-  bool streams() const { return turns() % depth == 0 && streamBytes() <= 99 * 1024; }
-
-  uint32_t sharedBytes() const {
-    int64_t columns = int64_t(rows) * splits, roundK = int64_t(warps) * stepK, columnBytes = columns * 2 + (minima ? columns / 8 : 0);
-    int64_t fit = 72 * 1024 / (roundK * columnBytes), atOnce = fit > depth ? fit / depth * depth : depth;
-    int64_t phaseK = std::min(atOnce, (inner + roundK - 1) / roundK) * roundK;
-    return uint32_t(phaseK * columns * 2 + (minima ? phaseK / 32 * columns * 4 : 0) + warps * columns * 16 * 4 +
-                    (int64_t(warps) + 1) * rows * 4 + 64 * 4);
-  }
-};
-
-/// Warps and depth, chosen on an H100 and an H200 (bench/cuda): bytes in flight before the wait, and room for the successor's blocks.
-void tune(Shape &shape, bool plain) {
-  int64_t steps = (shape.inner + shape.stepK - 1) / shape.stepK, blocks = (shape.outputs + 15) / 16;
-  if (!plain) {
-    shape.warps = blocks > 1024 ? 4 : 8, shape.depth = 4;
-  } else if (blocks > 2048) {
-    shape.warps = 8, shape.depth = steps >= 64 ? 8 : int(std::clamp<int64_t>((steps + 7) / 8, 1, 8));
-  } else if (steps <= 32) {
-    shape.warps = 8, shape.depth = int(std::clamp<int64_t>((steps + 7) / 8, 1, 4));
-  } else if (steps <= 64) {
-    shape.warps = 16, shape.depth = blocks > 512 ? 2 : 4;
-  } else if (steps <= 96) {
-    shape.warps = 16, shape.depth = 6;
-  } else {
-    shape.warps = steps == 256 ? 8 : 16, shape.depth = steps == 256 ? 12 : 4;
-  }
-  shape.warps = std::max(shape.warps, (shape.rows + 1) / 2);
-  if (shape.rows > 4)
-    shape.depth = std::min(shape.depth, 4);
-}
-
-/// How many blocks stay and take tile after tile (kernels/GemvStream.cuh); 0: each takes one. It pays where x is staged for several
-/// rows, and for the largest matrices: Llama-3.2-1B's head on an H200, 0.750 to 0.734 ms a token; there 128256 rows, 65024 gain nothing.
-int64_t stayingBlocks(Shape &shape, bool plain, int64_t tiles) {
-  constexpr int64_t held = 264; // two on each multiprocessor of an H100
-  bool several = shape.rows >= 4 && tiles > held, huge = shape.rows == 1 && plain && tiles > 6000;
-  if (!several && !huge)
-    return 0;
-  Shape own = shape;
-  own.warps = std::max(8, (shape.rows + 1) / 2);
-  for (int depth : {8, 4, 2}) {
-    own.depth = depth;
-    if ((several && depth > 4) || !own.streams())
-      continue;
-    shape = own;
-    return std::min(tiles, held);
-  }
-  return 0;
-}
-
 bool hasMinima(DType dtype) { return dtype == DType::q4_1 || dtype == DType::q5_1 || dtype == DType::q4_k || dtype == DType::q5_k; }
 
 class Skeleton {
@@ -269,38 +206,52 @@ public:
     CudaLaunchPlan launch;
     launch.rows = program.epilogue.rows;
     SmallVector<int64_t> most;
-    auto type = cast<RankedTensorType>(program.root.getRhs().getType());
-    bool aligned = type.getDimSize(1) % 8 == 0;
     for (int64_t rows = 1; rows < program.mostRows; rows *= 2)
       most.push_back(rows);
     most.push_back(program.mostRows);
-    if (!aligned)
+    if (inner() % 8 != 0)
       most = {program.mostRows};
     for (int64_t rows : most) {
-      KernelText text(pool);
-      Epilogue epilogue(text, program);
-      if (!epilogue.findColumns())
-        return std::optional<CudaLaunchPlan>();
-      // Pointers in one order for all choices.
-      text.pointer(program.lhs), text.pointer(program.weight);
-      if (program.norm)
-        text.pointer(program.normScale);
-      if (program.norm && hasBias())
-        text.pointer(program.normBias);
-      if (failed(epilogue.emit()))
-        return failure();
-      FailureOr<CudaChoicePlan> choice = aligned ? emit(text, epilogue, rows) : emitSimple(text, epilogue, rows);
+      FailureOr<std::optional<CudaChoicePlan>> choice = choose(launch, rows, 0);
       if (failed(choice))
         return failure();
-      choice->most = &rows == &most.back() ? INT64_MAX : rows;
-      launch.choices.push_back(*choice);
-      launch.buffers = text.buffers;
-      launch.workspace = text.work;
+      if (!*choice)
+        return std::optional<CudaLaunchPlan>();
+      (*choice)->most = &rows == &most.back() ? INT64_MAX : rows;
+      if (pool.sharedBytes((*choice)->kernel) > sharedOf75) {
+        FailureOr<std::optional<CudaChoicePlan>> smaller = choose(launch, rows, 75);
+        if (failed(smaller))
+          return failure();
+        (*smaller)->most = (*choice)->most;
+        launch.choices.push_back(**smaller);
+      }
+      launch.choices.push_back(**choice);
     }
     return std::optional(launch);
   }
 
 private:
+  /// The kernel for `rows` rows, where `sm` is not 0 for devices of that capability. Nothing where no thread has the columns it needs.
+  FailureOr<std::optional<CudaChoicePlan>> choose(CudaLaunchPlan &launch, int64_t rows, uint32_t sm) {
+    KernelText text(pool);
+    Epilogue epilogue(text, program);
+    if (!epilogue.findColumns())
+      return std::optional<CudaChoicePlan>();
+    // Pointers in one order for all choices.
+    text.pointer(program.lhs), text.pointer(program.weight);
+    if (program.norm)
+      text.pointer(program.normScale);
+    if (program.norm && hasBias())
+      text.pointer(program.normBias);
+    if (failed(epilogue.emit()))
+      return failure();
+    CudaChoicePlan choice = inner() % 8 == 0 ? emit(text, epilogue, rows, sm) : emitSimple(text, epilogue);
+    choice.sm = sm;
+    launch.buffers = text.buffers;
+    launch.workspace = text.work;
+    return std::optional(choice);
+  }
+
   void begin(KernelText &text) {
     text.line("const int64 rows = " + text.size(program.epilogue.rows) + ";");
     text.line("const int live = (int)rows;");
@@ -339,7 +290,7 @@ private:
   bool hasBias() const { return program.normBias.value || !program.normBias.shape.empty(); }
   int64_t inner() const { return cast<RankedTensorType>(program.root.getRhs().getType()).getDimSize(1); }
 
-  FailureOr<CudaChoicePlan> emit(KernelText &text, Epilogue &epilogue, int64_t rows) {
+  CudaChoicePlan emit(KernelText &text, Epilogue &epilogue, int64_t rows, uint32_t sm) {
     auto type = cast<RankedTensorType>(program.root.getRhs().getType());
     DType weight = storedType(program.weight), x = storedType(program.lhs);
     bool planes = isa<BlockType>(type.getElementType());
@@ -355,30 +306,33 @@ private:
     }
     DType stored = planes ? storedType(type.getElementType()) : weight;
     bool halfOperand = !planes && weight == DType::f16;
-    Shape shape{formatText(type, weight), type.getDimSize(0), inner(), int(rows), 1, 8, 4, stored == DType::q8_0 ? 64 : planes ? 128 : 32, planes && hasMinima(stored)};
+    GemvShape shape{.format = formatText(type, weight), .outputs = type.getDimSize(0), .inner = inner(), .rows = int(rows), .splits = 1,
+                    .stepK = stored == DType::q8_0 ? 64 : planes ? 128 : 32, .minima = planes && hasMinima(stored)};
     // x as a sum of numbers in the operand's type: exact where it is of that type, as near as columns allow where it is not.
     bool exact = !planes && x == weight && !program.norm;
     int fits = int(16 / rows), wanted = exact ? 1 : x == DType::f32 ? 3 : 2;
     shape.splits = std::max(1, std::min(wanted, x == DType::f32 || planes ? fits : fits / 2));
-    tune(shape, !planes);
-    int64_t tiles = epilogue.pairs().blocks, staying = stayingBlocks(shape, !planes, tiles);
+    shape.tune(!planes);
+    int64_t tiles = epilogue.pairs().blocks, staying = sm == 75 ? 0 : shape.stay(!planes, tiles);
+    if (sm == 75)
+      shape.shrink(sharedOf75), own += "_sm75";
     text.include(staying ? "GemvStream.cuh" : "Gemv.cuh");
     text.launchBounds = std::to_string(shape.warps * 32);
     auto [prologueType, prologueText] = prologue(text, !halfOperand, rows);
     std::string view = viewText(text, program.weight, type, shape.format);
-    std::string shapeText = "GemvShape<" + shape.format + ", " + std::to_string(shape.outputs) + ", " + std::to_string(rows) + ", " +
-                            std::to_string(shape.splits) + ", " + std::to_string(shape.warps) + ", " + std::to_string(shape.depth) + ", " + pairs + ">";
     begin(text);
-    text.line("using Shape = " + shapeText + ";");
-    uint32_t sharedBytes = staying ? uint32_t(shape.streamBytes()) : shape.sharedBytes();
+    text.line("using Shape = " + shape.text(pairs) + ";");
+    uint32_t sharedBytes = staying ? shape.streamBytes() : shape.sharedBytes();
     text.line("static_assert(" + std::string(staying ? "GemvStreamShape<Shape>" : "Shape") + "::sharedBytes == " + std::to_string(sharedBytes) +
               " && Shape::blocks == " + std::to_string(tiles) + ", \"\");");
     text.line((staying ? "gemvStream<Shape>(" : "gemv<Shape>(") + view + ", " + prologueType + prologueText + ", " + epilogueText(text) + ", &live);");
+    if (sm == 75)
+      text.onlyFor75();
     size_t kernel = pool.add(own, text, {uint32_t(shape.warps * 32)}, sharedBytes);
     return CudaChoicePlan{rows, kernel, {DimExpr(staying ? staying : tiles)}};
   }
 
-  FailureOr<CudaChoicePlan> emitSimple(KernelText &text, Epilogue &epilogue, int64_t) {
+  CudaChoicePlan emitSimple(KernelText &text, Epilogue &epilogue) {
     auto type = cast<RankedTensorType>(program.root.getRhs().getType());
     std::string x = memoryType(storedType(program.lhs)), k = std::to_string(inner()), pointer = text.pointer(program.lhs);
     std::string prologueText = "SimplePrologue<" + x + ", " + k + ">{" + pointer + "}";

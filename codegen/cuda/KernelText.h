@@ -22,12 +22,17 @@ std::string floatText(double value);
 
 class KernelText;
 
+/// Dynamic shared memory that a block may have on compute capability 7.5: 64 KiB less room for static variables. Later devices have 99 KiB
+/// and more, so a kernel that takes more than this has another beside it, a choice for 7.5 alone.
+constexpr uint32_t sharedOf75 = 63 * 1024;
+
 /// All kernels of a module, each distinct text once.
 class KernelPool {
 public:
   explicit KernelPool(mlir::ModuleOp module);
   /// The index of the kernel; a new one gets `name`, with a number behind it if that is taken.
   size_t add(llvm::StringRef name, const KernelText &text, std::vector<uint32_t> block, uint32_t sharedBytes);
+  uint32_t sharedBytes(size_t kernel) const { return kernels[kernel].sharedBytes; }
   std::vector<artifact::CudaKernel> take() { return std::move(kernels); }
   const std::set<std::string> &headers() const { return usedHeaders; }
   /// C++ for a size, over the table of symbols.
@@ -60,6 +65,8 @@ public:
   void line(const llvm::Twine &text) { body += std::string(2 * size_t(depth), ' ') + text.str() + "\n"; }
   void open(const llvm::Twine &text) { line(text + " {"), ++depth; }
   void close(llvm::StringRef behind = "") { --depth, line("}" + behind); }
+  /// Leaves the body to devices before 8.0; for all others it is empty.
+  void onlyFor75() { body = "#if __CUDA_ARCH__ < 800\n" + body + "#endif\n"; }
 
   /// Declarations before the entry: tables, epilogues.
   std::string preamble;

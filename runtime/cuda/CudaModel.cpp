@@ -55,9 +55,9 @@ Result<std::shared_ptr<const CudaModel>> CudaModel::load(const Artifact &artifac
   model->device_ = device;
   if (!contents.runsOn(artifact::Device::cuda))
     return error(StatusCode::unsupported, "the artifact has no program for GPUs");
-  // Products in 16 bits use tensor core instructions that older devices do not have.
-  if (const CudaDeviceInfo &info = device->info(); info.major < 8)
-    return error(StatusCode::unsupported, "{}: expected compute capability 8.0 or more, found {}.{}", info.name, info.major, info.minor);
+  // Kernels use tensor core instructions that older devices do not have.
+  if (const CudaDeviceInfo &info = device->info(); info.major * 10 + info.minor < 75)
+    return error(StatusCode::unsupported, "{}: expected compute capability 7.5 or more, found {}.{}", info.name, info.major, info.minor);
   TRANSOM_ASSIGN(model->kernels_, CudaKernels::load(artifact, device));
   if (hasProducts(contents)) {
     TRANSOM_ASSIGN(model->cublasLt_, CublasLtHandle::create(device));

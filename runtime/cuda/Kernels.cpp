@@ -48,15 +48,17 @@ int fitOf(const Architecture &cubin, int major, int minor) {
   return 1 + cubin.minor * 3 + (cubin.suffix == 'a' ? 2 : cubin.suffix == 'f' ? 1 : 0);
 }
 
-/// Kernels that a launch may choose on this device.
+/// Kernels that a launch may choose on this device: those that no earlier choice stands before, whatever the rows.
 std::vector<bool> usedKernels(const artifact::Contents &contents, uint32_t sm) {
   std::vector<bool> used(contents.cudaKernels.size());
   for (const artifact::Program &program : contents.programs)
     for (const artifact::Step &step : program.steps)
-      if (auto *launch = std::get_if<artifact::CudaLaunch>(&step.kind); launch && launch->when.runsOn(sm))
+      if (auto *launch = std::get_if<artifact::CudaLaunch>(&step.kind); launch && launch->when.runsOn(sm)) {
+        int64_t served = -1; // rows, by the choices so far
         for (const artifact::CudaChoice &choice : launch->choices)
-          if (choice.sm == 0 || choice.sm == sm)
-            used[choice.kernel] = true;
+          if ((choice.sm == 0 || choice.sm == sm) && choice.most > served)
+            used[choice.kernel] = true, served = choice.most;
+      }
   return used;
 }
 

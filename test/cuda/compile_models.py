@@ -116,16 +116,6 @@ def check_tiny(report, options, folder):
 # -- real sizes ---------------------------------------------------------------------------------------------------
 
 
-def shaped(make, *arguments, sizes, **fields):
-    """What `make` of tiny_architectures describes, in other sizes: it reads them from its module."""
-    before = {name: getattr(tiny_architectures, name) for name in sizes}
-    vars(tiny_architectures).update(sizes)
-    try:
-        return make(*arguments, **fields)
-    finally:
-        vars(tiny_architectures).update(before)
-
-
 def real_models():
     """Architectures in the sizes of published models, with two layers each."""
     llama = dict(HIDDEN=2048, HEADS=32, KV_HEADS=8, HEAD_DIM=64, FEED_FORWARD=8192, VOCAB=128256, CONTEXT=8192)
@@ -134,11 +124,11 @@ def real_models():
     bert = dict(HIDDEN=768, HEADS=12, HEAD_DIM=64, FEED_FORWARD=3072, VOCAB=30522, CONTEXT=512)
     xlm = dict(HIDDEN=1024, HEADS=16, HEAD_DIM=64, FEED_FORWARD=4096, VOCAB=250002, CONTEXT=512)
     return {
-        "Llama-3.2-1B": shaped(tiny_architectures.llama, sizes=llama),
-        "ChatGLM2-6B": shaped(tiny_architectures.chatglm, sizes=chatglm),
-        "GPT-2": shaped(tiny_architectures.gpt2, sizes=gpt2),
-        "BERT-base": shaped(tiny_architectures.bert, sizes=bert),
-        "XLM-R-large": shaped(tiny_architectures.xlm_roberta, sizes=xlm),
+        "Llama-3.2-1B": tiny_architectures.shaped(tiny_architectures.llama, sizes=llama),
+        "ChatGLM2-6B": tiny_architectures.shaped(tiny_architectures.chatglm, sizes=chatglm),
+        "GPT-2": tiny_architectures.shaped(tiny_architectures.gpt2, sizes=gpt2),
+        "BERT-base": tiny_architectures.shaped(tiny_architectures.bert, sizes=bert),
+        "XLM-R-large": tiny_architectures.shaped(tiny_architectures.xlm_roberta, sizes=xlm),
     }
 
 

@@ -95,6 +95,7 @@ def flags(t):
         t.refuses(f"{command} with an unknown flag", command, t.artifact, "--frobnicate")
     for flag in (
         "--cpu=z80",
+        "--target=cuda:sm_90",
         "--disable=make-coffee",
         "--disable=lower-to-plan",
         "--max-batch=0",

@@ -5,6 +5,9 @@ tokens; encoders on padded batches; whole generations by the command, greedy and
 reverse order, and with work done as late as may be. Most are kernels of sm_80; those of sm_90a where they differ: attention by wgmma and
 TMA, tokens chosen by clusters.
 
+Some on a device of compute capability 7.5: bf16 and quantised products by FMA, fp16 ones by the tensor cores that it has, less shared
+memory.
+
 Needs libnvrtc for compiling; where there is none it says so and exits 77."""
 
 import json
@@ -73,6 +76,12 @@ def work(library, artifact, inputs, out):
     np.savez(out, **{f"{device} {i}": value for device, values in found.items() for i, value in enumerate(values)})
 
 
+def wide_llama():
+    """Heads of 128 numbers, and a product whose x fills what a block of 7.5 has: kernels that are for 7.5 alone."""
+    sizes = dict(HEAD_DIM=128, HEADS=2, KV_HEADS=1, FEED_FORWARD=8192, LAYERS=1)
+    return tiny_architectures.shaped(tiny_architectures.llama, sizes=sizes)
+
+
 def problem_of(outputs, bound):
     worst = 0.0
     for name in (name for name in outputs.files if name.startswith("cpu")):
@@ -84,7 +93,7 @@ def problem_of(outputs, bound):
 
 
 def emulated(suite, artifact, architecture):
-    """The environment in which the fake driver is found, and with it the artifact's kernels."""
+    """The environment in which the fake driver is found, and with it the artifact's kernels for a device of this architecture."""
     build = Path(suite.options.transom).resolve().parent.parent
     built = subprocess.run([build / "bin/emulate-kernels", artifact, architecture], capture_output=True, text=True)
     if built.returncode != 0:
@@ -92,6 +101,7 @@ def emulated(suite, artifact, architecture):
     driver = build / "fake-cuda"
     return {
         **os.environ,
+        **more,
         "TRANSOM_EMULATED_KERNELS": built.stdout.strip(),
         "LD_LIBRARY_PATH": str(driver),
         "TRANSOM_CUBLASLT": str(driver / "libcuda.so.1"),
@@ -105,24 +115,47 @@ def has_nvrtc(suite):
     return "NVRTC" not in done.stderr or done.returncode == 0
 
 
-def check(suite, name, folder, dtype, encoder, architecture="sm_80"):
+def compiled(suite, name, folder, dtype, architecture):
+    """The artifact, or None where it does not compile."""
     artifact = suite.folder / f"{name}.transom"
     sizes = ["--max-batch", "5", "--max-seq", "16"]
     done = suite.transom("compile", folder, "-o", artifact, f"--target=cuda:{architecture},cpu", f"--dtype={dtype}", "--no-tokenizer", *sizes)
     if done.returncode != 0:
         suite.check(f"{name} {dtype} compiles", done.stderr.strip() or f"exit code {done.returncode}")
+    return artifact if done.returncode == 0 else None
+
+
+def outputs_of(suite, name, artifact, encoder, environment):
+    """What both devices make of the artifact, or None after a failed check."""
+    out = suite.folder / f"{name}.npz"
+    words = [sys.executable, __file__, "--work", str(find_library(suite.options.transom)), str(artifact), json.dumps(encoder), str(out)]
+    done = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=600)
+    if done.returncode != 0 or "fake CUDA driver" in done.stderr:
+        suite.check(name, done.stderr.strip()[-2000:] or f"exit code {done.returncode}")
+        return None
+    return np.load(out)
+
+
+def check_older(suite, name, folder, dtype):
+    artifact = compiled(suite, name, folder, dtype, "sm_75")
+    if artifact:
+        environment = emulated(suite, artifact, "sm_75")
+        outputs = outputs_of(suite, f"{name} {dtype} on 7.5", artifact, None, environment)
+        if outputs:
+            suite.check(f"{name} {dtype} on 7.5 against the CPU", problem_of(outputs, BOUNDS[dtype]))
+
+
+def check(suite, name, folder, dtype, encoder, architecture="sm_80"):
+    artifact = compiled(suite, name, folder, dtype, architecture)
+    if not artifact:
         return
     launches = suite.folder / f"{name}.launches"
     environment = {**emulated(suite, artifact, architecture), "TRANSOM_EMULATED_LAUNCHES": str(launches)}
     results = {}
     for mode, more in MODES.items():
-        out = suite.folder / f"{name}-{mode}.npz"
-        words = [sys.executable, __file__, "--work", str(find_library(suite.options.transom)), str(artifact), json.dumps(encoder), str(out)]
-        done = subprocess.run(words, capture_output=True, text=True, env={**environment, **more}, timeout=600)
-        if done.returncode != 0 or "fake CUDA driver" in done.stderr:
-            suite.check(f"{name} {dtype} {mode}", done.stderr.strip()[-2000:] or f"exit code {done.returncode}")
+        results[mode] = outputs_of(suite, f"{name} {dtype} {mode}", artifact, encoder, {**environment, **more})
+        if not results[mode]:
             return
-        results[mode] = np.load(out)
     suite.check(f"{name} {dtype} against the CPU", problem_of(results["plain"], BOUNDS[dtype]))
     for mode in ("reverse", "lazy"):
         differing = [key for key in results["plain"].files if results["plain"][key].tobytes() != results[mode][key].tobytes()]
@@ -190,6 +223,16 @@ def main():
         if suite.options.only in name:
             tiny_architectures.write(suite.folder / name, architecture, **changes)
             check(suite, name, suite.folder / name, dtype, inputs, "sm_90a")
+    gpt2 = tiny_architectures.ALL["gpt2"]
+    for name, architecture, dtype in (("wide", wide_llama(), "bf16"), ("wide", wide_llama(), "f32"), ("gpt2", gpt2, "f16"), ("Q4_1", None, "f16")):
+        if suite.options.only not in f"{name} {dtype} on 7.5":
+            continue
+        path = suite.folder / f"{name}-{dtype}-75{'' if architecture else '.gguf'}"
+        if architecture:
+            tiny_architectures.write(path, architecture)
+        else:
+            llama(path, kind="Q4_1")
+        check_older(suite, f"{name}-{dtype}-75", path, dtype)
     for name, architecture in (("llama", "sm_80"), ("gpt2", "sm_80"), ("llama", "sm_90a")):
         if suite.options.only in f"{name} generates":
             path = suite.folder / f"{name}-generate"

@@ -315,6 +315,16 @@ ALL = {architecture.name: architecture for architecture in DECODERS + ENCODERS}
 # -- writing ------------------------------------------------------------------------------------------------------
 
 
+def shaped(make, *arguments, sizes, **fields):
+    """What `make`, of this module, describes in other sizes."""
+    before = {name: globals()[name] for name in sizes}
+    globals().update(sizes)
+    try:
+        return make(*arguments, **fields)
+    finally:
+        globals().update(before)
+
+
 def tensor(rng, name, shape):
     """Norm scales near 1, biases near 0, tables near 1, matrices that keep the length of a vector."""
     low = name.lower()

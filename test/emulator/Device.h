@@ -14,6 +14,7 @@
 #define __global__
 #define __constant__ static
 #define __forceinline__ inline
+#define __noinline__
 #define __restrict__ __restrict
 #define __align__(n) alignas(n)
 #define __launch_bounds__(...)

@@ -115,6 +115,12 @@ inline void ptx_ld_global_nc_v4_u32(unsigned &x, unsigned &y, unsigned &z, unsig
 inline void ptx_ld_global_nc_L1_no_allocate_L2_256B_v4_u32(unsigned &x, unsigned &y, unsigned &z, unsigned &w, const void *from) {
   loadFour(x, y, z, w, from);
 }
+inline void ptx_st_shared_v4_u32(unsigned to, unsigned x, unsigned y, unsigned z, unsigned w) {
+  if (to % 16 != 0)
+    machine->fail("a store of 16 bytes is not aligned");
+  unsigned v[] = {x, y, z, w};
+  __builtin_memcpy(machine->sharedAt(to, sizeof v), v, sizeof v);
+}
 inline void ptx_prefetch_global_L2(const void *) {}
 inline void ptx_prefetch_global_L1(const void *) {}
 inline void ptx_cp_async_bulk_prefetch_L2_global(const void *from, unsigned bytes) {
@@ -165,6 +171,11 @@ inline void ptx_mma_sync_aligned_m16n8k16_row_col_f32_bf16_bf16_f32(float &d0, f
                                                                     unsigned a1, unsigned a2, unsigned a3, unsigned b0, unsigned b1,
                                                                     float c0, float c1, float c2, float c3) {
   multiply(machine->mmaBFloat, d0, d1, d2, d3, a0, a1, a2, a3, b0, b1, c0, c1, c2, c3);
+}
+/// Inner size 8: the first half of 16.
+inline void ptx_mma_sync_aligned_m16n8k8_row_col_f32_f16_f16_f32(float &d0, float &d1, float &d2, float &d3, unsigned a0, unsigned a1,
+                                                                 unsigned b0, float c0, float c1, float c2, float c3) {
+  multiply(machine->mmaHalf, d0, d1, d2, d3, a0, a1, 0, 0, b0, 0, c0, c1, c2, c3);
 }
 inline void loadTiles(WarpFunction function, unsigned &x, unsigned &y, unsigned &z, unsigned &w, unsigned address) {
   WarpExchange::Lane *lane = machine->ownLane();

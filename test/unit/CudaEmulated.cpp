@@ -1,5 +1,5 @@
 // The emulator of CUDA kernels: what it promises of warps, barriers, shared memory, PTX and text, and which faults it names. That it
-// runs the kernel library is shown by the lab's checks (ctest CudaLab).
+// runs the kernel library is shown by the lab's checks (ctest CudaLab800, CudaLab750).
 #include "test/emulator/ArtifactKernels.h"
 #include "test/emulator/Rewrite.h"
 #include "test/unit/EmulatedFixture.h"

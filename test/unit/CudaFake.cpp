@@ -309,12 +309,34 @@ TEST_F(FakeModel, FaultyKernel) {
 // A device that is too old is refused by what it is, before anything is allocated on it.
 TEST_F(FakeModel, OldDevice) {
   Artifact artifact = write(scaled());
-  FakeCuda gpu({.major = 7, .minor = 5});
+  FakeCuda gpu({.major = 7, .minor = 2});
   auto model = CudaModel::load(artifact, openDevice());
   ASSERT_FALSE(model.ok());
   EXPECT_EQ(model.status().code(), StatusCode::unsupported);
-  EXPECT_TRUE(model.status().message().find("expected compute capability 8.0 or more, found 7.5") != std::string::npos) << model.status().message();
+  EXPECT_TRUE(model.status().message().find("expected compute capability 7.5 or more, found 7.2") != std::string::npos) << model.status().message();
   EXPECT_EQ(gpu.count("cuMemAlloc"), 0u);
+}
+
+// A kernel that is for one device alone stands before one that this device has no room for; elsewhere it is not loaded.
+TEST_F(FakeModel, ChoiceForOlderDevice) {
+  ArtifactBuilder b = scaled("cuda:sm_75");
+  b.contents.code.push_back({"cuda:sm_80", {}, {"fake_scale", "fake_wide"}, {}});
+  b.contents.code[0].kernels.push_back("fake_wide");
+  b.input.codeBytes = {fake::imageOf({"fake_scale", "fake_wide"}), fake::imageOf({"fake_scale", "fake_wide"})};
+  artifact::CudaKernel wide = b.contents.cudaKernels[0];
+  wide.name = "fake_wide", wide.sharedBytes = 70 << 10;
+  b.contents.cudaKernels.push_back(wide);
+  auto &launch = std::get<artifact::CudaLaunch>(b.contents.programs[0].steps[0].kind);
+  launch.choices.push_back(launch.choices[0]);
+  launch.choices[0].sm = 75, launch.choices[1].kernel = 1;
+  Artifact artifact = write(std::move(b));
+  for (auto [major, minor, own] : {std::tuple(7, 5, 0), std::tuple(8, 0, 1)}) {
+    FakeCuda gpu({.major = major, .minor = minor, .sharedBytes = (major == 7 ? 64u : 163u) << 10});
+    auto model = CudaModel::load(artifact, openDevice());
+    ASSERT_EQ(model.status().message(), "");
+    EXPECT_NE((*model)->kernel(size_t(own)), nullptr);
+    EXPECT_EQ((*model)->kernel(size_t(1 - own)), nullptr);
+  }
 }
 
 // A pointer to memory that is not there any more is found when the kernel runs.

@@ -36,7 +36,7 @@ State &fromEnvironment() {
       if (library.ok()) {
         fresh->libraries.push_back(*library);
         fresh->options.major = (*library)->architecture() / 100, fresh->options.minor = (*library)->architecture() / 10 % 10;
-        fresh->options.sharedBytes = fresh->options.major < 9 ? 163 * 1024 : 227 * 1024;
+        fresh->options.sharedBytes = fresh->options.major < 8 ? 64 * 1024 : fresh->options.major < 9 ? 163 * 1024 : 227 * 1024;
       } else
         std::fprintf(stderr, "fake CUDA driver: %s\n", library.status().message().c_str());
       rest.remove_prefix(std::min(end + 1, rest.size()));

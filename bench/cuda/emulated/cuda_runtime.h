@@ -2,6 +2,8 @@
 // runs the kernel's threads as fibers. For bench/cuda/emulate.py, which puts this folder before CUDA's own headers.
 #pragma once
 
+#define LAB_EMULATED 1
+
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>

@@ -25,7 +25,7 @@ template <bool wide, class T> DEVICE Eight loadSome8(const T *p, int count) {
 //===-- Prefill -----------------------------------------------------------------------------------------------------===//
 
 /// T: fp32, fp16 or bf16; headDim: at most 256; queriesAtOnce, keysAtOnce: multiples of 16, the block's tile (64 and 64 up to
-/// head_dim 128, 32 and 32 above: sharedBytes stays under 99 KiB).
+/// head_dim 128, 32 and 32 above: sharedBytes stays under 99 KiB; half as many stay under the 64 of sm_75).
 template <class T_, int headDim_, int queriesAtOnce_, int keysAtOnce_, bool causal_> struct FmaAttentionShape {
   using T = T_;
   static constexpr int headDim = headDim_, queriesAtOnce = queriesAtOnce_, keysAtOnce = keysAtOnce_, threads = 256;

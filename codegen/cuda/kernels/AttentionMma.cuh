@@ -1,4 +1,4 @@
-// Prefill attention by mma.sync, sm_80 up: y = softmax(scale * q * k^T + bias) * v, with everything the op allows: causal,
+// Prefill attention by mma.sync: y = softmax(scale * q * k^T + bias) * v, with everything the op allows: causal,
 // window, softcap, key mask, additive bias; packed, padded or cached; grouped heads; head_dim a multiple of 16 up to 256.
 // The fast path for head_dim 64 and 128 on sm_90a is AttentionHopper.cuh.
 //

@@ -43,8 +43,9 @@ template <int headDim, int dims = headDim> struct HeadPairs {
   }
 };
 
-/// hint: how many bytes of each row behind those in registers are hinted towards L2 before the wait.
-template <class Format_, int outputs, int rowsOfX, int splits_, int warps_, int depth_, class Pairs_, int hint_ = 0>
+/// hint: how many bytes of each row behind those in registers are hinted towards L2 before the wait; staged: most bytes of x that are
+/// staged at once, if a round is no more.
+template <class Format_, int outputs, int rowsOfX, int splits_, int warps_, int depth_, class Pairs_, int hint_ = 0, int staged = 72 * 1024>
 struct GemvShape {
   using Format = Format_;
   using Pairs = Pairs_;
@@ -55,7 +56,7 @@ struct GemvShape {
   // x is staged in phases, so that it fits beside other blocks; of whole rounds of `depth`, so that each phase begins
   // with the first register.
   static constexpr int roundK = warps * Format::stepK, columnBytes = columns * 2 + (Format::minima ? columns / 8 : 0);
-  static constexpr int roundsThatFit = 72 * 1024 / (roundK * columnBytes);
+  static constexpr int roundsThatFit = staged / (roundK * columnBytes);
   static constexpr int roundsAtOnce = roundsThatFit > depth ? roundsThatFit / depth * depth : depth;
   static constexpr int phaseK = minInt(roundsAtOnce, ceilDiv(K, roundK)) * roundK;
   static constexpr int xBytes = phaseK * columns * 2, sumBytes = Format::minima ? phaseK / 32 * columns * 4 : 0;

@@ -1,5 +1,5 @@
-// y[M, N] = prologue(x)[M, K] * W[N, K]^T for few rows without tensor cores: for fp32 weights in full precision, and for
-// GPUs before sm_80. K % 8 == 0, at most 16 rows. Geometry, prologues and epilogues are those of Gemv.cuh, whose faster kernel this stands in for.
+// y[M, N] = prologue(x)[M, K] * W[N, K]^T for few rows without tensor cores: for fp32 weights in full precision. K % 8 == 0, at most 16
+// rows. Geometry, prologues and epilogues are those of Gemv.cuh, whose faster kernel this stands in for.
 #pragma once
 
 #include "Gemv.cuh"
