@@ -32,6 +32,14 @@ FailureOr<CudaCode> generateCuda(ModuleOp plan, const CudaOptions &options) {
   return code;
 }
 
+static std::string conditionText(const artifact::CudaCondition &when) {
+  std::string text = when.least > 0 ? " from " + std::to_string(when.least) : "";
+  if (when.most != INT64_MAX)
+    text += " to " + std::to_string(when.most);
+  constexpr const char *devices[] = {"", " on hopper", " on others"}; // by Architectures
+  return text + devices[size_t(when.architectures)];
+}
+
 FailureOr<std::string> printCuda(ModuleOp plan, const CudaOptions &options) {
   FailureOr<CudaCode> code = generateCuda(plan, options);
   if (failed(code))
@@ -50,9 +58,9 @@ FailureOr<std::string> printCuda(ModuleOp plan, const CudaOptions &options) {
             text += (axis ? ", " : "") + choice.grid[axis].str() + (choice.per.empty() || choice.per[axis] == 1 ? "" : " / " + std::to_string(choice.per[axis]));
           text += ">";
         }
-        text += " rows " + launch->rows.str();
+        text += " rows " + launch->rows.str() + conditionText(launch->when);
       } else if (auto *gemm = std::get_if<CudaGemmPlan>(&step.kind)) {
-        text += "// product m " + gemm->m.str() + " n " + gemm->n.str() + " k " + gemm->k.str() + " of " + std::string(name(storedType(gemm->lhs)));
+        text += "// product m " + gemm->m.str() + " n " + gemm->n.str() + " k " + gemm->k.str() + " of " + std::string(name(storedType(gemm->lhs))) + conditionText(gemm->when);
       } else {
         text += "// size " + std::get<CudaSizePlan>(step.kind).name + " of input " + std::get<CudaSizePlan>(step.kind).input;
       }

@@ -1,0 +1,89 @@
+// RUN: split-file %s %t
+// RUN: transom-opt %t/encoder.mlir -lower-to-plan=activations=f16 -plan-memory -o %t/encoder.plan && transom-opt --print-cuda=own-products %t/encoder.plan | FileCheck %t/encoder.mlir
+// RUN: transom-opt %t/gate.mlir -lower-to-plan=activations=bf16 -plan-memory -o %t/gate.plan && transom-opt --print-cuda=own-products %t/gate.plan | FileCheck %t/gate.mlir
+// RUN: transom-opt %t/refused.mlir -lower-to-plan=activations=bf16 -plan-memory -o %t/refused.plan && transom-opt --print-cuda=own-products %t/refused.plan | FileCheck %t/refused.mlir
+// On compute capability 9.0 products of many rows are kernels that take in what follows column by column; up to a norm, which needs
+// whole rows. Other devices, and few rows, have the library. What no thread has the columns for stays with the library everywhere.
+
+//--- encoder.mlir
+module attributes {transom.bounds = {rows = [1, 512]}} {
+  // CHECK-LABEL: // gelu_512_product block 384 shared 197728
+  // CHECK: const __grid_constant__ TensorMap m0, const __grid_constant__ TensorMap m1,
+  // CHECK: using Shape = HopperGemmShape<Half, 512, 256, NoPartner, 2, 6>;
+  // CHECK-LABEL: // add_layer_norm_256_product block 384
+  // CHECK: struct Epilogue {
+  // CHECK-NOT: blockSum
+  // CHECK: using Shape = HopperGemmShape<Half, 256, 512, NoPartner, 2, 6>;
+  // CHECK-LABEL: // add_layer_norm_256_norm block 32
+  // CHECK: blockSum
+  // CHECK-LABEL: // program main
+  // CHECK: // launch gelu_512_product<132> rows rows from 128 on hopper
+  // CHECK-NEXT: // product m rows n 512 k 256 of f16 on others
+  // CHECK-NEXT: // launch gelu_512<rows> rows rows on others
+  // CHECK-NEXT: // product m rows n 512 k 256 of f16 to 127 on hopper
+  // CHECK-NEXT: // launch gelu_512<rows> rows rows to 127 on hopper
+  // CHECK-NEXT: // launch add_layer_norm_256_product<132> rows rows from 128 on hopper
+  // CHECK-NEXT: // launch add_layer_norm_256_norm<rows> rows rows from 128 on hopper
+  // CHECK-NEXT: // product m rows n 256 k 512 of f16 on others
+  func.func @main(%x: tensor<?x256xf32> {transom.name = "x", transom.dims = ["rows", "256"]}) -> (tensor<?x256xf32> {transom.name = "y"}) {
+    %w = transom.weight "up" : tensor<512x256xf32>
+    %b = transom.weight "bias" : tensor<512xf32>
+    %d = transom.weight "down" : tensor<256x512xf32>
+    %s = transom.weight "scale" : tensor<256xf32>
+    %c = transom.weight "centre" : tensor<256xf32>
+    %h = transom.group (%x, %w, %b) {
+    ^bb0(%x0: tensor<?x256xf32>, %w0: tensor<512x256xf32>, %b0: tensor<512xf32>):
+      %0 = transom.matmul %x0, %w0 transpose_rhs : (tensor<?x256xf32>, tensor<512x256xf32>) -> tensor<?x512xf32>
+      %1 = transom.add %0, %b0 : (tensor<?x512xf32>, tensor<512xf32>) -> tensor<?x512xf32>
+      %2 = transom.gelu erf %1 : (tensor<?x512xf32>) -> tensor<?x512xf32>
+      transom.yield %2 : tensor<?x512xf32>
+    } : (tensor<?x256xf32>, tensor<512x256xf32>, tensor<512xf32>) -> tensor<?x512xf32>
+    %y = transom.group (%h, %d, %x, %s, %c) {
+    ^bb0(%h0: tensor<?x512xf32>, %d0: tensor<256x512xf32>, %x0: tensor<?x256xf32>, %s0: tensor<256xf32>, %c0: tensor<256xf32>):
+      %0 = transom.matmul %h0, %d0 transpose_rhs : (tensor<?x512xf32>, tensor<256x512xf32>) -> tensor<?x256xf32>
+      %1 = transom.add %0, %x0 : (tensor<?x256xf32>, tensor<?x256xf32>) -> tensor<?x256xf32>
+      %2 = transom.layer_norm %1, %s0, %c0 epsilon 1.0e-05 : (tensor<?x256xf32>, tensor<256xf32>, tensor<256xf32>) -> tensor<?x256xf32>
+      transom.yield %2 : tensor<?x256xf32>
+    } : (tensor<?x512xf32>, tensor<256x512xf32>, tensor<?x256xf32>, tensor<256xf32>, tensor<256xf32>) -> tensor<?x256xf32>
+    return %y : tensor<?x256xf32>
+  }
+}
+
+//--- gate.mlir
+module attributes {transom.bounds = {rows = [1, 512]}} {
+  // CHECK: using Shape = HopperGemmShape<BFloat, 1024, 256, PartnerHalves<512>, 2, 6>;
+  // CHECK: // launch {{.*}}_product<132> rows rows from 128 on hopper
+  func.func @main(%x: tensor<?x256xf32> {transom.name = "x", transom.dims = ["rows", "256"]}) -> (tensor<?x512xf32> {transom.name = "y"}) {
+    %w = transom.weight "gate_up" : tensor<1024x256xf32>
+    %y = transom.group (%x, %w) {
+    ^bb0(%x0: tensor<?x256xf32>, %w0: tensor<1024x256xf32>):
+      %0 = transom.matmul %x0, %w0 transpose_rhs : (tensor<?x256xf32>, tensor<1024x256xf32>) -> tensor<?x1024xf32>
+      %1 = transom.slice %0 axis 1 start 0 size 512 : (tensor<?x1024xf32>) -> tensor<?x512xf32>
+      %2 = transom.slice %0 axis 1 start 512 size 512 : (tensor<?x1024xf32>) -> tensor<?x512xf32>
+      %3 = transom.silu %1 : (tensor<?x512xf32>) -> tensor<?x512xf32>
+      %4 = transom.mul %3, %2 : (tensor<?x512xf32>, tensor<?x512xf32>) -> tensor<?x512xf32>
+      transom.yield %4 : tensor<?x512xf32>
+    } : (tensor<?x256xf32>, tensor<1024x256xf32>) -> tensor<?x512xf32>
+    return %y : tensor<?x512xf32>
+  }
+}
+
+//--- refused.mlir
+module attributes {transom.bounds = {rows = [1, 512]}} {
+  // Halves of heads of 80 lie 40 apart, in no tile of eights that one thread has.
+  // CHECK-NOT: HopperGemm
+  // CHECK: // product m rows n 160 k 256 of bf16
+  // CHECK-NOT: hopper
+  func.func @main(%x: tensor<?x256xf32> {transom.name = "x", transom.dims = ["rows", "256"]}, %p: tensor<?xi32> {transom.name = "p", transom.dims = ["rows"]})
+      -> (tensor<?x2x80xf32> {transom.name = "y"}) {
+    %w = transom.weight "query" : tensor<160x256xf32>
+    %y = transom.group (%x, %w, %p) {
+    ^bb0(%x0: tensor<?x256xf32>, %w0: tensor<160x256xf32>, %p0: tensor<?xi32>):
+      %0 = transom.matmul %x0, %w0 transpose_rhs : (tensor<?x256xf32>, tensor<160x256xf32>) -> tensor<?x160xf32>
+      %1 = transom.reshape %0 [0, 2, 80] : (tensor<?x160xf32>) -> tensor<?x2x80xf32>
+      %2 = transom.rotary thd %1, %p0 dims 80 base 10000.0 : (tensor<?x2x80xf32>, tensor<?xi32>) -> tensor<?x2x80xf32>
+      transom.yield %2 : tensor<?x2x80xf32>
+    } : (tensor<?x256xf32>, tensor<160x256xf32>, tensor<?xi32>) -> tensor<?x2x80xf32>
+    return %y : tensor<?x2x80xf32>
+  }
+}
