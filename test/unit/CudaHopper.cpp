@@ -146,8 +146,33 @@ extern "C" __global__ void loadWrongly(const __grid_constant__ TensorMap map, in
   waitBarrier(barrier(0), 0);
 }
 
+// Two blocks load half of a box each, for both; each tells the other when it has read it.
+extern "C" __global__ void __cluster_dims__(2, 1, 1) __launch_bounds__(32) multicast(const __grid_constant__ TensorMap map, char *out, int bytes) {
+  const TensorMap *p = &map;
+  int rank = blockIdx.x % 2;
+  uint32 full = barrier(0), empty = barrier(1), otherEmpty;
+  start(2, 1);
+  asm volatile("barrier.cluster.arrive.aligned;\nbarrier.cluster.wait.aligned;" ::: "memory");
+  if (threadIdx.x == 0) {
+    asm volatile("mbarrier.expect_tx.relaxed.cta.shared::cta.b64 [%0], %1;" ::"r"(full), "r"(bytes) : "memory");
+    arrive(full);
+    asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1, {%3, %4}], [%2], %5;"
+                 ::"r"(1024 + bytes / 2 * rank), "l"(p), "r"(full), "r"(0), "r"(4 * rank), "h"((unsigned short)3) : "memory");
+  }
+  waitBarrier(full, 0);
+  for (int i = threadIdx.x; i < bytes; i += blockDim.x)
+    out[bytes * rank + i] = dynamic()[1024 + i];
+  __syncwarp();
+  if (threadIdx.x == 0) {
+    asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(otherEmpty) : "r"(empty), "r"(rank ^ 1));
+    asm volatile("mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%0];" ::"r"(otherEmpty) : "memory");
+    waitBarrier(empty, 0);
+    asm volatile("mbarrier.inval.shared::cta.b64 [%0];" ::"r"(empty) : "memory");
+  }
+}
+
 // Barriers used wrongly: 0 the parity, 1 more arrivals than it is for, 2 made twice, 3 overwritten, 4 a named one of two sizes, 5 one that
-// too few reach, 6 registers that nobody gives, 7 of a number that there is not.
+// too few reach, 6 fewer registers than there are.
 extern "C" __global__ void wrongly(int fault) {
   start(1, 32);
   if (fault == 0)
@@ -163,15 +188,16 @@ extern "C" __global__ void wrongly(int fault) {
   if (fault == 5)
     syncNamed(3, 96);
   if (fault == 6)
-    takeRegisters<256>();
-  if (fault == 7)
-    giveRegisters<36>();
+    takeRegisters<40>();
 }
-extern "C" __global__ void registers(int *done) { // 168 of each of 384 threads, in all 64512
+extern "C" __global__ void registers(int *done, bool more) { // 168 of each of 384 threads, in all 64512
   if (threadIdx.x < 128) {
     giveRegisters<40>();
   } else {
-    takeRegisters<232>();
+    if (more)
+      takeRegisters<240>();
+    else
+      takeRegisters<232>();
     atomicAdd(done, 1);
   }
 }
@@ -223,9 +249,12 @@ TEST_F(HopperKernels, Clusters) {
 TEST_F(HopperKernels, Registers) {
   for (const LaunchOptions &options : allOptions) {
     int done = 0;
-    ASSERT_EQ(run(options, "registers", {1, 384}, &done), "");
+    ASSERT_EQ(run(options, "registers", {1, 384}, &done, false), "");
     EXPECT_EQ(done, 256);
   }
+  int done = 0;
+  EXPECT_EQ(run({}, "registers", {1, 384}, &done, true),
+            "kernel registers: block (0, 0, 0): deadlock: 32 threads at setmaxnreg for 240 registers (the first is 352), 352 have ended");
 }
 
 //===-- Boxes -------------------------------------------------------------------------------------------------------===//
@@ -333,6 +362,18 @@ TEST_F(HopperKernels, BoxesAreStored) {
   }
 }
 
+TEST_F(HopperKernels, BoxesForAClustersBlocks) {
+  Tensor t = tensorOf({64, 8}, {128}, {64, 4}, 2, 6, 0);
+  ASSERT_EQ(t.encode(), "");
+  std::vector<char> expected = t.data;
+  expected.insert(expected.end(), t.data.begin(), t.data.end());
+  for (const LaunchOptions &options : allOptions) {
+    std::vector<char> out(expected.size(), 1);
+    ASSERT_EQ(run(options, "multicast", {2, 32, 2048}, t.map, out.data(), 1024), "");
+    EXPECT_EQ(out, expected);
+  }
+}
+
 TEST_F(HopperKernels, MapsAreChecked) {
   auto what = [](auto change) {
     Tensor t = tensorOf({64, 8}, {128}, {64, 8}, 2, 6, 128);
@@ -379,8 +420,7 @@ TEST_F(HopperKernels, BarriersUsedWrongly) {
   EXPECT_EQ(what(3), "at its end, the barrier at 0 of shared memory is overwritten");
   EXPECT_EQ(what(4), "thread (32, 0, 0): barrier 3 of 96 threads, where others say 64");
   EXPECT_EQ(what(5), "deadlock: 64 threads at barrier 3, where 64 of 96 have arrived (the first is 0), 0 have ended");
-  EXPECT_EQ(what(6), "");
-  EXPECT_EQ(what(7), "thread (31, 0, 0): setmaxnreg.dec to 36 registers of 256: a multiple of 8 from 24 to 256, no more than there are");
+  EXPECT_EQ(what(6), "thread (31, 0, 0): setmaxnreg.inc to 40 registers of 256: a multiple of 8 from 24 to 256, no fewer than there are");
 }
 
 } // namespace
