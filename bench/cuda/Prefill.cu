@@ -114,7 +114,7 @@ template <class Shape, bool mma = false> void check(const std::string &name, con
   if constexpr (mma)
     launchMma<Shape>(p, call.a, dq, dk, dv, extras ? dmask.p : nullptr, extras ? dbias.p : nullptr, softcap);
   else
-    launch(attendHopperEntry<Shape>, {dim3(132), Shape::threads, Shape::sharedBytes}, call.query, call.keys, call.values, call.a);
+    launch(attendHopperEntry<Shape>, {dim3(device().multiProcessorCount), Shape::threads, Shape::sharedBytes}, call.query, call.keys, call.values, call.a);
   auto out = y.host();
   auto numbers = [](const std::vector<T> &from) {
     std::vector<double> to;
@@ -190,7 +190,8 @@ template <class Shape> void time(const char *name, int batch, int heads, int seq
   Problem p{Rows::padded, batch, heads, heads, seq, seq, 0, std::vector<int>(batch, seq), {}};
   Device<int> next(std::vector<int>{0, 0});
   auto call = arguments<Shape>(p, q, k, v, y, 0, nullptr, nullptr, nullptr, next);
-  double ms = medianMs(nullptr, 20, 2, [&] { launch(attendHopperEntry<Shape>, {dim3(132), Shape::threads, Shape::sharedBytes, nullptr, false}, call.query, call.keys, call.values, call.a); });
+  const int blocks = device().multiProcessorCount;
+  double ms = medianMs(nullptr, 20, 2, [&] { launch(attendHopperEntry<Shape>, {dim3(blocks), Shape::threads, Shape::sharedBytes, nullptr, false}, call.query, call.keys, call.values, call.a); });
   double flops = 4.0 * batch * heads * seq * (double)seq * D * (Shape::causal ? 0.5 : 1.0);
   std::printf("A1 own D%d S%d batch %d heads %d %s %s: %.3f ms %.0f TFLOP/s\n", D, seq, batch, heads, Shape::causal ? "causal" : "full", name, ms, flops / ms / 1e9);
 }

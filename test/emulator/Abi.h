@@ -67,9 +67,10 @@ public:
 
   /// Shows wgmma and TMA what ordinary stores have written.
   virtual void fenceProxy() = 0;
-  /// Boxes of tensors (TensorMap.h), as many places as the map has dimensions.
+  /// Boxes of tensors (TensorMap.h), as many places as the map has dimensions. ranks: bits of the cluster's blocks that get it, each at the
+  /// same place and with its own barrier; 0: where `to` lies.
   virtual void checkMap(const void *map) = 0;
-  virtual void loadBox(uint32_t to, const void *map, const int *place, uint32_t rank, uint32_t barrier) = 0;
+  virtual void loadBox(uint32_t to, const void *map, const int *place, uint32_t rank, uint32_t barrier, uint32_t ranks) = 0;
   virtual void storeBox(const void *map, const int *place, uint32_t rank, uint32_t from) = 0;
   virtual void commitStores() = 0;
   virtual void waitStores(uint32_t pending) = 0;

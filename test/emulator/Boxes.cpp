@@ -133,7 +133,12 @@ void HopperUnit::perform(const Copy &copy) {
     change(copy.barrier, copy.thread, 0, -int64_t(inner) * rows);
 }
 
-void HopperUnit::loadBox(uint32_t to, const void *map, const int *place, uint32_t rank, uint32_t barrier) {
+void HopperUnit::loadBox(uint32_t to, const void *map, const int *place, uint32_t rank, uint32_t barrier, uint32_t ranks) {
+  for (uint32_t other = 0; ranks >> other != 0; ++other)
+    if (ranks >> other & 1)
+      loadBox(atRank(to, other), map, place, rank, atRank(barrier, other), 0);
+  if (ranks != 0)
+    return;
   Copy copy = copyOf(to, map, place, rank);
   copy.barrier = barrierAt(barrier);
   uint64_t seen;

@@ -52,7 +52,7 @@ public:
   void waitBarrier(uint32_t barrier, uint32_t parity) override;
   void fenceProxy() override;
   void checkMap(const void *map) override;
-  void loadBox(uint32_t to, const void *map, const int *place, uint32_t rank, uint32_t barrier) override;
+  void loadBox(uint32_t to, const void *map, const int *place, uint32_t rank, uint32_t barrier, uint32_t ranks) override;
   void storeBox(const void *map, const int *place, uint32_t rank, uint32_t from) override;
   void commitStores() override;
   void waitStores(uint32_t pending) override;

@@ -53,29 +53,23 @@ inline void ptx_ld_shared_cluster_u64(unsigned long long &d, unsigned a) { d = s
 //===-- Boxes -------------------------------------------------------------------------------------------------------===//
 
 inline void ptx_prefetch_tensormap(const void *map) { machine->hopper->checkMap(map); }
-inline void ptx_cp_async_bulk_tensor_2d_shared_cluster_global_mbarrier_complete_tx_bytes(unsigned to, const void *map, int x, int y,
-                                                                                         unsigned barrier) {
-  int place[] = {x, y};
-  machine->hopper->loadBox(to, map, place, 2, barrier);
-}
-/// To the same place of each block in `blocks`, a bit each, under the barrier of each.
-inline void ptx_cp_async_bulk_tensor_2d_shared_cluster_global_mbarrier_complete_tx_bytes_multicast_cluster(unsigned to, const void *map, int x, int y,
-                                                                                                           unsigned barrier, unsigned short blocks) {
-  int place[] = {x, y};
-  for (unsigned rank = 0; blocks >> rank; ++rank)
-    if (blocks >> rank & 1)
-      machine->hopper->loadBox(machine->hopper->atRank(to, rank), map, place, 2, machine->hopper->atRank(barrier, rank));
-}
-inline void ptx_cp_async_bulk_tensor_3d_shared_cluster_global_mbarrier_complete_tx_bytes(unsigned to, const void *map, int x, int y, int z,
-                                                                                         unsigned barrier) {
-  int place[] = {x, y, z};
-  machine->hopper->loadBox(to, map, place, 3, barrier);
-}
-inline void ptx_cp_async_bulk_tensor_4d_shared_cluster_global_mbarrier_complete_tx_bytes(unsigned to, const void *map, int x, int y, int z,
-                                                                                         int w, unsigned barrier) {
-  int place[] = {x, y, z, w};
-  machine->hopper->loadBox(to, map, place, 4, barrier);
-}
+#define EMULATED_LOAD(rank, parameters, ...)                                                                           \
+  inline void ptx_cp_async_bulk_tensor_##rank##d_shared_cluster_global_mbarrier_complete_tx_bytes(                      \
+      unsigned to, const void *map, EMULATED_LIST parameters, unsigned barrier) {                                      \
+    int place[] = {__VA_ARGS__};                                                                                       \
+    machine->hopper->loadBox(to, map, place, rank, barrier, 0);                                                        \
+  }                                                                                                                    \
+  inline void ptx_cp_async_bulk_tensor_##rank##d_shared_cluster_global_mbarrier_complete_tx_bytes_multicast_cluster(    \
+      unsigned to, const void *map, EMULATED_LIST parameters, unsigned barrier, unsigned short ranks) {                \
+    int place[] = {__VA_ARGS__};                                                                                       \
+    machine->hopper->loadBox(to, map, place, rank, barrier, ranks);                                                    \
+  }
+#define EMULATED_LIST(...) __VA_ARGS__
+EMULATED_LOAD(2, (int x, int y), x, y)
+EMULATED_LOAD(3, (int x, int y, int z), x, y, z)
+EMULATED_LOAD(4, (int x, int y, int z, int w), x, y, z, w)
+#undef EMULATED_LOAD
+#undef EMULATED_LIST
 inline void ptx_cp_async_bulk_tensor_2d_global_shared_bulk_group(const void *map, int x, int y, unsigned from) {
   int place[] = {x, y};
   machine->hopper->storeBox(map, place, 2, from);

@@ -405,11 +405,19 @@ TEST(EmulatedText, Rewrite) {
   EXPECT_EQ(text("config.gridDim = how->blockDim;"), "config.gridDim = how->blockDim;");
   EXPECT_EQ(text("asm volatile(\"a.b::c {%1, %0},\"\n\" [%2], 16;\\nd;\" : \"=r\"(v.x), \"=r\"(f(a, b)) : \"l\"(p) : \"memory\");"),
             "do { ::emulated::ptx_a_b_c((f(a, b)), (v.x), (p), 16); ::emulated::ptx_d(); } while (0)\n;");
+  // Registers and labels of the asm's own, predicates; `.shared::cta` is what `.shared` means.
+  EXPECT_EQ(text("asm(\"{ .reg .pred p, q; setp.ne.b32 p, %1, -1;\\nagain:\\n@!p bra again;\\n@q ld.shared::cta.u32 %0, [_], 4; }\" : \"=r\"(p) : \"r\"(q));"),
+            "do { { bool p_ptx0, q_ptx0; ::emulated::ptx_setp_ne_b32(p_ptx0, (q), -1); again_ptx0: if (!p_ptx0) goto again_ptx0; "
+            "if (q_ptx0) ::emulated::ptx_ld_shared_u32((p), 4); } } while (0);");
+  EXPECT_EQ(text("template <int n> __global__ void __cluster_dims__(n, 1, 1)\n__launch_bounds__(64) k(int *x) { f(); }"),
+            "template <int n> __global__ void \nk(int *x) { ::emulated::formCluster(0 __cluster_dims__(n, 1, 1) __launch_bounds__(64) ); f(); }");
+  EXPECT_EQ(text("__global__ void k(int *x);"), "__global__ void k(int *x);");
   EXPECT_EQ(text("extern __shared__ __align__(128) char shared[];"),
             "char *const shared = static_cast<char *>(::emulated::dynamicShared());");
   EXPECT_EQ(text("__shared__ Pair<int, 2> a, b[n][2];"),
             "struct EmulatedShared0 { Pair<int, 2> a, b[n][2]; }; auto &a = ::emulated::sharedVariables<EmulatedShared0>().a; "
             "auto &b = ::emulated::sharedVariables<EmulatedShared0>().b;");
+  EXPECT_EQ(text("asm(\".reg .b128 x;\");"), "error: x.cuh(1): expected registers of a type that the emulator has behind .reg");
   EXPECT_EQ(text("\nasm(\"x %3;\" :: \"r\"(a));"), "error: x.cuh(2): asm names the operand %3, which it does not have");
 }
 

@@ -8,6 +8,17 @@
 
 namespace transom::emulator {
 
+/// Kernels of sm_90a must give the same under each.
+constexpr LaunchOptions allOptions[] = {{Order::forward, Timing::eager},
+                                        {Order::reverse, Timing::eager},
+                                        {Order::forward, Timing::lazy},
+                                        {Order::reverse, Timing::lazy}};
+inline BuildOptions sm90() {
+  BuildOptions options;
+  options.architecture = 900;
+  return options;
+}
+
 class EmulatedKernels : public testing::Test {
 protected:
   /// Each line `extern "C" __global__ void ... NAME(...) {` of the text is a kernel.
@@ -36,6 +47,10 @@ protected:
     void *pointers[] = {&arguments...};
     EXPECT_EQ(entry->parameterCount, sizeof...(A));
     return launch(*entry, shape, pointers, options);
+  }
+  /// The error's message; empty: none.
+  template <class... A> static std::string run(const LaunchOptions &options, const char *name, LaunchShape shape, A... arguments) {
+    return runWith(options, name, shape, arguments...).message();
   }
   static inline std::shared_ptr<const KernelLibrary> library;
 };
