@@ -85,7 +85,7 @@ template <class Shape, class Epilogue> void time(const char *name, int rows) {
   Device<int> live(std::vector<int>{rows});
   TensorMap maps[2] = {matrixMap(x, half, K, rows, Shape::rowsAtOnce), matrixMap(w, half, K, N, Shape::boxColumns)};
   double ms = medianMs(nullptr, 20, 4, [&] {
-    launch(gemmHopperEntry<Shape, Epilogue>, {dim3(132), Shape::threads, Shape::sharedBytes, nullptr, false}, maps[0], maps[1], Epilogue{bias, y, width}, (const int *)live);
+    launch(gemmHopperEntry<Shape, Epilogue>, {dim3(device().multiProcessorCount / Shape::cluster * Shape::cluster), Shape::threads, Shape::sharedBytes, nullptr, false}, maps[0], maps[1], Epilogue{bias, y, width}, (const int *)live);
   });
   std::printf("product %-24s %d x %d x %d: %.3f ms %.0f TFLOP/s\n", name, rows, N, K, ms, 2.0 * rows * N * K / ms / 1e9);
 }

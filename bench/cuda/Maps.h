@@ -7,12 +7,13 @@
 
 namespace lab {
 
-/// The code of Hopper's kernels is for compute capability 9.0 alone.
-inline bool runsHopper() {
+inline cudaDeviceProp device() {
   cudaDeviceProp properties;
   CHECK(cudaGetDeviceProperties(&properties, 0));
-  return properties.major == 9 && properties.minor == 0;
+  return properties;
 }
+/// The code of Hopper's kernels is for compute capability 9.0 alone.
+inline bool runsHopper() { return device().major == 9 && device().minor == 0; }
 
 /// 16-bit numbers of 2 to 5 dimensions, innermost first, in boxes with rows of 128 bytes. strides: in elements, of all but the first.
 inline TensorMap tensorMap(const void *data, bool half, std::vector<int64_t> sizes, std::vector<int64_t> strides, std::vector<int> box) {
