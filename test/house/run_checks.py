@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
-"""Runs the steps of tools/check in order: builds, then every test. Sums what they report; the last line is
+"""Runs the steps of tools/check: builds in order, then every test, two steps at a time. Sums what they report; the last line is
 "N passed, M failed". Each step's whole output is kept in build/check/<step>.log. A step that ends with code 77 was skipped: it
 counts neither way, and its reason is printed.
 """
 
 import argparse
+import itertools
 import os
 import re
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,10 +39,11 @@ REPORTS = [
 
 
 class Step:
-    """`needed`: the rest cannot run without it. `setup`: it builds or fetches, and counts only where it fails."""
+    """`needed`: the rest cannot run without it. `setup`: it builds or fetches, and counts only where it fails. `alone`: no other step
+    runs beside it, as it keeps all processors busy or others need what it makes."""
 
-    def __init__(self, name, *commands, needed=False, setup=False, environment=None):
-        self.name, self.commands, self.needed, self.setup = name, commands, needed, setup
+    def __init__(self, name, *commands, needed=False, setup=False, alone=False, environment=None):
+        self.name, self.commands, self.needed, self.setup, self.alone = name, commands, needed, setup, alone or needed or setup
         self.environment = {**os.environ, **(environment or {})}
 
 
@@ -56,16 +59,16 @@ STEPS = [
     Step("models", "python3 test/oracle/fetch_models.py", needed=True, setup=True),
     Step("build", f"cmake --preset release -DTRANSOM_TESTS=ON -DTRANSOM_TEST_PYTHON=$PWD/{PYTHON}", "cmake --build --preset release",
          needed=True, setup=True),
-    Step("unit", "ctest --test-dir build/release -V --timeout 600"),
-    Step("lit", f"{PYTHON} {LIT} -sv build/release/test"),
-    Step("cuda-kernels", f"{PYTHON} test/cuda/compile_kernels.py"),
-    Step("cuda-models", f"{PYTHON} test/cuda/compile_models.py --transom {TRANSOM}"),
-    e2e("cuda-emulated", "emulated.py"),
-    e2e("cuda-devices", "devices.py"),
-    Step("random", "build/release/test/transom-random --count=500 --out=build/check/random"),
+    Step("unit", "ctest --test-dir build/release -V --timeout 900 -j2", alone=True),
     Step("compile", "mkdir -p build/check",
          f"{TRANSOM} compile build/models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf -o build/check/smollm2.transom",
          f"{TRANSOM} compile build/models/minilm -o build/check/minilm.transom", needed=True),
+    Step("cuda-kernels", f"{PYTHON} test/cuda/compile_kernels.py", alone=True),
+    Step("cuda-models", f"{PYTHON} test/cuda/compile_models.py --transom {TRANSOM}", alone=True),
+    e2e("cuda-emulated", "emulated.py"),
+    Step("lit", f"{PYTHON} {LIT} -sv build/release/test"),
+    e2e("cuda-devices", "devices.py"),
+    Step("random", "build/release/test/transom-random --count=500 --out=build/check/random"),
     Step("smollm2", f"python3 test/oracle/check_smollm2.py --transom {TRANSOM} --artifact build/check/smollm2.transom"),
     Step("minilm", f"python3 test/oracle/check_minilm.py --transom {TRANSOM} --artifact build/check/minilm.transom"),
     Step("tokenizers", f"{PYTHON} test/e2e/tokenizer/compare_tokenizers.py --build build/release --work build/check/tokenizers"
@@ -144,6 +147,25 @@ def judge(step, code, output):
     return passed, failed or int(code != 0)
 
 
+def report(step):
+    """Runs a step and prints what came of it. Returns (passed, failed)."""
+    begin = time.monotonic()
+    code, output = run(step)
+    seconds = time.monotonic() - begin
+    if code == SKIPPED and not step.needed:
+        print(f"{step.name:<20} {seconds:6.0f} s  skipped: {skip_reason(output)}", flush=True)
+        return 0, 0
+    passed, failed = judge(step, code, output)
+    counts = "done" if step.setup and not failed else f"{passed} passed, {failed} failed"
+    text = f"{step.name:<20} {seconds:6.0f} s  {counts}"
+    if failed:
+        lines = output.splitlines()
+        named = [line for line in lines[:-30] if "FAIL" in line]
+        text += "\n" + "\n".join("    " + line for line in named[:20] + lines[-30:]) + f"\n    (build/check/{step.name}.log)"
+    print(text, flush=True)
+    return passed, failed
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("steps", nargs="*", metavar="STEP", help="only these; without any, all of them")
@@ -157,26 +179,19 @@ def main():
     LOGS.mkdir(parents=True, exist_ok=True)
     all_passed = all_failed = 0
     started = time.monotonic()
-    for step in STEPS:
-        if options.steps and step.name not in options.steps:
-            continue
-        print(f"{step.name:<20}", end=" ", flush=True)
-        begin = time.monotonic()
-        code, output = run(step)
-        if code == SKIPPED and not step.needed:
-            print(f"{time.monotonic() - begin:6.0f} s  skipped: {skip_reason(output)}", flush=True)
-            continue
-        passed, failed = judge(step, code, output)
-        all_passed, all_failed = all_passed + passed, all_failed + failed
-        counts = "done" if step.setup and not failed else f"{passed} passed, {failed} failed"
-        print(f"{time.monotonic() - begin:6.0f} s  {counts}", flush=True)
-        if failed:
-            lines = output.splitlines()
-            named = [line for line in lines[:-30] if "FAIL" in line]
-            print("\n".join("    " + line for line in named[:20] + lines[-30:]) + f"\n    (build/check/{step.name}.log)", flush=True)
-            if step.needed:
-                print(f"{step.name} failed; the steps after it need it")
-                break
+    chosen = [step for step in STEPS if not options.steps or step.name in options.steps]
+    with ThreadPoolExecutor(2) as pool:
+        for alone, group in itertools.groupby(chosen, key=lambda step: step.alone):
+            group = list(group)
+            reports = map(report, group) if alone else pool.map(report, group)
+            for step, (passed, failed) in zip(group, reports):
+                all_passed, all_failed = all_passed + passed, all_failed + failed
+                if failed and step.needed:
+                    break
+            else:
+                continue
+            print(f"{step.name} failed; the steps after it need it")
+            break
     print(f"{(time.monotonic() - started) / 60:.1f} minutes")
     print(f"{all_passed} passed, {all_failed} failed")
     return 1 if all_failed or not all_passed else 0
