@@ -115,12 +115,6 @@ inline void ptx_ld_global_nc_v4_u32(unsigned &x, unsigned &y, unsigned &z, unsig
 inline void ptx_ld_global_nc_L1_no_allocate_L2_256B_v4_u32(unsigned &x, unsigned &y, unsigned &z, unsigned &w, const void *from) {
   loadFour(x, y, z, w, from);
 }
-inline void ptx_st_shared_v4_u32(unsigned to, unsigned x, unsigned y, unsigned z, unsigned w) {
-  if (to % 16 != 0)
-    machine->fail("a store of 16 bytes is not aligned");
-  unsigned v[] = {x, y, z, w};
-  __builtin_memcpy(machine->sharedAt(to, sizeof v), v, sizeof v);
-}
 inline void ptx_prefetch_global_L2(const void *) {}
 inline void ptx_prefetch_global_L1(const void *) {}
 inline void ptx_cp_async_bulk_prefetch_L2_global(const void *from, unsigned bytes) {
