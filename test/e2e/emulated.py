@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Whole models compiled for a GPU, run on a machine without one: the CUDA runtime on the fake driver, kernels on the emulator
 (test/emulator), against the same artifact on the CPU. Prompts of ragged lengths, read in chunks, then greedy steps along the CPU's
-tokens; encoders on padded batches; whole generations by the command, greedy and sampled. Also bit for bit alike with threads in the
+tokens; encoders on padded batches; whole generations by the command, greedy and sampled, and classification. Also bit for bit alike with threads in the
 reverse order, and with work done as late as may be.
 
 Needs libnvrtc for compiling; where there is none it says so and exits 77."""
@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 import tiny_architectures
+import tiny_classifiers
 import tiny_models
 from harness import ROOT, Suite
 
@@ -153,6 +154,31 @@ def check_generation(suite, name, folder):
             suite.check(f"{name} generates {what}, {mode}", problem)
 
 
+def check_classification(suite, family, head, dtype):
+    """Labels and scores of texts, or tokens for masks, as the CPU gives them; in several batches."""
+    name = f"{family}{head}"
+    artifact = suite.folder / f"{name}-classify.transom"
+    folder = tiny_classifiers.write(suite.folder / f"{name}-classify", family, head)
+    done = suite.transom("compile", folder, "-o", artifact, "--target=cuda:sm_80,cpu", f"--dtype={dtype}", "--max-batch", "4", "--max-seq", "32")
+    if done.returncode != 0:
+        suite.check(f"{name} {dtype} compiles", done.stderr.strip())
+        return
+    texts = [tiny_classifiers.masked(text[:60], tiny_classifiers.mask_of(family)) for text in tiny_classifiers.TEXTS]
+    file = suite.folder / "texts"
+    file.write_text("".join(text + "\n" for text in texts))
+    environment = emulated(suite, artifact)
+    found = {}
+    for device in ("cpu", "cuda:0"):
+        done = suite.transom("classify", artifact, "--input", file, "--json", f"--device={device}", environment=environment)
+        if done.returncode != 0 or "fake CUDA driver" in done.stderr:
+            suite.check(f"{name} {dtype} classifies on {device}", done.stderr.strip() or f"exit code {done.returncode}")
+            return
+        found[device] = [json.loads(line) for line in done.stdout.splitlines()]
+    suite.check(f"{name} {dtype} classifies as the CPU", None if len(found["cpu"]) == len(texts) else f"{len(found['cpu'])} lines")
+    for i, (wanted, value) in enumerate(zip(found["cpu"], found["cuda:0"])):
+        suite.check(f"{name} {dtype} classifies as the CPU, row {i}", tiny_classifiers.difference(value, wanted, BOUNDS[dtype]))
+
+
 def main():
     suite = Suite("emulated", lambda parser: parser.add_argument("--only", default="", help="models whose name contains this") and parser)
     if not has_nvrtc(suite):
@@ -178,6 +204,9 @@ def main():
             path = suite.folder / f"{name}-generate"
             tiny_architectures.write(path, tiny_architectures.ALL[name])
             check_generation(suite, name, path)
+    for family, head in (("bert", "ForSequenceClassification"), ("roberta", "ForTokenClassification"), ("distilbert", "ForMaskedLM")):
+        if suite.options.only in f"{family}{head} classifies":
+            check_classification(suite, family, head, "f32")
     return suite.finish()
 
 
