@@ -2,6 +2,7 @@
 #define TRANSOM_BUILD
 #include "runtime/include/transom/transom.h"
 
+#include "runtime/Classifier.h"
 #include "runtime/Embedder.h"
 #include "runtime/generate/PaddedPrompts.h"
 #include "runtime/generate/TextGenerator.h"
@@ -31,6 +32,8 @@ struct transom_session {
   std::unique_ptr<Session> session;
   std::optional<TextGenerator> generator; // made when first used
   std::optional<Embedder> embedder;
+  std::optional<Classifier> classifier;
+  std::vector<const char *> labels;
   std::vector<TensorView> inputs;
   std::vector<transom_tensor> outputs;
   std::vector<std::string> outputNames;
@@ -93,6 +96,37 @@ Result<Embedder *> embedderOf(transom_session &session) {
     TRANSOM_ASSIGN(session.embedder, Embedder::create(*session.session));
   }
   return &*session.embedder;
+}
+
+Result<Classifier *> classifierOf(transom_session &session) {
+  if (!session.classifier) {
+    TRANSOM_ASSIGN(session.classifier, Classifier::create(*session.session));
+    for (const std::string &label : session.classifier->labels())
+      session.labels.push_back(label.c_str());
+  }
+  return &*session.classifier;
+}
+
+Result<tokenizer::Encoding> rowOf(const Classifier &classifier, const transom_text &text) {
+  if (text.text)
+    return classifier.encode(text.text, text.pair ? std::optional<std::string_view>(text.pair) : std::nullopt);
+  if (!text.tokens && text.token_count)
+    return missing("text and tokens");
+  std::span types(text.types, text.types ? text.token_count : 0);
+  return classifier.encode({text.tokens, text.tokens + text.token_count}, {types.begin(), types.end()});
+}
+
+Result<std::vector<tokenizer::Encoding>> rowsOf(const Classifier &classifier, const transom_text *texts, size_t count) {
+  if (!texts && count)
+    return missing("texts");
+  std::vector<tokenizer::Encoding> rows;
+  for (size_t i = 0; i < count; ++i) {
+    Result<tokenizer::Encoding> row = rowOf(classifier, texts[i]);
+    if (!row.ok())
+      return row.status().within(fmt::format("text {}", i));
+    rows.push_back(std::move(*row));
+  }
+  return rows;
 }
 
 Status createSession(const transom_model *model, const char *device, uint32_t threads, transom_session **out_session) {
@@ -312,5 +346,74 @@ transom_status *transom_embed(transom_session *session, const char *const *texts
     return {};
   });
 }
+
+transom_status *transom_labels(transom_session *session, const char *const **out_labels, size_t *out_count) {
+  return guarded([&]() -> Status {
+    if (!session || !out_labels || !out_count)
+      return missing("an argument");
+    TRANSOM_RETURN_IF_ERROR(classifierOf(*session).status());
+    *out_labels = session->labels.data();
+    *out_count = session->labels.size();
+    return {};
+  });
+}
+
+transom_status *transom_classify(transom_session *session, const transom_text *texts, size_t count, float *logits, float *scores) {
+  return guarded([&]() -> Status {
+    if (!session)
+      return missing("session");
+    TRANSOM_ASSIGN(Classifier * classifier, classifierOf(*session));
+    TRANSOM_ASSIGN(std::vector<tokenizer::Encoding> rows, rowsOf(*classifier, texts, count));
+    TRANSOM_ASSIGN(LabelScores found, classifier->classify(rows));
+    if (logits)
+      std::ranges::copy(found.logits, logits);
+    if (scores)
+      std::ranges::copy(found.scores, scores);
+    return {};
+  });
+}
+
+transom_status *transom_classify_tokens(transom_session *session, const transom_text *texts, size_t count,
+                                        transom_token_label **out_labels, size_t *out_count) {
+  return guarded([&]() -> Status {
+    if (!session || !out_labels || !out_count)
+      return missing("an argument");
+    TRANSOM_ASSIGN(Classifier * classifier, classifierOf(*session));
+    TRANSOM_ASSIGN(std::vector<tokenizer::Encoding> rows, rowsOf(*classifier, texts, count));
+    TRANSOM_ASSIGN(std::vector<TokenLabel> found, classifier->classifyTokens(rows));
+    std::vector<transom_token_label> labels;
+    for (const TokenLabel &token : found) {
+      const tokenizer::Encoding &row = rows[token.row];
+      tokenizer::TokenSpan span = row.spans.empty() ? tokenizer::TokenSpan() : row.spans[token.position];
+      labels.push_back({token.row, token.position, row.ids[token.position], span.text, span.begin, span.end, token.label, token.score});
+    }
+    *out_labels = copyOut(labels.data(), labels.size());
+    *out_count = labels.size();
+    return {};
+  });
+}
+
+void transom_token_labels_free(transom_token_label *labels) { std::free(labels); }
+
+transom_status *transom_fill_mask(transom_session *session, const transom_text *texts, size_t count, size_t top_k, int32_t mask_token,
+                                  transom_mask_token **out_tokens, size_t *out_count) {
+  return guarded([&]() -> Status {
+    if (!session || !out_tokens || !out_count)
+      return missing("an argument");
+    if (top_k == 0)
+      return error(StatusCode::invalidArgument, "top_k: expected at least 1, found 0");
+    TRANSOM_ASSIGN(Classifier * classifier, classifierOf(*session));
+    TRANSOM_ASSIGN(std::vector<tokenizer::Encoding> rows, rowsOf(*classifier, texts, count));
+    TRANSOM_ASSIGN(std::vector<MaskToken> found, classifier->fillMasks(rows, top_k, mask_token));
+    std::vector<transom_mask_token> tokens;
+    for (const MaskToken &token : found)
+      tokens.push_back({token.row, token.position, token.token, token.score});
+    *out_tokens = copyOut(tokens.data(), tokens.size());
+    *out_count = tokens.size();
+    return {};
+  });
+}
+
+void transom_mask_tokens_free(transom_mask_token *tokens) { std::free(tokens); }
 
 } // extern "C"

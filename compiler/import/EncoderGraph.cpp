@@ -228,6 +228,8 @@ ModelInfo describe(const EncoderConfig &c, const HfFolder &folder, const Sentenc
   info.metadata["head"] = embeds ? "sentence_embedding" : nameOf(c.head.kind);
   if (!c.labels.empty())
     info.metadata["labels"] = nlohmann::json(c.labels).dump();
+  if (!c.scoreFunction.empty())
+    info.metadata["score_function"] = c.scoreFunction;
   if (embeds) {
     info.metadata["embedding_dim"] = std::to_string(c.hidden);
     info.metadata["pooling"] = name(sentence.pooling);

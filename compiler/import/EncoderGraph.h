@@ -48,6 +48,7 @@ struct EncoderConfig {
   EncoderHead head;
   bool tiedHead = false;           ///< scores of words come from the embedding table
   std::vector<std::string> labels; ///< names of what sequence and token heads score
+  std::string scoreFunction;       ///< of a sequence head: "softmax", "sigmoid" or "none"
   /// Accepts tensors, by their whole names, that the graph has no use for.
   bool (*ignored)(llvm::StringRef name) = [](llvm::StringRef) { return false; };
 };

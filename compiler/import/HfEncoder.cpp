@@ -28,6 +28,36 @@ Result<std::vector<std::string>> readLabels(const JsonObject &config) {
   return labels;
 }
 
+/// The activation that sentence-transformers' CrossEncoder was saved with; empty where the folder is none of its.
+Result<std::string> readCrossEncoderActivation(const JsonObject &config) {
+  if (!config.has("sentence_transformers"))
+    return config.stringOr("sbert_ce_default_activation_function", "");
+  TRANSOM_ASSIGN(JsonObject settings, config.object("sentence_transformers"));
+  return settings.stringOr("activation_fn", "");
+}
+
+/// What makes scores of a classifier's logits: transformers' rules for `problem_type`; with one label, CrossEncoder's first.
+Result<std::string> readScoreFunction(const JsonObject &config, size_t labels) {
+  TRANSOM_ASSIGN(std::string activation, readCrossEncoderActivation(config));
+  if (labels == 1 && !activation.empty()) {
+    std::string_view name = std::string_view(activation).substr(activation.rfind('.') + 1);
+    if (name != "Identity" && name != "Sigmoid")
+      return error(StatusCode::unsupported, "{}: activation of a cross-encoder: expected Identity or Sigmoid, found {}", config.where(),
+                   activation);
+    return std::string(name == "Sigmoid" ? "sigmoid" : "none");
+  }
+  TRANSOM_ASSIGN(std::string type, config.stringOr("problem_type", "single_label_classification"));
+  if (type == "regression")
+    return std::string("none");
+  if (type == "multi_label_classification")
+    return std::string("sigmoid");
+  if (type == "single_label_classification")
+    return std::string(labels == 1 ? "sigmoid" : "softmax");
+  return error(StatusCode::unsupported,
+               "{}: field problem_type: expected regression, single_label_classification or multi_label_classification, found {}",
+               config.where(), type);
+}
+
 } // namespace
 
 const EncoderNames hfBertNames = {"embeddings.word_embeddings",
@@ -57,6 +87,9 @@ Status readHfHead(const HfFolder &folder, std::string_view prefix, const HfHeads
   TRANSOM_ASSIGN(out.tiedHead, folder.config.booleanOr("tie_word_embeddings", true));
   if (out.head.kind == EncoderHead::Kind::sequence || out.head.kind == EncoderHead::Kind::token) {
     TRANSOM_ASSIGN(out.labels, readLabels(folder.config));
+  }
+  if (out.head.kind == EncoderHead::Kind::sequence) {
+    TRANSOM_ASSIGN(out.scoreFunction, readScoreFunction(folder.config, out.labels.size()));
   }
   return {};
 }

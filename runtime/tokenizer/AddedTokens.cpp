@@ -10,13 +10,6 @@ namespace transom::tokenizer {
 
 namespace {
 
-size_t previousChar(std::string_view text, size_t pos) {
-  do
-    --pos;
-  while (pos > 0 && (static_cast<uint8_t>(text[pos]) & 0xC0) == 0x80);
-  return pos;
-}
-
 bool standsAlone(std::string_view text, size_t begin, size_t end) {
   if (begin > 0 && isWordChar(decodeUtf8(text, previousChar(text, begin)).codepoint))
     return false;

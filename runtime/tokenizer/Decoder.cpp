@@ -114,7 +114,7 @@ std::vector<std::string> Decoder::applyStep(size_t index, std::vector<std::strin
     return tokens;
   case DecoderKind::replace:
     for (std::string &token : tokens)
-      token = replaceAll(token, *patterns_[index], step.content);
+      token = replaceAll({token}, *patterns_[index], step.content).text;
     return tokens;
   case DecoderKind::strip:
     for (std::string &token : tokens)

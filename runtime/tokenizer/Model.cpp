@@ -48,17 +48,20 @@ int32_t Bpe::rankOf(int32_t left, int32_t right) const {
   });
 }
 
-void Bpe::encode(std::string_view piece, std::vector<int32_t> &ids) const {
+void Bpe::encode(std::string_view piece, std::vector<Token> &out) const {
   if (spec_.ignoreMerges)
     if (int32_t id = vocab_.find(piece); id != noToken) {
-      ids.push_back(id);
+      out.push_back({id, {0, piece.size()}});
       return;
     }
   std::vector<Symbol> word = symbolsOf(piece);
   mergeAll(word);
+  size_t begin = 0;
   for (const Symbol &symbol : word)
-    if (symbol.live)
-      ids.push_back(symbol.id);
+    if (symbol.live) {
+      out.push_back({symbol.id, {begin, begin + symbol.size}});
+      begin += symbol.size;
+    }
 }
 
 std::vector<Bpe::Symbol> Bpe::symbolsOf(std::string_view piece) const {
@@ -70,11 +73,15 @@ std::vector<Bpe::Symbol> Bpe::symbolsOf(std::string_view piece) const {
     int32_t id = vocab_.find(piece.substr(pos, size));
     pos += size;
     bool unknown = id == noToken;
-    if (unknown && (spec_.unknownId == noToken || (spec_.fuseUnknown && previousUnknown)))
-      continue; // a character without token and without stand-in leaves no trace, as in the reference
+    if (unknown && spec_.unknownId == noToken)
+      continue; // a character without token and without stand-in leaves no trace, not even in ranges, as in the reference
+    if (unknown && spec_.fuseUnknown && previousUnknown) {
+      word.back().size += size;
+      continue;
+    }
     previousUnknown = unknown;
     int32_t at = static_cast<int32_t>(word.size());
-    word.push_back({unknown ? spec_.unknownId : id, at - 1, at + 1, true});
+    word.push_back({unknown ? spec_.unknownId : id, at - 1, at + 1, size, true});
   }
   if (!word.empty())
     word.back().next = -1;
@@ -110,6 +117,7 @@ void Bpe::mergeAll(std::vector<Symbol> &word) const {
     if (rank < 0 || spec_.merges[rank].result != merge.result)
       continue;
     left.id = merge.result;
+    left.size += right.size;
     left.next = right.next;
     right.live = false;
     if (right.next >= 0)
@@ -125,11 +133,11 @@ WordPiece::WordPiece(const TokenizerSpec &spec, const VocabIndex &vocab) : spec_
     longest_ = std::max(longest_, token.size());
 }
 
-void WordPiece::encode(std::string_view piece, std::vector<int32_t> &ids) const {
-  size_t firstId = ids.size();
+void WordPiece::encode(std::string_view piece, std::vector<Token> &out) const {
+  size_t first = out.size();
   auto unknown = [&] {
-    ids.resize(firstId);
-    ids.push_back(spec_.unknownId);
+    out.resize(first);
+    out.push_back({spec_.unknownId, {0, piece.size()}});
   };
   if (countCodepoints(piece) > spec_.maxCharsPerWord)
     return unknown();
@@ -146,8 +154,9 @@ void WordPiece::encode(std::string_view piece, std::vector<int32_t> &ids) const 
     }
     if (id == noToken)
       return unknown();
-    ids.push_back(id);
-    begin += candidate.size() - prefix;
+    size_t end = begin + candidate.size() - prefix;
+    out.push_back({id, {begin, end}});
+    begin = end;
   }
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "runtime/tokenizer/FlatIndex.h"
+#include "runtime/tokenizer/Regex.h"
 #include "runtime/tokenizer/Spec.h"
 
 #include <string_view>
@@ -21,17 +22,23 @@ private:
   FlatIndex index_;
 };
 
+struct Token {
+  int32_t id;
+  Match range; ///< bytes of the text that was encoded
+};
+
 /// Byte-pair encoding: repeatedly joins the adjacent pair of the best rank, leftmost first. n log n in the piece.
 class Bpe {
 public:
   Bpe(const TokenizerSpec &spec, const VocabIndex &vocab);
-  /// Appends the ids of one piece (valid UTF-8, not empty).
-  void encode(std::string_view piece, std::vector<int32_t> &ids) const;
+  /// Appends the tokens of one piece (valid UTF-8, not empty).
+  void encode(std::string_view piece, std::vector<Token> &out) const;
 
 private:
   struct Symbol {
     int32_t id;
     int32_t previous, next; ///< positions in the word, -1 at its ends
+    size_t size;            ///< bytes
     bool live;
   };
   std::vector<Symbol> symbolsOf(std::string_view piece) const;
@@ -48,7 +55,7 @@ private:
 class WordPiece {
 public:
   WordPiece(const TokenizerSpec &spec, const VocabIndex &vocab);
-  void encode(std::string_view piece, std::vector<int32_t> &ids) const;
+  void encode(std::string_view piece, std::vector<Token> &out) const;
 
 private:
   const TokenizerSpec &spec_;

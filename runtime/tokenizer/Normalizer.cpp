@@ -8,36 +8,31 @@ namespace transom::tokenizer {
 
 namespace {
 
-/// Calls `visit(codepoint, bytes)` for each character.
-template <typename Visit> void forEachChar(std::string_view text, Visit visit) {
-  for (size_t pos = 0; pos < text.size();) {
-    Utf8Char c = decodeUtf8(text, pos);
-    visit(c.codepoint, text.substr(pos, c.size));
+/// Calls `rewrite(out, codepoint, bytes)` for each character, which appends what becomes of it.
+template <typename Rewrite> TrackedText rewritten(const TrackedText &from, Rewrite rewrite) {
+  TrackedText out = from.emptied();
+  for (size_t pos = 0; pos < from.text.size();) {
+    Utf8Char c = decodeUtf8(from.text, pos);
+    rewrite(out.text, c.codepoint, std::string_view(from.text).substr(pos, c.size));
+    out.mark(from, pos);
     pos += c.size;
   }
-}
-
-std::string lowercase(std::string_view text) {
-  std::string out;
-  out.reserve(text.size());
-  forEachChar(text, [&](char32_t c, std::string_view) { appendLowercase(out, c); });
   return out;
 }
 
-template <typename Predicate> std::string without(std::string_view text, Predicate predicate) {
-  std::string out;
-  out.reserve(text.size());
-  forEachChar(text, [&](char32_t c, std::string_view bytes) {
+TrackedText lowercase(const TrackedText &text) {
+  return rewritten(text, [](std::string &out, char32_t c, std::string_view) { appendLowercase(out, c); });
+}
+
+template <typename Predicate> TrackedText without(const TrackedText &text, Predicate predicate) {
+  return rewritten(text, [&](std::string &out, char32_t c, std::string_view bytes) {
     if (!predicate(c))
       out += bytes;
   });
-  return out;
 }
 
-std::string cleanText(std::string_view text) {
-  std::string out;
-  out.reserve(text.size());
-  forEachChar(text, [&](char32_t c, std::string_view bytes) {
+TrackedText cleanText(const TrackedText &text) {
+  return rewritten(text, [](std::string &out, char32_t c, std::string_view bytes) {
     if (isBertControl(c))
       return;
     if (isWhitespace(c))
@@ -45,13 +40,10 @@ std::string cleanText(std::string_view text) {
     else
       out += bytes;
   });
-  return out;
 }
 
-std::string spaceChineseChars(std::string_view text) {
-  std::string out;
-  out.reserve(text.size());
-  forEachChar(text, [&](char32_t c, std::string_view bytes) {
+TrackedText spaceChineseChars(const TrackedText &text) {
+  return rewritten(text, [](std::string &out, char32_t c, std::string_view bytes) {
     bool chinese = isChineseChar(c);
     if (chinese)
       out += ' ';
@@ -59,23 +51,31 @@ std::string spaceChineseChars(std::string_view text) {
     if (chinese)
       out += ' ';
   });
+}
+
+TrackedText normalForm(const TrackedText &from, NormalizationForm form) {
+  TrackedText out = from.emptied();
+  std::vector<size_t> sources;
+  out.text = normalizeUnicode(from.text, form, from.tracking == Tracking::on ? &sources : nullptr);
+  for (size_t source : sources)
+    out.origins.push_back(from.origins[source]);
   return out;
 }
 
-std::string bert(const NormalizerStep &step, std::string text) {
+TrackedText bert(const NormalizerStep &step, TrackedText text) {
   if (step.cleanText)
     text = cleanText(text);
   if (step.chineseChars)
     text = spaceChineseChars(text);
   if (step.accents)
-    text = without(normalizeUnicode(text, NormalizationForm::nfd), isNonspacingMark);
+    text = without(normalForm(text, NormalizationForm::nfd), isNonspacingMark);
   return step.lowercase ? lowercase(text) : text;
 }
 
-std::string strip(std::string_view text, bool left, bool right) {
-  size_t begin = text.size(), end = 0;
-  for (size_t pos = 0; pos < text.size();) {
-    Utf8Char c = decodeUtf8(text, pos);
+TrackedText strip(const TrackedText &from, bool left, bool right) {
+  size_t begin = from.text.size(), end = 0;
+  for (size_t pos = 0; pos < from.text.size();) {
+    Utf8Char c = decodeUtf8(from.text, pos);
     if (!isWhitespace(c.codepoint)) {
       begin = std::min(begin, pos);
       end = pos + c.size;
@@ -83,22 +83,33 @@ std::string strip(std::string_view text, bool left, bool right) {
     pos += c.size;
   }
   if (end == 0)
-    return std::string(left || right ? std::string_view() : text);
-  size_t from = left ? begin : 0, to = right ? end : text.size();
-  return std::string(text.substr(from, to - from));
+    return left || right ? from.emptied() : from;
+  return from.slice({left ? begin : 0, right ? end : from.text.size()});
+}
+
+TrackedText prepend(const TrackedText &from, std::string_view prefix) {
+  if (from.text.empty())
+    return from;
+  TrackedText out = from.emptied();
+  out.text = prefix;
+  out.mark(from, 0);
+  out.append(from, {0, from.text.size()});
+  return out;
 }
 
 } // namespace
 
-std::string replaceAll(std::string_view text, const Regex &pattern, std::string_view content) {
-  std::string out;
+TrackedText replaceAll(const TrackedText &from, const Regex &pattern, std::string_view content) {
+  TrackedText out = from.emptied();
   size_t done = 0;
-  for (Match match : pattern.findAll(text)) {
-    out += text.substr(done, match.begin - done);
-    out += content;
+  for (Match match : pattern.findAll(from.text)) {
+    out.append(from, {done, match.begin});
+    out.text += content;
+    out.mark(from, match.end == 0 ? 0 : match.end - 1);
     done = match.end;
   }
-  return out += text.substr(done);
+  out.append(from, {done, from.text.size()});
+  return out;
 }
 
 Result<Normalizer> Normalizer::create(const std::vector<NormalizerStep> &steps) {
@@ -113,25 +124,24 @@ Result<Normalizer> Normalizer::create(const std::vector<NormalizerStep> &steps) 
   return out;
 }
 
-std::string Normalizer::apply(std::string text) const {
+TrackedText Normalizer::apply(TrackedText text) const {
   for (size_t i = 0; i < steps_.size(); ++i)
     text = applyStep(steps_[i], patterns_[i], std::move(text));
   return text;
 }
 
-std::string Normalizer::applyStep(const NormalizerStep &step, const std::optional<Regex> &pattern,
-                                  std::string text) const {
+TrackedText Normalizer::applyStep(const NormalizerStep &step, const std::optional<Regex> &pattern, TrackedText text) const {
   switch (step.kind) {
   case NormalizerKind::bert:
     return bert(step, std::move(text));
   case NormalizerKind::nfc:
-    return normalizeUnicode(text, NormalizationForm::nfc);
+    return normalForm(text, NormalizationForm::nfc);
   case NormalizerKind::nfd:
-    return normalizeUnicode(text, NormalizationForm::nfd);
+    return normalForm(text, NormalizationForm::nfd);
   case NormalizerKind::nfkc:
-    return normalizeUnicode(text, NormalizationForm::nfkc);
+    return normalForm(text, NormalizationForm::nfkc);
   case NormalizerKind::nfkd:
-    return normalizeUnicode(text, NormalizationForm::nfkd);
+    return normalForm(text, NormalizationForm::nfkd);
   case NormalizerKind::lowercase:
     return lowercase(text);
   case NormalizerKind::stripAccents:
@@ -141,7 +151,7 @@ std::string Normalizer::applyStep(const NormalizerStep &step, const std::optiona
   case NormalizerKind::replace:
     return replaceAll(text, *pattern, step.content);
   case NormalizerKind::prepend:
-    return text.empty() ? text : step.content + text;
+    return prepend(text, step.content);
   }
   return text;
 }

@@ -3,23 +3,24 @@
 
 #include "runtime/tokenizer/Regex.h"
 #include "runtime/tokenizer/Spec.h"
+#include "runtime/tokenizer/TrackedText.h"
 
 #include <optional>
 
 namespace transom::tokenizer {
 
 /// `text` with every match of `pattern` replaced by `content`.
-std::string replaceAll(std::string_view text, const Regex &pattern, std::string_view content);
+TrackedText replaceAll(const TrackedText &text, const Regex &pattern, std::string_view content);
 
 class Normalizer {
 public:
   static Result<Normalizer> create(const std::vector<NormalizerStep> &steps);
   /// `text` must be valid UTF-8.
-  std::string apply(std::string text) const;
+  TrackedText apply(TrackedText text) const;
   bool empty() const { return steps_.empty(); }
 
 private:
-  std::string applyStep(const NormalizerStep &step, const std::optional<Regex> &pattern, std::string text) const;
+  TrackedText applyStep(const NormalizerStep &step, const std::optional<Regex> &pattern, TrackedText text) const;
 
   std::vector<NormalizerStep> steps_;
   std::vector<std::optional<Regex>> patterns_; ///< one a step

@@ -77,7 +77,7 @@ std::vector<Match> join(const std::vector<Segment> &segments, SplitBehavior beha
 template <typename Find> void split(Pieces &pieces, SplitBehavior behavior, bool invert, Find find) {
   std::vector<Match> out;
   for (Match range : pieces.ranges) {
-    std::string_view text = std::string_view(pieces.text).substr(range.begin, range.end - range.begin);
+    std::string_view text = pieces.content.view(range);
     for (Match part : join(segmentsOf(text, find(text), invert), behavior))
       if (part.end > part.begin)
         out.push_back({range.begin + part.begin, range.begin + part.end});
@@ -85,22 +85,30 @@ template <typename Find> void split(Pieces &pieces, SplitBehavior behavior, bool
   pieces.ranges = std::move(out);
 }
 
-/// Copies the pieces into new text, each through `rewrite(out, piece)`.
+/// Copies the pieces into new text, each through `rewrite(out, from, range)`.
 template <typename Rewrite> void rewritePieces(Pieces &pieces, Rewrite rewrite) {
-  std::string out;
-  out.reserve(pieces.text.size() * 2);
+  TrackedText out = pieces.content.emptied();
+  out.text.reserve(pieces.content.text.size() * 2);
   for (Match &range : pieces.ranges) {
-    size_t begin = out.size();
-    rewrite(out, std::string_view(pieces.text).substr(range.begin, range.end - range.begin));
-    range = {begin, out.size()};
+    size_t begin = out.text.size();
+    rewrite(out, pieces.content, range);
+    range = {begin, out.text.size()};
   }
-  pieces.text = std::move(out);
+  pieces.content = std::move(out);
 }
 
-void appendByteLevel(std::string &out, std::string_view piece) {
+void appendWithSpace(TrackedText &out, const TrackedText &from, Match range) {
+  out.text += from.text[range.begin] == ' ' ? "" : " ";
+  out.mark(from, range.begin);
+  out.append(from, range);
+}
+
+void appendByteLevel(TrackedText &out, const TrackedText &from, Match range) {
   const std::vector<char32_t> &chars = byteLevelChars();
-  for (char byte : piece)
-    appendUtf8(out, chars[static_cast<uint8_t>(byte)]);
+  for (size_t i = range.begin; i < range.end; ++i) {
+    appendUtf8(out.text, chars[static_cast<uint8_t>(from.text[i])]);
+    out.mark(from, i);
+  }
 }
 
 } // namespace
@@ -146,10 +154,10 @@ Result<PreTokenizer> PreTokenizer::create(const std::vector<PreTokenizerStep> &s
   return out;
 }
 
-Pieces PreTokenizer::apply(std::string text) const {
+Pieces PreTokenizer::apply(TrackedText text) const {
   Pieces pieces{std::move(text), {}};
-  if (!pieces.text.empty())
-    pieces.ranges.push_back({0, pieces.text.size()});
+  if (!pieces.content.text.empty())
+    pieces.ranges.push_back({0, pieces.content.text.size()});
   for (size_t step = 0; step < steps_.size(); ++step)
     applyStep(step, pieces);
   return pieces;
@@ -166,10 +174,7 @@ void PreTokenizer::applyStep(size_t index, Pieces &pieces) const {
   switch (step.kind) {
   case PreTokenizerKind::byteLevel:
     if (step.addPrefixSpace)
-      rewritePieces(pieces, [](std::string &out, std::string_view piece) {
-        out += piece.starts_with(' ') ? "" : " ";
-        out += piece;
-      });
+      rewritePieces(pieces, appendWithSpace);
     if (step.useRegex)
       split(pieces, SplitBehavior::isolated, false, matches);
     return rewritePieces(pieces, appendByteLevel);

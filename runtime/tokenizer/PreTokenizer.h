@@ -3,6 +3,7 @@
 
 #include "runtime/tokenizer/Regex.h"
 #include "runtime/tokenizer/Spec.h"
+#include "runtime/tokenizer/TrackedText.h"
 
 #include <optional>
 
@@ -10,7 +11,7 @@ namespace transom::tokenizer {
 
 /// Text and the pieces it is cut into, in order; what no piece covers is dropped.
 struct Pieces {
-  std::string text;
+  TrackedText content;
   std::vector<Match> ranges;
 };
 
@@ -18,7 +19,7 @@ class PreTokenizer {
 public:
   static Result<PreTokenizer> create(const std::vector<PreTokenizerStep> &steps);
   /// `text` must be valid UTF-8. No piece is empty.
-  Pieces apply(std::string text) const;
+  Pieces apply(TrackedText text) const;
 
 private:
   void applyStep(size_t step, Pieces &pieces) const;

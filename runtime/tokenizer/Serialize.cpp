@@ -157,7 +157,7 @@ std::vector<std::byte> serialize(const TokenizerSpec &spec) {
       builder, fb::CreateTokenizer(builder, number(spec.model), vocab, added, mergeVector, spec.ignoreMerges,
                                    spec.fuseUnknown, prefix, spec.maxCharsPerWord, normalizers, preTokenizers, single,
                                    pair, spec.templateTypesAlways, decoders, spec.unknownId, spec.bosId, spec.eosId,
-                                   spec.padId, number(spec.chatFormat)));
+                                   spec.padId, number(spec.chatFormat), spec.trimSpans, spec.prefixSpace, spec.maskId));
   auto *begin = reinterpret_cast<const std::byte *>(builder.GetBufferPointer());
   return std::vector<std::byte>(begin, begin + builder.GetSize());
 }
@@ -194,6 +194,9 @@ Result<TokenizerSpec> deserialize(std::span<const std::byte> bytes) {
   spec.bosId = from.bos_id();
   spec.eosId = from.eos_id();
   spec.padId = from.pad_id();
+  spec.trimSpans = from.trim_spans();
+  spec.prefixSpace = from.prefix_space();
+  spec.maskId = from.mask_id();
   if (text.overrun())
     return error(StatusCode::invalidFile, "tokenizer section holds more text than its {} bytes", bytes.size());
   TRANSOM_RETURN_IF_ERROR(validate(spec));

@@ -101,7 +101,10 @@ struct TokenizerSpec {
   bool templateTypesAlways = true;
   std::vector<DecoderStep> decoders; ///< none: tokens are joined with spaces
 
-  int32_t unknownId = noToken, bosId = noToken, eosId = noToken, padId = noToken;
+  /// Spans of tokens leave out white space at their ends; with `prefixSpace` the first token of a text keeps a single space before it.
+  bool trimSpans = false, prefixSpace = false;
+
+  int32_t unknownId = noToken, bosId = noToken, eosId = noToken, padId = noToken, maskId = noToken;
   ChatFormat chatFormat = ChatFormat::none;
 };
 
@@ -112,7 +115,7 @@ Status validate(const TokenizerSpec &spec);
 /// Errors: invalidFile; unsupported (names the component and lists what is supported).
 Result<TokenizerSpec> specFromTokenizerJson(std::string_view json, std::string_view name);
 
-/// Fills what tokenizer_config.json declares and tokenizer.json does not: bos, eos, pad ids and the chat format.
+/// Fills what tokenizer_config.json declares and tokenizer.json does not: bos, eos, pad and mask ids and the chat format.
 Status applyTokenizerConfig(TokenizerSpec &spec, std::string_view json, std::string_view name);
 
 /// The `tokenizer.*` metadata of a GGUF file, as found there. Absent ids are noToken.

@@ -6,6 +6,7 @@
 #include "runtime/tokenizer/Model.h"
 #include "runtime/tokenizer/Normalizer.h"
 #include "runtime/tokenizer/PreTokenizer.h"
+#include "runtime/tokenizer/Unicode.h"
 
 #include <algorithm>
 #include <unordered_map>
@@ -13,6 +14,47 @@
 #include <variant>
 
 namespace transom::tokenizer {
+
+namespace {
+
+/// Finds where tokens stand in `raw`.
+struct SpanFinder {
+  std::string_view raw;
+  const TokenizerSpec &spec;
+  Tracking tracking;
+
+  /// Of the token that a range of processed text became; nothing where text is not tracked.
+  Match of(const TrackedText &text, Match range, bool first) const {
+    if (tracking == Tracking::off || range.begin == range.end)
+      return {0, 0};
+    size_t last = text.origins[range.end - 1];
+    Match span{text.origins[range.begin], last + decodeUtf8(raw, last).size};
+    return spec.trimSpans ? trimmed(span, text.view(range), first) : span;
+  }
+
+private:
+  /// Without as many characters at its ends as the token has white space there.
+  Match trimmed(Match span, std::string_view token, bool first) const {
+    size_t leading = 0, trailing = 0, count = 0;
+    for (size_t pos = 0; pos < token.size(); ++count) {
+      Utf8Char c = decodeUtf8(token, pos);
+      bool isSpace = isWhitespace(c.codepoint) || c.codepoint == byteLevelChars()[' '];
+      leading += isSpace && leading == count;
+      trailing = isSpace ? trailing + 1 : 0;
+      pos += c.size;
+    }
+    // A single space may be one that was put before the text.
+    if (leading == 1 && spec.prefixSpace && (first || span.begin == 0))
+      leading = 0;
+    for (; leading > 0 && span.begin < span.end; --leading)
+      span.begin += decodeUtf8(raw, span.begin).size;
+    for (; trailing > 0 && span.end > span.begin; --trailing)
+      span.end = previousChar(raw, span.end);
+    return span;
+  }
+};
+
+} // namespace
 
 struct Tokenizer::Data {
   TokenizerSpec spec;
@@ -40,7 +82,7 @@ struct Tokenizer::Data {
       if (token.special)
         specialTexts.insert(token.content);
     for (const AddedToken &token : spec.addedTokens) {
-      std::string text = token.normalized ? normalizer.apply(token.content) : token.content;
+      std::string text = token.normalized ? normalizer.apply({token.content}).text : token.content;
       bool special = specialTexts.contains(text);
       addedById[token.id] = {std::move(text), special};
       addedByText[token.content] = token.id;
@@ -58,39 +100,46 @@ struct Tokenizer::Data {
     for (const AddedToken &token : spec.addedTokens)
       if (token.normalized == normalized) {
         tokens.push_back(token);
-        contents.push_back(normalized ? normalizer.apply(token.content) : token.content);
+        contents.push_back(normalized ? normalizer.apply({token.content}).text : token.content);
       }
     return AddedTokenFinder(std::move(tokens), contents);
   }
 
-  void encodePlain(std::string text, std::vector<int32_t> &ids) const {
-    Pieces pieces = preTokenizer.apply(std::move(text));
-    for (Match range : pieces.ranges) {
-      std::string_view piece = std::string_view(pieces.text).substr(range.begin, range.end - range.begin);
-      std::visit([&](const auto &m) { m.encode(piece, ids); }, model);
-    }
-  }
-
-  /// The ids of a text, without its template.
-  std::vector<int32_t> encodeText(std::string_view raw, bool parseSpecial) const {
+  /// Tokens of a text, without its template. Ranges are of the text with ill-formed parts replaced, if they are tracked.
+  std::vector<Token> encodeText(std::string_view raw, bool parseSpecial, Tracking tracking) const {
     std::string repaired;
     if (!isValidUtf8(raw))
       raw = repaired = sanitizeUtf8(raw);
-    std::vector<int32_t> ids;
+    std::vector<Token> tokens;
+    SpanFinder spans{raw, spec, tracking};
     for (Stretch outer : rawTokens.find(raw, parseSpecial)) {
+      TrackedText text = TrackedText::of(raw, {outer.begin, outer.end}, tracking);
       if (outer.id != noToken) {
-        ids.push_back(outer.id);
+        tokens.push_back({outer.id, spans.of(text, {0, text.text.size()}, tokens.empty())});
         continue;
       }
-      std::string text = normalizer.apply(std::string(raw.substr(outer.begin, outer.end - outer.begin)));
-      for (Stretch inner : normalizedTokens.find(text, parseSpecial)) {
+      text = normalizer.apply(std::move(text));
+      for (Stretch inner : normalizedTokens.find(text.text, parseSpecial)) {
+        Match range{inner.begin, inner.end};
         if (inner.id != noToken)
-          ids.push_back(inner.id);
+          tokens.push_back({inner.id, spans.of(text, range, tokens.empty())});
         else
-          encodePlain(text.substr(inner.begin, inner.end - inner.begin), ids);
+          encodePlain(text.slice(range), spans, tokens);
       }
     }
-    return ids;
+    return tokens;
+  }
+
+  void encodePlain(TrackedText text, const SpanFinder &spans, std::vector<Token> &tokens) const {
+    Pieces pieces = preTokenizer.apply(std::move(text));
+    for (Match piece : pieces.ranges) {
+      size_t first = tokens.size();
+      std::visit([&](const auto &m) { m.encode(pieces.content.view(piece), tokens); }, model);
+      for (size_t i = first; i < tokens.size(); ++i) {
+        Match &range = tokens[i].range;
+        range = spans.of(pieces.content, {piece.begin + range.begin, piece.begin + range.end}, i == 0);
+      }
+    }
   }
 
   std::optional<std::string_view> tokenOf(int32_t id) const {
@@ -118,6 +167,27 @@ Result<Tokenizer> Tokenizer::create(TokenizerSpec spec) {
   return out;
 }
 
+namespace {
+
+/// Cuts one or two texts to `most` tokens in all; the reference calls it "longest first". True where something was cut.
+bool truncate(std::span<std::vector<Token>> texts, size_t most) {
+  size_t sum = 0;
+  for (const std::vector<Token> &text : texts)
+    sum += text.size();
+  if (sum <= most)
+    return false;
+  if (texts.size() == 1) {
+    texts[0].resize(most);
+    return true;
+  }
+  size_t shorter = texts[0].size() > texts[1].size() ? 1 : 0;
+  texts[shorter].resize(std::min(texts[shorter].size(), most / 2));
+  texts[1 - shorter].resize(most - texts[shorter].size());
+  return true;
+}
+
+} // namespace
+
 std::vector<int32_t> Tokenizer::encode(std::string_view text, EncodeOptions options) const {
   return encodePair(text, std::nullopt, options).ids;
 }
@@ -125,22 +195,31 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, EncodeOptions opti
 Encoding Tokenizer::encodePair(std::string_view first, std::optional<std::string_view> second,
                                EncodeOptions options) const {
   const TokenizerSpec &spec = data_->spec;
-  std::vector<int32_t> texts[2] = {data_->encodeText(first, options.parseSpecialTokens), {}};
+  Tracking tracking = options.spans ? Tracking::on : Tracking::off;
+  std::vector<Token> texts[2] = {data_->encodeText(first, options.parseSpecialTokens, tracking), {}};
   if (second)
-    texts[1] = data_->encodeText(*second, options.parseSpecialTokens);
+    texts[1] = data_->encodeText(*second, options.parseSpecialTokens, tracking);
+  const std::vector<TemplatePiece> &pieces = second ? spec.pair : spec.single;
+  auto isSpecial = [](const TemplatePiece &piece) { return piece.kind == PieceKind::special; };
+  size_t around = options.addSpecialTokens ? static_cast<size_t>(std::ranges::count_if(pieces, isSpecial)) : 0;
   Encoding out;
-  for (const TemplatePiece &piece : second ? spec.pair : spec.single) {
-    if (piece.kind == PieceKind::special) {
-      if (options.addSpecialTokens) {
-        out.ids.push_back(piece.id);
-        out.typeIds.push_back(piece.typeId);
-      }
+  out.truncated = truncate(std::span(texts).first(second ? 2 : 1), options.maxTokens - std::min(around, options.maxTokens));
+  auto put = [&](int32_t id, int32_t typeId, TokenSpan span) {
+    out.ids.push_back(id);
+    out.typeIds.push_back(typeId);
+    if (options.spans)
+      out.spans.push_back(span);
+  };
+  for (const TemplatePiece &piece : pieces) {
+    if (isSpecial(piece)) {
+      if (options.addSpecialTokens)
+        put(piece.id, piece.typeId, {});
       continue;
     }
-    size_t index = piece.kind == PieceKind::sequenceB;
+    int32_t index = piece.kind == PieceKind::sequenceB;
     bool fromTemplate = options.addSpecialTokens || spec.templateTypesAlways;
-    out.ids.insert(out.ids.end(), texts[index].begin(), texts[index].end());
-    out.typeIds.resize(out.ids.size(), fromTemplate ? piece.typeId : static_cast<int32_t>(index));
+    for (const Token &token : texts[index])
+      put(token.id, fromTemplate ? piece.typeId : index, {index, token.range.begin, token.range.end});
   }
   return out;
 }

@@ -15,11 +15,25 @@ struct EncodeOptions {
   bool addSpecialTokens = true;
   /// Read the names of special tokens inside the text as those tokens; off for text from strangers.
   bool parseSpecialTokens = true;
+  /// Cuts the texts' ends, those of the longer text of a pair first, until they fit with the tokens around them. A template that alone
+  /// is longer stays whole.
+  size_t maxTokens = SIZE_MAX;
+  /// Find out where the tokens stand; for encodePair().
+  bool spans = false;
+};
+
+/// Where a token stands: bytes [begin, end) of a text, whole characters, as the reference's offsets are. A token that is part of a
+/// character has all of it; ill-formed UTF-8 counts as the U+FFFD that stand for it.
+struct TokenSpan {
+  int32_t text = -1; ///< 0, or 1 for the second of a pair; -1: the token is the template's
+  size_t begin = 0, end = 0;
 };
 
 struct Encoding {
-  std::vector<int32_t> ids;
-  std::vector<int32_t> typeIds; ///< one an id
+  std::vector<int32_t> ids = {};
+  std::vector<int32_t> typeIds = {}; ///< one an id
+  std::vector<TokenSpan> spans = {}; ///< one an id, if EncodeOptions::spans
+  bool truncated = false;            ///< to EncodeOptions::maxTokens
 };
 
 /// Immutable; copies share their data; every method may be called from several threads at once.
@@ -31,7 +45,7 @@ public:
   static Result<Tokenizer> create(TokenizerSpec spec);
 
   std::vector<int32_t> encode(std::string_view text, EncodeOptions options = {}) const;
-  /// With type ids; `second` is the second text of a pair.
+  /// With type ids, and spans on demand; `second` is the second text of a pair.
   Encoding encodePair(std::string_view first, std::optional<std::string_view> second, EncodeOptions options = {}) const;
 
   /// The text of `ids`, valid UTF-8. Ids that are no token are skipped.

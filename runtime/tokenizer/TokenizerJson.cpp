@@ -138,6 +138,14 @@ void readAddedTokens(JsonReader &reader, const Json &root, TokenizerSpec &spec) 
   }
 }
 
+/// The mask token that the classes of BERT's and RoBERTa's tokenizers have where tokenizer_config.json names none.
+int32_t usualMask(const TokenizerSpec &spec) {
+  for (const AddedToken &token : spec.addedTokens)
+    if (token.special && (token.content == "[MASK]" || token.content == "<mask>"))
+      return token.id;
+  return noToken;
+}
+
 Result<Json> parseObject(std::string_view text, std::string_view name) {
   Json root = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (root.is_discarded() || !root.is_object())
@@ -153,6 +161,7 @@ Result<TokenizerSpec> specFromTokenizerJson(std::string_view json, std::string_v
   TokenizerSpec spec;
   readModel(reader, reader.member(root, "model"), spec);
   readAddedTokens(reader, root, spec);
+  spec.maskId = usualMask(spec);
   readNormalizer(reader, reader.member(root, "normalizer"), spec.normalizers);
   readPreTokenizer(reader, reader.member(root, "pre_tokenizer"), spec.preTokenizers);
   readPostProcessor(reader, reader.member(root, "post_processor"), spec);
@@ -177,6 +186,8 @@ Status applyTokenizerConfig(TokenizerSpec &spec, std::string_view json, std::str
   spec.bosId = idOf("bos_token");
   spec.eosId = idOf("eos_token");
   spec.padId = idOf("pad_token");
+  if (int32_t mask = idOf("mask_token"); mask != noToken)
+    spec.maskId = mask;
   const Json &chat = reader.member(root, "chat_template");
   if (chat.is_string())
     spec.chatFormat = recognizeChatTemplate(chat.get_ref<const std::string &>());

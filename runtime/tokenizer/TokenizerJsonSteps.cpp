@@ -207,7 +207,11 @@ void readPostProcessor(JsonReader &reader, const Json &component, TokenizerSpec 
   spec.pair = {a, b};
   int templates = 0;
   flatten(reader, component, "post_processor", "processors", [&](const Json &from, const std::string &type) {
-    if (type == "ByteLevel") // moves offsets only
+    if (type == "ByteLevel" || type == "RobertaProcessing") {
+      spec.trimSpans = reader.flag(from, "trim_offsets", type, true);
+      spec.prefixSpace = reader.flag(from, "add_prefix_space", type, true);
+    }
+    if (type == "ByteLevel")
       return;
     if (++templates > 1)
       return unsupported(reader, "post_processor", "Sequence of several templates", "one template");

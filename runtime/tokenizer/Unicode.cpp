@@ -6,6 +6,8 @@
 #include <utf8proc.h>
 
 #include <algorithm>
+#include <array>
+#include <numeric>
 #include <span>
 
 namespace transom::tokenizer {
@@ -212,54 +214,112 @@ void appendLowercase(std::string &out, char32_t c) {
 
 namespace {
 
+/// A code point of a decomposition.
+struct Part {
+  utf8proc_int32_t codepoint;
+  int32_t added; ///< 0 for the first that a character decomposes to, 1 for the others
+};
+
 /// Orders each run of combining marks by combining class (Unicode 3.11, canonical ordering). utf8proc's own ordering
 /// is quadratic in the run.
-void orderMarks(std::vector<utf8proc_int32_t> &codepoints) {
-  auto classOf = [](utf8proc_int32_t c) { return utf8proc_get_property(c)->combining_class; };
-  for (size_t begin = 0; begin < codepoints.size();) {
+void orderMarks(std::vector<Part> &parts) {
+  auto classOf = [](const Part &part) { return utf8proc_get_property(part.codepoint)->combining_class; };
+  for (size_t begin = 0; begin < parts.size();) {
     size_t end = begin;
-    while (end < codepoints.size() && classOf(codepoints[end]) != 0)
+    while (end < parts.size() && classOf(parts[end]) != 0)
       ++end;
     if (end - begin > 1)
-      std::stable_sort(codepoints.begin() + begin, codepoints.begin() + end,
-                       [&](auto a, auto b) { return classOf(a) < classOf(b); });
+      std::stable_sort(parts.begin() + begin, parts.begin() + end,
+                       [&](const Part &a, const Part &b) { return classOf(a) < classOf(b); });
     begin = end + 1;
   }
 }
 
+std::span<utf8proc_int32_t> decompose(char32_t c, int options, std::array<utf8proc_int32_t, 32> &room) {
+  int boundClass = 0; // the longest full decomposition has 18 code points (U+FDFA)
+  utf8proc_ssize_t count = utf8proc_decompose_char(static_cast<utf8proc_int32_t>(c), room.data(), std::ssize(room),
+                                                   static_cast<utf8proc_option_t>(options), &boundClass);
+  return std::span(room).first(static_cast<size_t>(std::clamp<utf8proc_ssize_t>(count, 0, std::ssize(room))));
+}
+
+/// Which character of a text each character of its normal form comes from, counted as the reference counts: a character that was
+/// added to the text's belongs to the one before, one that stands for several to the first of them.
+class Sources {
+public:
+  explicit Sources(std::string_view text) {
+    for (size_t pos = 0; pos < text.size(); pos += decodeUtf8(text, pos).size)
+      begins_.push_back(pos);
+  }
+  /// Where the character begins that one comes from which adds `change` to the text's length, in characters.
+  size_t next(int64_t change) {
+    size_t at = change > 0 ? std::max<size_t>(next_, 1) - 1 : next_;
+    next_ += change > 0 ? 0 : static_cast<size_t>(1 - change);
+    return begins_[std::min(at, begins_.size() - 1)];
+  }
+
+private:
+  std::vector<size_t> begins_;
+  size_t next_ = 0;
+};
+
 } // namespace
 
-std::string normalizeUnicode(std::string_view text, NormalizationForm form) {
+std::string normalizeUnicode(std::string_view text, NormalizationForm form, std::vector<size_t> *sources) {
   bool compose = form == NormalizationForm::nfc || form == NormalizationForm::nfkc;
   bool compatible = form == NormalizationForm::nfkc || form == NormalizationForm::nfkd;
   auto options = static_cast<utf8proc_option_t>(UTF8PROC_STABLE | (compatible ? UTF8PROC_COMPAT : 0) |
                                                 (compose ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE));
-  if (std::all_of(text.begin(), text.end(), [](char c) { return static_cast<uint8_t>(c) < 0x80; }))
+  if (std::all_of(text.begin(), text.end(), [](char c) { return static_cast<uint8_t>(c) < 0x80; })) {
+    if (sources) {
+      sources->resize(text.size());
+      std::iota(sources->begin(), sources->end(), size_t(0));
+    }
     return std::string(text);
+  }
   std::string out;
   out.reserve(text.size());
-  std::vector<utf8proc_int32_t> segment;
+  Sources found(sources ? text : std::string_view());
+  auto put = [&](utf8proc_int32_t c, std::span<const Part> from) {
+    appendUtf8(out, static_cast<char32_t>(c));
+    if (!sources)
+      return;
+    int64_t change = 1 - std::ssize(from);
+    for (const Part &part : from)
+      change += part.added;
+    sources->resize(out.size(), found.next(change));
+  };
+  std::array<utf8proc_int32_t, 32> room;
+  std::vector<Part> parts;
+  std::vector<utf8proc_int32_t> result;
   auto flush = [&] {
-    orderMarks(segment);
-    if (compose && !segment.empty())
-      segment.resize(utf8proc_normalize_utf32(segment.data(), static_cast<utf8proc_ssize_t>(segment.size()), options));
-    for (utf8proc_int32_t c : segment)
-      appendUtf8(out, static_cast<char32_t>(c));
-    segment.clear();
+    orderMarks(parts);
+    result.clear();
+    for (const Part &part : parts)
+      result.push_back(part.codepoint);
+    if (compose && !result.empty())
+      result.resize(utf8proc_normalize_utf32(result.data(), static_cast<utf8proc_ssize_t>(result.size()), options));
+    std::span<const Part> rest = parts;
+    for (utf8proc_int32_t c : result) {
+      // A composed character was made of as many parts as it decomposes to.
+      size_t made = sources && compose ? decompose(static_cast<char32_t>(c), UTF8PROC_STABLE | UTF8PROC_DECOMPOSE, room).size() : 1;
+      made = std::min(made, rest.size());
+      put(c, rest.first(made));
+      rest = rest.subspan(made);
+    }
+    parts.clear();
   };
   for (size_t pos = 0; pos < text.size();) {
     Utf8Char c = decodeUtf8(text, pos);
     pos += c.size;
     if (findRange<CodepointRange>(inertRanges, c.codepoint)) {
       flush();
-      appendUtf8(out, c.codepoint);
+      Part itself{static_cast<utf8proc_int32_t>(c.codepoint), 0};
+      put(itself.codepoint, {&itself, 1});
       continue;
     }
-    utf8proc_int32_t decomposed[32]; // the longest full decomposition has 18 code points (U+FDFA)
-    int boundClass = 0;
-    utf8proc_ssize_t count =
-        utf8proc_decompose_char(static_cast<utf8proc_int32_t>(c.codepoint), decomposed, 32, options, &boundClass);
-    segment.insert(segment.end(), decomposed, decomposed + std::clamp<utf8proc_ssize_t>(count, 0, 32));
+    int32_t added = 0;
+    for (utf8proc_int32_t part : decompose(c.codepoint, options, room))
+      parts.push_back({part, added++ ? 1 : 0});
   }
   flush();
   return out;

@@ -47,7 +47,8 @@ bool isChineseChar(char32_t c);  ///< the CJK blocks that BERT surrounds with sp
 void appendLowercase(std::string &out, char32_t c);
 
 enum class NormalizationForm : uint8_t { nfc, nfd, nfkc, nfkd };
-/// Linear in the text, n log n in a run of combining marks.
-std::string normalizeUnicode(std::string_view text, NormalizationForm form);
+/// Linear in the text, n log n in a run of combining marks. `sources` gets, for each byte of the result, the byte of `text` where the
+/// character begins that it comes from; of several that one is composed of, the first.
+std::string normalizeUnicode(std::string_view text, NormalizationForm form, std::vector<size_t> *sources = nullptr);
 
 } // namespace transom::tokenizer

@@ -43,6 +43,13 @@ Utf8Char decodeUtf8(std::string_view text, size_t pos) {
   return {codepoint, lead.continuation + 1u, true, false};
 }
 
+size_t previousChar(std::string_view text, size_t pos) {
+  do
+    --pos;
+  while (pos > 0 && (static_cast<uint8_t>(text[pos]) & 0xC0) == 0x80);
+  return pos;
+}
+
 void appendUtf8(std::string &out, char32_t c) {
   if (c < 0x80) {
     out += static_cast<char>(c);

@@ -18,6 +18,8 @@ struct Utf8Char {
 
 /// Decodes the character at `pos`, which must be less than text.size().
 Utf8Char decodeUtf8(std::string_view text, size_t pos);
+/// Where the character before `pos`, which must not be 0, begins. For valid text.
+size_t previousChar(std::string_view text, size_t pos);
 void appendUtf8(std::string &out, char32_t codepoint);
 bool isValidUtf8(std::string_view text);
 /// The text with every ill-formed part replaced by U+FFFD.

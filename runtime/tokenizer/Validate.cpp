@@ -52,7 +52,8 @@ Status checkModel(const TokenizerSpec &spec) {
   TRANSOM_RETURN_IF_ERROR(checkId(spec, spec.unknownId, "unknown token"));
   TRANSOM_RETURN_IF_ERROR(checkId(spec, spec.bosId, "begin-of-sequence token"));
   TRANSOM_RETURN_IF_ERROR(checkId(spec, spec.eosId, "end-of-sequence token"));
-  return checkId(spec, spec.padId, "padding token");
+  TRANSOM_RETURN_IF_ERROR(checkId(spec, spec.padId, "padding token"));
+  return checkId(spec, spec.maskId, "mask token");
 }
 
 Status checkTemplate(const TokenizerSpec &spec, const std::vector<TemplatePiece> &pieces, std::string_view name,

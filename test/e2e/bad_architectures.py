@@ -69,6 +69,8 @@ SETTINGS = {
         ("id2label", {"0": "a", "1": "b"}, "classifier.weight: expected shape [2, 64], found [3, 64]"),
         ("id2label", {"0": "a", "2": "b"}, "id2label: field 1 is missing"),
         ("id2label", {}, "id2label: expected a label, found none"),
+        ("problem_type", "guess", "field problem_type: expected regression, single_label_classification or multi_label_classification, found guess"),
+        ("problem_type", 3, "field problem_type: expected a string"),
     ],
     "bertForMaskedLM": [("tie_word_embeddings", False, "tensor cls.predictions.decoder.weight: missing")],
     "robertaModel": [

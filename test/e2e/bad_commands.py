@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Bad artifacts, tensors, flags and outputs given to every command: refused in one line. Needs NumPy."""
 
+import json
 import os
 import struct
 import sys
 
 import numpy as np
 
+import tiny_classifiers
 from damage import BadInput
 from harness import refusal_problem
 
@@ -18,6 +20,7 @@ def artifacts(t):
         "inspect": (),
         "generate": ("--prompt", "the"),
         "embed": ("--input", t.bert / "config.json", "--output", t.folder / "e.npy"),
+        "classify": ("--input", t.bert / "config.json"),
         "run": ("--output", t.folder / "r.npz"),
         "bench": ("--json",),
         "diff": ("--devices=cpu,cpu",),
@@ -90,7 +93,7 @@ def flags(t):
     out = t.folder / "flags.transom"
     t.refuses("no command")
     t.refuses("unknown command", "transmogrify")
-    for command in ("compile", "explain", "generate", "embed", "run", "inspect", "verify", "bench", "diff", "tune"):
+    for command in ("compile", "explain", "generate", "embed", "classify", "run", "inspect", "verify", "bench", "diff", "tune"):
         t.refuses(f"{command} without arguments", command)
         t.refuses(f"{command} with an unknown flag", command, t.artifact, "--frobnicate")
     for flag in (
@@ -214,11 +217,67 @@ def tensors(t):
     t.refuses("input that is a folder", "run", t.embedder, "--input", t.folder, *out)
 
 
+def classifiers(t):
+    """Artifacts whose head, tokenizer or metadata do not do, and files that are no texts."""
+    sizes = ("--max-batch=4", "--max-seq=16")
+
+    def made(name, family, head, *flags, change=None):
+        folder = tiny_classifiers.write(t.folder / name, family, head)
+        if change:
+            (folder / "tokenizer.json").write_text(json.dumps(change(json.loads((folder / "tokenizer.json").read_text()))))
+        artifact = t.folder / f"{name}.transom"
+        t.ok(f"compile {name}", "compile", folder, "-o", artifact, "--quiet", *sizes, *flags)
+        return artifact
+
+    def file(name, data):
+        (t.folder / name).write_bytes(data)
+        return t.folder / name
+
+    sequence, token, words = (made(head, "bert", head) for head in tiny_classifiers.HEADS)
+    bare = made("bare", "bert", "ForMaskedLM", "--no-tokenizer")
+    plain = made("plain", "bert", "ForSequenceClassification", change=lambda tokenizer: {**tokenizer, "post_processor": None})
+    unmasked = made("unmasked", "bert", "ForMaskedLM", change=lambda tokenizer: {**tokenizer, "added_tokens": tokenizer["added_tokens"][:4]})
+    distilbert = made("distilbert", "distilbert", "ForSequenceClassification")
+    texts, pairs, ids = file("texts", b"the end\nthe [MASK]\n"), file("pairs", b"the\tend\nthe end\n"), file("ids", b"2 5 3\n")
+    heads = "sequence_classification, token_classification or masked_lm"
+    t.refuses("classify with an embedder", "classify", t.embedder, "--input", texts, says=f"{heads}, found sentence_embedding: use embed")
+    t.refuses("classify with a decoder", "classify", t.artifact, "--input", texts, says=f"{heads}, found a decoder's: use generate")
+    t.refuses("embed with a classifier", "embed", token, "--input", texts, "--output", t.folder / "e.npy", says="does not embed texts")
+    # (artifact, what the reason says, arguments)
+    cases = [
+        (sequence, "[--input,--tokens-file] is required", ()),
+        (sequence, "--tokens-file", ("--input", texts, "--tokens-file", ids)),
+        (sequence, "nothing: the file is empty", ("--input", file("nothing", b""))),
+        (sequence, "latin: line 2: the text is not UTF-8", ("--input", file("latin", b"the\ncaf\xe9\n"))),
+        (sequence, "pairs: line 2: expected two texts with a tab between them, found 0 tabs", ("--input", pairs, "--pairs")),
+        (sequence, "tabs: line 1: expected two texts with a tab between them, found 2 tabs", ("--input", file("tabs", b"a\tb\tc\n"), "--pairs")),
+        (sequence, "texts: line 1: tokens: expected token ids, found 'the end'", ("--tokens-file", texts)),
+        (sequence, "long: line 1: expected 1 to 16 tokens, found 17", ("--tokens-file", file("long", b"5 " * 17 + b"\n"))),
+        (sequence, "No such file", ("--input", t.folder / "none")),
+        (sequence, "--mask-token: expected a model whose head is masked_lm", ("--tokens-file", ids, "--mask-token=4")),
+        (sequence, "--output", ("--input", texts, "--json", "--output", t.folder / "o.jsonl")),
+        (sequence, "expected a file to write", ("--input", texts, "--output", t.folder)),
+        (sequence, "--top-k", ("--input", texts, "--top-k=0")),
+        (token, "--top-k: the model's head is token_classification", ("--input", texts, "--top-k=2")),
+        (words, "texts: line 1: expected a mask token ([MASK]), found none", ("--input", texts)),
+        (words, "cut: line 1: expected a mask token ([MASK]), found none in the 16 tokens", ("--input", file("cut", b"a " * 20 + b"[MASK]\n"))),
+        (words, "--mask-token", ("--input", texts, "--mask-token=4")),
+        (bare, "the artifact carries no tokenizer; give token ids", ("--input", texts)),
+        (bare, "the artifact carries no tokenizer: give the id of the mask token", ("--tokens-file", ids)),
+        (bare, "expected a mask token (4), found none", ("--tokens-file", ids, "--mask-token=4")),
+        (unmasked, "the tokenizer has no mask token", ("--input", texts)),
+        (plain, "the model's tokenizer has no template for pairs", ("--input", file("pair", b"the\tend\n"), "--pairs")),
+        (distilbert, "token types: the model takes none", ("--tokens-file", file("typed", b"2 5\t6 3\n"), "--pairs")),
+    ]
+    for artifact, says, arguments in cases:
+        t.refuses(f"classify, {says}", "classify", artifact, *arguments, says=says)
+
+
 def main():
     test = BadInput("bad-commands")
     if not test.make_good():
         return test.finish()
-    for part in (artifacts, outputs, flags, tensors):
+    for part in (artifacts, outputs, flags, tensors, classifiers):
         part(test)
         test.run_jobs()
     return test.finish()

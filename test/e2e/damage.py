@@ -40,9 +40,15 @@ class BadInput(Suite):
             file.unlink()
         return done, [file.name for file in left] if done.returncode else []
 
-    def refuses(self, what, *arguments, **limits):
-        """Queues a command that must be refused."""
-        self.jobs.append((what, lambda: refusal_problem(self.transom(*arguments, timeout=SLOWEST_S, **limits))))
+    def refuses(self, what, *arguments, says="", **limits):
+        """Queues a command that must be refused, with `says` in the reason."""
+
+        def job():
+            done = self.transom(*arguments, timeout=SLOWEST_S, **limits)
+            silent = f"expected '{says}' in: {done.stderr}" if says not in done.stderr else None
+            return refusal_problem(done) or silent
+
+        self.jobs.append((what, job))
 
     def refuses_model(self, what, model, *flags, says="", **limits):
         """Queues a compile that must be refused, with `says` in the reason, and must leave no file."""

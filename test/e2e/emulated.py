@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Whole models compiled for a GPU, run on a machine without one: the CUDA runtime on the fake driver, kernels on the emulator
 (test/emulator), against the same artifact on the CPU. Prompts of ragged lengths, read in chunks, then greedy steps along the CPU's
-tokens; encoders on padded batches; whole generations by the command, greedy and sampled. Also bit for bit alike with threads in the
-reverse order, and with work done as late as may be. Most are kernels of sm_80; those of sm_90a where they differ: attention by wgmma and
+tokens; encoders on padded batches; whole generations by the command, greedy and sampled, and classification. Also bit for bit alike with
+threads in the reverse order, and with work done as late as may be. Most are kernels of sm_80; those of sm_90a where they differ: attention by wgmma and
 TMA, tokens chosen by clusters.
 
 Some on a device of compute capability 7.5: bf16 and quantised products by FMA, fp16 ones by the tensor cores that it has, less shared
@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 import tiny_architectures
+import tiny_classifiers
 import tiny_models
 from harness import ROOT, Suite
 
@@ -31,22 +32,22 @@ MODES = {"plain": {}, "reverse": {"TRANSOM_EMULATED_REVERSE": "1"}, "lazy": {"TR
 LENGTHS, CHUNK, STEPS, VOCAB = (11, 1, 7, 2, 3), 8, 4, 90  # five rows: more than kernels of their own take
 
 
-def decoder_outputs(session, tokens_of):
+def decoder_outputs(session, tokens_of, scale):
     """Logits after the prompts and after each step; tokens_of(i, logits) are the next tokens."""
     rng = np.random.default_rng(7)
-    rows = [rng.integers(0, VOCAB, length).tolist() for length in LENGTHS]
-    outputs = [feed(session, rows, CHUNK)]
-    past = list(LENGTHS)
+    rows = [rng.integers(0, VOCAB, length * scale).tolist() for length in LENGTHS]
+    outputs = [feed(session, rows, CHUNK * scale)]
+    past = [len(row) for row in rows]
     for i in range(STEPS):
         outputs.append(step(session, [[token] for token in tokens_of(i, outputs[-1])], past))
         past = [length + 1 for length in past]
     return outputs
 
 
-def encoder_outputs(session, inputs):
+def encoder_outputs(session, inputs, scale):
     rng = np.random.default_rng(8)
-    ids = rng.integers(3, VOCAB, (3, 9)).astype("<i4")
-    mask = np.array([[1] * 9, [1] * 4 + [0] * 5, [1] * 7 + [0] * 2], "<i4")
+    ids = rng.integers(3, VOCAB, (3, 9 * scale)).astype("<i4")
+    mask = np.repeat(np.array([[1] * 9, [1] * 4 + [0] * 5, [1] * 7 + [0] * 2], "<i4"), scale, axis=1)
     values = {"input_ids": ids * mask, "attention_mask": mask, "token_type_ids": mask * 0}
     found = session.run("main", {name: values[name] for name in inputs})
     for name, value in found.items():  # behind a sequence's end anything may stand
@@ -55,14 +56,14 @@ def encoder_outputs(session, inputs):
     return [found[name] for name in sorted(found)]
 
 
-def work(library, artifact, inputs, out):
-    """In a process of its own, which finds the fake driver: outputs of both devices to a file."""
+def work(library, artifact, inputs, scale, out):
+    """In a process of its own, which finds the fake driver: outputs of both devices to a file. Sequences are `scale` times as long."""
     model = Model(Library(library), artifact)
     found = {}
     for device in ("cpu", "cuda:0"):
         session = Session(model, device)
         if inputs:
-            found[device] = encoder_outputs(session, inputs)
+            found[device] = encoder_outputs(session, inputs, scale)
         else:
             kept = []  # both devices read the CPU's tokens
             def tokens_of(i, logits):
@@ -71,7 +72,7 @@ def work(library, artifact, inputs, out):
                 return kept[i]
             if device == "cuda:0":
                 kept = cpu_tokens
-            found[device] = decoder_outputs(session, tokens_of)
+            found[device] = decoder_outputs(session, tokens_of, scale)
             cpu_tokens = kept
     np.savez(out, **{f"{device} {i}": value for device, values in found.items() for i, value in enumerate(values)})
 
@@ -101,7 +102,6 @@ def emulated(suite, artifact, architecture):
     driver = build / "fake-cuda"
     return {
         **os.environ,
-        **more,
         "TRANSOM_EMULATED_KERNELS": built.stdout.strip(),
         "LD_LIBRARY_PATH": str(driver),
         "TRANSOM_CUBLASLT": str(driver / "libcuda.so.1"),
@@ -115,20 +115,20 @@ def has_nvrtc(suite):
     return "NVRTC" not in done.stderr or done.returncode == 0
 
 
-def compiled(suite, name, folder, dtype, architecture):
+def compiled(suite, name, folder, dtype, architecture, scale=1, more=()):
     """The artifact, or None where it does not compile."""
     artifact = suite.folder / f"{name}.transom"
-    sizes = ["--max-batch", "5", "--max-seq", "16"]
+    sizes = ["--max-batch", "5", "--max-seq", str(16 * scale), *more]
     done = suite.transom("compile", folder, "-o", artifact, f"--target=cuda:{architecture},cpu", f"--dtype={dtype}", "--no-tokenizer", *sizes)
     if done.returncode != 0:
         suite.check(f"{name} {dtype} compiles", done.stderr.strip() or f"exit code {done.returncode}")
     return artifact if done.returncode == 0 else None
 
 
-def outputs_of(suite, name, artifact, encoder, environment):
+def outputs_of(suite, name, artifact, encoder, environment, scale=1):
     """What both devices make of the artifact, or None after a failed check."""
     out = suite.folder / f"{name}.npz"
-    words = [sys.executable, __file__, "--work", str(find_library(suite.options.transom)), str(artifact), json.dumps(encoder), str(out)]
+    words = [sys.executable, __file__, "--work", str(find_library(suite.options.transom)), str(artifact), json.dumps(encoder), str(scale), str(out)]
     done = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=600)
     if done.returncode != 0 or "fake CUDA driver" in done.stderr:
         suite.check(name, done.stderr.strip()[-2000:] or f"exit code {done.returncode}")
@@ -165,6 +165,20 @@ def check(suite, name, folder, dtype, encoder, architecture="sm_80"):
         suite.check(f"{name} {dtype} ran attention by wgmma", None if "_sm90 " in ran else f"it ran\n{ran}")
 
 
+def check_products(suite, name, folder, dtype, encoder):
+    """Products of many rows by wgmma, with what follows them; sequences long enough for it."""
+    artifact = compiled(suite, name, folder, dtype, "sm_90a", 8, ("--products=own",))
+    if not artifact:
+        return
+    launches = suite.folder / f"{name}.launches"
+    environment = {**emulated(suite, artifact, "sm_90a"), "TRANSOM_EMULATED_LAUNCHES": str(launches)}
+    outputs = outputs_of(suite, f"{name} {dtype}", artifact, encoder, environment, 8)
+    if outputs:
+        suite.check(f"{name} {dtype} against the CPU", problem_of(outputs, BOUNDS[dtype]))
+        ran = launches.read_text()
+        suite.check(f"{name} {dtype} ran products by wgmma", None if "_product " in ran else f"it ran\n{ran}")
+
+
 def check_generation(suite, name, folder, architecture="sm_80"):
     """Tokens chosen on the device (program step), greedy and sampled, are those that the CPU chooses; in f32, where no tie is near."""
     artifact = suite.folder / f"{name}-generate.transom"
@@ -192,6 +206,31 @@ def check_generation(suite, name, folder, architecture="sm_80"):
             same = found.returncode == wanted.returncode and found.stdout == wanted.stdout and wanted.stdout and "fake CUDA driver" not in found.stderr
             problem = None if same else f"expected\n{wanted.stdout}{wanted.stderr}found\n{found.stdout}{found.stderr}"
             suite.check(f"{name} generates {what}, {mode}", problem)
+
+
+def check_classification(suite, family, head, dtype):
+    """Labels and scores of texts, or tokens for masks, as the CPU gives them; in several batches."""
+    name = f"{family}{head}"
+    artifact = suite.folder / f"{name}-classify.transom"
+    folder = tiny_classifiers.write(suite.folder / f"{name}-classify", family, head)
+    done = suite.transom("compile", folder, "-o", artifact, "--target=cuda:sm_80,cpu", f"--dtype={dtype}", "--max-batch", "4", "--max-seq", "32")
+    if done.returncode != 0:
+        suite.check(f"{name} {dtype} compiles", done.stderr.strip())
+        return
+    texts = [tiny_classifiers.masked(text[:60], tiny_classifiers.mask_of(family)) for text in tiny_classifiers.TEXTS]
+    file = suite.folder / "texts"
+    file.write_text("".join(text + "\n" for text in texts))
+    environment = emulated(suite, artifact, "sm_80")
+    found = {}
+    for device in ("cpu", "cuda:0"):
+        done = suite.transom("classify", artifact, "--input", file, "--json", f"--device={device}", environment=environment)
+        if done.returncode != 0 or "fake CUDA driver" in done.stderr:
+            suite.check(f"{name} {dtype} classifies on {device}", done.stderr.strip() or f"exit code {done.returncode}")
+            return
+        found[device] = [json.loads(line) for line in done.stdout.splitlines()]
+    suite.check(f"{name} {dtype} classifies as the CPU", None if len(found["cpu"]) == len(texts) else f"{len(found['cpu'])} lines")
+    for i, (wanted, value) in enumerate(zip(found["cpu"], found["cuda:0"])):
+        suite.check(f"{name} {dtype} classifies as the CPU, row {i}", tiny_classifiers.difference(value, wanted, BOUNDS[dtype]))
 
 
 def main():
@@ -224,6 +263,12 @@ def main():
             tiny_architectures.write(suite.folder / name, architecture, **changes)
             check(suite, name, suite.folder / name, dtype, inputs, "sm_90a")
     gpt2 = tiny_architectures.ALL["gpt2"]
+    bert_inputs = ["input_ids", "attention_mask", "token_type_ids"]
+    for name, architecture, dtype, inputs in (("llama", tiny_architectures.llama(head_dim=64), "bf16", None), ("gpt2", gpt2, "f16", None),
+                                              ("bertModel", tiny_architectures.ALL["bertModel"], "f16", bert_inputs)):
+        if suite.options.only in f"{name}-products":
+            tiny_architectures.write(suite.folder / f"{name}-products", architecture)
+            check_products(suite, f"{name}-products", suite.folder / f"{name}-products", dtype, inputs)
     for name, architecture, dtype in (("wide", wide_llama(), "bf16"), ("wide", wide_llama(), "f32"), ("gpt2", gpt2, "f16"), ("Q4_1", None, "f16")):
         if suite.options.only not in f"{name} {dtype} on 7.5":
             continue
@@ -238,11 +283,14 @@ def main():
             path = suite.folder / f"{name}-generate"
             tiny_architectures.write(path, tiny_architectures.ALL[name])
             check_generation(suite, name, path, architecture)
+    for family, head in (("bert", "ForSequenceClassification"), ("roberta", "ForTokenClassification"), ("distilbert", "ForMaskedLM")):
+        if suite.options.only in f"{family}{head} classifies":
+            check_classification(suite, family, head, "f32")
     return suite.finish()
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--work"]:
-        work(sys.argv[2], sys.argv[3], json.loads(sys.argv[4]), sys.argv[5])
+        work(sys.argv[2], sys.argv[3], json.loads(sys.argv[4]), int(sys.argv[5]), sys.argv[6])
     else:
         sys.exit(main())

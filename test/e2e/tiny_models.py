@@ -185,6 +185,36 @@ def added(tokens):
              "special": True} for i, t in tokens]
 
 
+def byte_level_tokenizer(tokens, merges, added_tokens, post_processor=None):
+    """A tokenizer.json of byte-level BPE."""
+    return {
+        "version": "1.0", "truncation": None, "padding": None, "added_tokens": added_tokens,
+        "normalizer": None, "post_processor": post_processor,
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
+        "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
+        "model": {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
+                  "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False, "ignore_merges": False,
+                  "vocab": {t: i for i, t in enumerate(tokens)}, "merges": [" ".join(pair) for pair in merges]}}
+
+
+def wordpiece_tokenizer(tokens):
+    """A tokenizer.json of BERT; the first five tokens are its special ones."""
+    special = {name: {"id": name, "ids": [tokens.index(name)], "tokens": [name]} for name in ("[CLS]", "[SEP]")}
+    piece = [{"SpecialToken": {"id": "[CLS]", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}},
+             {"SpecialToken": {"id": "[SEP]", "type_id": 0}}]
+    return {
+        "version": "1.0", "truncation": None, "padding": None, "added_tokens": added(enumerate(tokens[:5])),
+        "normalizer": {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True,
+                       "strip_accents": None, "lowercase": True},
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "post_processor": {"type": "TemplateProcessing", "single": piece, "pair": piece + [
+            {"Sequence": {"id": "B", "type_id": 1}}, {"SpecialToken": {"id": "[SEP]", "type_id": 1}}],
+            "special_tokens": special},
+        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
+        "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+                  "max_input_chars_per_word": 100, "vocab": {t: i for i, t in enumerate(tokens)}}}
+
+
 def llama_folder(folder, config=Llama(), seed=1, dtype="F32", shards=1, **changes):
     """A LlamaForCausalLM folder with a tokenizer; `changes` override fields of config.json. Returns the folder."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -199,14 +229,7 @@ def llama_folder(folder, config=Llama(), seed=1, dtype="F32", shards=1, **change
     rng = np.random.default_rng(seed)
     shapes = llama_shapes(config, len(tokens), HF_LLAMA)
     write_weights(folder, {name: random_tensor(rng, name, shape) for name, shape in shapes}, dtype, shards)
-    (folder / "tokenizer.json").write_text(json.dumps({
-        "version": "1.0", "truncation": None, "padding": None, "added_tokens": added(enumerate(tokens[:3])),
-        "normalizer": None, "post_processor": None,
-        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
-        "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
-        "model": {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
-                  "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False, "ignore_merges": False,
-                  "vocab": {t: i for i, t in enumerate(tokens)}, "merges": [" ".join(pair) for pair in merges]}}))
+    (folder / "tokenizer.json").write_text(json.dumps(byte_level_tokenizer(tokens, merges, added(enumerate(tokens[:3])))))
     return folder
 
 
@@ -222,20 +245,7 @@ def bert_folder(folder, config=Bert(), seed=2, dtype="F32", shards=1, **changes)
     rng = np.random.default_rng(seed)
     tensors = {name: random_tensor(rng, name, shape) for name, shape in bert_shapes(config, len(tokens))}
     write_weights(folder, tensors, dtype, shards)
-    special = {name: {"id": name, "ids": [tokens.index(name)], "tokens": [name]} for name in ("[CLS]", "[SEP]")}
-    piece = [{"SpecialToken": {"id": "[CLS]", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}},
-             {"SpecialToken": {"id": "[SEP]", "type_id": 0}}]
-    (folder / "tokenizer.json").write_text(json.dumps({
-        "version": "1.0", "truncation": None, "padding": None, "added_tokens": added(enumerate(tokens[:5])),
-        "normalizer": {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True,
-                       "strip_accents": None, "lowercase": True},
-        "pre_tokenizer": {"type": "BertPreTokenizer"},
-        "post_processor": {"type": "TemplateProcessing", "single": piece, "pair": piece + [
-            {"Sequence": {"id": "B", "type_id": 1}}, {"SpecialToken": {"id": "[SEP]", "type_id": 1}}],
-            "special_tokens": special},
-        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
-        "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
-                  "max_input_chars_per_word": 100, "vocab": {t: i for i, t in enumerate(tokens)}}}))
+    (folder / "tokenizer.json").write_text(json.dumps(wordpiece_tokenizer(tokens)))
     if config.pooling:
         modules = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
         (folder / "modules.json").write_text(json.dumps([

@@ -74,6 +74,7 @@ STEPS = [
     Step("tokenizers", f"{PYTHON} test/e2e/tokenizer/compare_tokenizers.py --build build/release --work build/check/tokenizers"
          " --json minilm=build/models/minilm/tokenizer.json --gguf smollm2=build/models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"),
     e2e("architectures", "architectures.py"),
+    e2e("classify", "classify.py"),
     e2e("agreement", "agreement.py"),
     e2e("graphs", "graphs.py"),
     e2e("agreement-models", "agreement.py", "--models"),

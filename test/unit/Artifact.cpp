@@ -204,7 +204,7 @@ TEST(Artifact, Inconsistent) {
   EXPECT_REFUSED("kind: 7", [](Contents &c) { c.programs[0].buffers[1].kind = static_cast<BufferKind>(7); });
   EXPECT_REFUSED("weight 5 of 1", [](Contents &c) { c.programs[0].buffers[2].index = 5; });
   EXPECT_REFUSED("symbol 9 of 1", [](Contents &c) { c.programs[0].buffers[1].shape[0] = Expr::symbol(9); });
-  EXPECT_REFUSED("kernel: 8 of the 8", [](Contents &c) { std::get<Launch>(c.programs[0].steps[0].kind).kernel = kernelCount; });
+  EXPECT_REFUSED(fmt::format("kernel: {0} of the {0}", int(kernelCount)), [](Contents &c) { std::get<Launch>(c.programs[0].steps[0].kind).kernel = kernelCount; });
   EXPECT_REFUSED("buffers: 4 of 4", [](Contents &c) { std::get<Launch>(c.programs[0].steps[0].kind).buffers[0] = 4; });
   EXPECT_REFUSED("grain", [](Contents &c) { std::get<Launch>(c.programs[0].steps[0].kind).grain = 0; });
   EXPECT_REFUSED("scratch", [](Contents &c) { std::get<Launch>(c.programs[0].steps[0].kind).scratch = UINT64_MAX; });
@@ -212,7 +212,7 @@ TEST(Artifact, Inconsistent) {
   EXPECT_REFUSED("unpack", [](Contents &c) { std::get<Gemm>(c.programs[0].steps[1].kind).unpack = -1; });
   EXPECT_REFUSED("step 1 (multiply): out", [](Contents &c) { std::get<Gemm>(c.programs[0].steps[1].kind).out = 0; });
   EXPECT_REFUSED("epilogue: -1, with buffers", [](Contents &c) { std::get<Gemm>(c.programs[0].steps[1].kind).extras = {0}; });
-  EXPECT_REFUSED("epilogue: 8 of the 8", [](Contents &c) { std::get<Gemm>(c.programs[0].steps[1].kind).epilogue = kernelCount; });
+  EXPECT_REFUSED(fmt::format("epilogue: {0} of the {0}", int(kernelCount)), [](Contents &c) { std::get<Gemm>(c.programs[0].steps[1].kind).epilogue = kernelCount; });
   EXPECT_REFUSED("results: 9 of 4", [](Contents &c) {
     auto &gemm = std::get<Gemm>(c.programs[0].steps[1].kind);
     gemm.epilogue = 0, gemm.results = {9};

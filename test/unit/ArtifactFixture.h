@@ -35,7 +35,7 @@ inline void writeBytes(const std::string &path, std::span<const std::byte> bytes
 }
 
 /// The kernels of the fixture, in the order of the code section's table.
-enum Kernel : uint32_t { scaleRows, unpackI8, sumTokens, oneHotLogits, naiveStep, meanEmbed, validTokens, copyTokens, kernelCount };
+enum Kernel : uint32_t { scaleRows, unpackI8, sumTokens, oneHotLogits, naiveStep, meanEmbed, validTokens, copyTokens, tokenLogits, kernelCount };
 
 /// Builds WriteInput step by step.
 struct ArtifactBuilder {
@@ -52,7 +52,7 @@ struct ArtifactBuilder {
     code.target = "cpu:x86-64-v3";
     code.features = {"sse2"};
     code.kernels = {"scale_rows", "unpack_i8", "sum_tokens", "one_hot_logits", "naive_step", "mean_embed", "valid_tokens",
-                    "copy_tokens"};
+                    "copy_tokens", "token_logits"};
     contents.code.push_back(code);
     input.codeBytes.push_back(readBytes(TRANSOM_FIXTURE_KERNELS));
   }

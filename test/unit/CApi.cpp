@@ -138,6 +138,57 @@ TEST_F(CApi, Embed) {
   EXPECT_EQ(session.embed(texts), (std::vector<float>{2, 3, 4, 1}));
 }
 
+// Labels of texts, pairs and token ids; what another head is for is named.
+TEST_F(CApi, Classify) {
+  api::Session session{api::Model(artifact("a", classifierToy("sequence_classification")))};
+  EXPECT_EQ(session.labels(), (std::vector<std::string>{"mean", "count"}));
+  std::vector<api::Text> texts = {{"bcd"}, {"b", "c"}, {std::vector<int32_t>{4, 4}}};
+  api::LabelScores found = session.classify(texts);
+  EXPECT_EQ(found.logits, (std::vector<float>{2, 3, 1, 3, 4, 2}));
+  EXPECT_FLOAT_EQ(found.scores[0] + found.scores[1], 1);
+  transom_text text{"b", nullptr, nullptr, nullptr, 0}, nothing{nullptr, nullptr, nullptr, nullptr, 1};
+  EXPECT_EQ(transom_classify(session.get(), &text, 1, nullptr, nullptr), nullptr);
+  for (auto [input, count] : {std::pair<transom_text *, size_t>(nullptr, 1), {&nothing, 1}}) {
+    transom_status *status = transom_classify(session.get(), input, count, nullptr, nullptr);
+    EXPECT_EQ(transom_status_code(status), TRANSOM_INVALID_ARGUMENT);
+    transom_status_free(status);
+  }
+  try {
+    session.fillMask(texts);
+    FAIL();
+  } catch (const api::Error &error) {
+    EXPECT_EQ(error.code(), TRANSOM_UNSUPPORTED);
+    EXPECT_STREQ(error.what(), "expected a model whose head is masked_lm, found sequence_classification: use classify");
+  }
+  texts = {{std::vector<int32_t>{4, 4}, {0}}};
+  EXPECT_THROW(session.classify(texts), api::Error);
+}
+
+// Labels of tokens with their places, and tokens for masks.
+TEST_F(CApi, TokensAndMasks) {
+  api::Session tokens{api::Model(artifact("t", classifierToy("token_classification")))};
+  std::vector<api::Text> texts = {{"b", "c"}};
+  auto labels = tokens.classifyTokens(texts);
+  ASSERT_EQ(labels.size(), 2u);
+  EXPECT_EQ(labels[1].position, 2u);
+  EXPECT_EQ(labels[1].token, 2);
+  EXPECT_EQ(labels[1].part, 1);
+  EXPECT_EQ(labels[1].end, 1u);
+  EXPECT_EQ(tokens.labels()[labels[1].label], "L5");
+  EXPECT_EQ(tokens.classifyTokens(std::vector<api::Text>{{std::vector<int32_t>{1}}})[0].part, -1);
+  EXPECT_TRUE(tokens.classifyTokens({}).empty());
+  api::Session words{api::Model(artifact("w", classifierToy("masked_lm")))};
+  texts = {{"b<end>"}};
+  auto found = words.fillMask(texts, 1);
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found[0].position, 1u);
+  EXPECT_EQ(found[0].token, 2);
+  EXPECT_EQ(words.fillMask(texts, 1, /*maskToken=*/1)[0].position, 0u);
+  EXPECT_THROW(words.fillMask(texts, 0), api::Error);
+  transom_token_labels_free(nullptr);
+  transom_mask_tokens_free(nullptr);
+}
+
 // The examples run, and fail with one line where the file is none.
 TEST_F(CApi, Examples) {
   std::string generate = TRANSOM_EXAMPLE_GENERATE, embed = TRANSOM_EXAMPLE_EMBED;

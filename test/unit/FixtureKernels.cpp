@@ -93,6 +93,21 @@ KERNEL(mean_embed) {
   }
 }
 
+/// ids[batch, seq], mask[batch, seq] -> logits[batch, seq, 16]: 2 at (sum of the row's valid ids + i) % 16, else -v / 16.
+KERNEL(token_logits) {
+  auto *ids = static_cast<const int32_t *>(buffers[0]), *mask = static_cast<const int32_t *>(buffers[1]);
+  auto *logits = static_cast<float *>(buffers[2]);
+  int64_t seq = sizes[1];
+  for (int64_t row = begin; row < end; ++row) {
+    int64_t sum = 0;
+    for (int64_t i = 0; i < seq; ++i)
+      sum += mask[row * seq + i] ? ids[row * seq + i] : 0;
+    for (int64_t i = 0; i < seq; ++i)
+      for (int64_t v = 0; v < 16; ++v)
+        logits[(row * seq + i) * 16 + v] = (sum + i) % 16 == v ? 2.0f : static_cast<float>(-v) / 16;
+  }
+}
+
 /// mask[batch, seq] -> index[tokens], cumulative[batch + 1]; no more than there is room for.
 KERNEL(valid_tokens) {
   auto *mask = static_cast<const int32_t *>(buffers[0]);

@@ -1,4 +1,4 @@
-// Artifacts of toy models for the generation loop and for embedding. The toy decoder's next token is the sum of all
+// Artifacts of toy models for the generation loop, for embedding and for classification. The toy decoder's next token is the sum of all
 // tokens of its row so far, modulo 16; token 0 ends the text.
 #pragma once
 
@@ -11,7 +11,7 @@
 namespace transom::test {
 
 /// Token i is the letter 'a' + i, but token 0, which is special; "é" is the tokens 14 and 15.
-inline std::vector<uint8_t> letterTokenizer() {
+inline tokenizer::TokenizerSpec letterSpec() {
   tokenizer::TokenizerSpec spec;
   spec.vocab.push_back("<end>");
   for (char letter = 'b'; letter < 'o'; ++letter)
@@ -22,6 +22,10 @@ inline std::vector<uint8_t> letterTokenizer() {
   spec.pair = {{}, {.kind = tokenizer::PieceKind::sequenceB, .typeId = 1}};
   spec.preTokenizers.push_back({.kind = tokenizer::PreTokenizerKind::byteLevel});
   spec.decoders.push_back({.kind = tokenizer::DecoderKind::byteLevel});
+  return spec;
+}
+
+inline std::vector<uint8_t> stored(const tokenizer::TokenizerSpec &spec) {
   std::vector<std::byte> bytes = tokenizer::serialize(spec);
   std::vector<uint8_t> out(bytes.size());
   std::memcpy(out.data(), bytes.data(), bytes.size());
@@ -50,7 +54,7 @@ inline ArtifactBuilder cachedToy() {
     p.steps.push_back({Launch{oneHotLogits, {sum, logits}, {batch, batch}, batch, 1, 0}, "logits"});
   }
   b.contents.metadata = {{"context_length", "32"}, {"eos_token_ids", "0"}};
-  b.contents.tokenizer = letterTokenizer();
+  b.contents.tokenizer = stored(letterSpec());
   return b;
 }
 
@@ -70,7 +74,7 @@ inline ArtifactBuilder naiveToy() {
   p.steps.push_back(
       {Launch{naiveStep, {ids, mask, positions, pastKey, present, logits}, {batch, seq, total}, batch, 1, 0}, "step"});
   b.contents.metadata = {{"eos_token_ids", "0"}};
-  b.contents.tokenizer = letterTokenizer();
+  b.contents.tokenizer = stored(letterSpec());
   return b;
 }
 
@@ -85,7 +89,31 @@ inline ArtifactBuilder embeddingToy() {
   uint32_t out = b.value(p, BufferKind::output, "sentence_embedding", DType::f32, {batch, Expr::constant(2)});
   p.steps.push_back({Launch{meanEmbed, {ids, mask, out}, {batch, seq}, batch, 1, 0}, "mean"});
   b.contents.metadata = {{"max_sequence_length", "10"}};
-  b.contents.tokenizer = letterTokenizer();
+  b.contents.tokenizer = stored(letterSpec());
+  return b;
+}
+
+/// An encoder with a head, 16 labels or words; those of sequences are the two that embeddingToy computes. Token 0 is the mask, and
+/// stands between the texts of a pair.
+inline ArtifactBuilder classifierToy(const std::string &head) {
+  using namespace artifact;
+  ArtifactBuilder b;
+  bool sequence = head == "sequence_classification";
+  Expr batch = b.symbol("batch", 1, 4), seq = b.symbol("seq", 1, 12);
+  Program &p = b.program("main");
+  uint32_t ids = b.value(p, BufferKind::input, "input_ids", DType::i32, {batch, seq});
+  uint32_t mask = b.value(p, BufferKind::input, "attention_mask", DType::i32, {batch, seq});
+  Shape shape = sequence ? Shape{batch, Expr::constant(2)} : Shape{batch, seq, Expr::constant(16)};
+  uint32_t out = b.value(p, BufferKind::output, "logits", DType::f32, shape);
+  p.steps.push_back({Launch{sequence ? meanEmbed : tokenLogits, {ids, mask, out}, {batch, seq}, batch, 1, 0}, "head"});
+  std::string labels;
+  for (int i = 0; i < 16; ++i)
+    labels += fmt::format("{}\"L{}\"", i ? "," : "", i);
+  b.contents.metadata = {{"head", head}, {"labels", sequence ? R"(["mean","count"])" : "[" + labels + "]"}, {"max_sequence_length", "10"}};
+  tokenizer::TokenizerSpec spec = letterSpec();
+  spec.maskId = 0;
+  spec.pair.insert(spec.pair.begin() + 1, {.kind = tokenizer::PieceKind::special, .id = 0});
+  b.contents.tokenizer = stored(spec);
   return b;
 }
 

@@ -138,7 +138,7 @@ TEST(Embedding, OrderAndLength) {
   EXPECT_EQ(embedder->dimension(), 2);
   EXPECT_EQ(embedder->maxTokens(), 10);
   std::vector<std::string> texts = {"b", "bcd", "cccccccccccccccccccc", "d", "ee", "fffffff", "g"};
-  EmbedStats stats;
+  EncoderStats stats;
   auto vectors = embedder->embed(texts, &stats);
   ASSERT_EQ(vectors.status().message(), "");
   EXPECT_EQ(*vectors, (std::vector<float>{1, 1, 2, 3, 2, 10, 3, 1, 4, 2, 5, 7, 6, 1}));

@@ -56,6 +56,15 @@ std::string wordPieceJson(std::string_view extra = "") {
 }
 
 std::string messageOf(const Result<TokenizerSpec> &spec) { return spec.ok() ? "accepted" : spec.status().message(); }
+/// What the tokens of a text, or of two, stand for; "" is one of the template.
+std::vector<std::string> covered(const Tokenizer &tokenizer, std::string_view first, std::optional<std::string_view> second = {}) {
+  std::vector<std::string> out;
+  for (const TokenSpan &span : tokenizer.encodePair(first, second, {.spans = true}).spans)
+    out.emplace_back(span.text < 0 ? "" : (span.text ? *second : first).substr(span.begin, span.end - span.begin));
+  return out;
+}
+using Texts = std::vector<std::string>;
+
 bool contains(const std::string &text, std::string_view part) { return text.find(part) != std::string::npos; }
 
 } // namespace
@@ -152,6 +161,46 @@ TEST(Tokenizer, pairs) {
   EXPECT_EQ(encoding.typeIds, (Ids{0, 0, 0, 1, 1}));
 }
 
+// Spans are of the original text, through accents that go, spaces that come, and words that are unknown.
+TEST(Tokenizer, wordPieceSpans) {
+  Tokenizer tokenizer = make(specFromTokenizerJson(wordPieceJson(), "t.json"));
+  EXPECT_EQ(covered(tokenizer, "  Unable,Cafe\xCC\x81 \xC3\x9Cna"), (Texts{"", "Unable", ",", "Cafe", "\xC3\x9Cn", "a", ""}));
+  EXPECT_EQ(covered(tokenizer, "x漢y"), (Texts{"", "x", "漢", "y", ""}));
+  EXPECT_EQ(covered(tokenizer, "un", "a [SEP] cafe"), (Texts{"", "un", "", "a", "[SEP]", "cafe", ""}));
+  EXPECT_TRUE(tokenizer.encodePair("un", {}).spans.empty());
+}
+
+// A token of some bytes of a character stands for the whole of it; white space belongs to spans or not as the file says.
+TEST(Tokenizer, byteLevelSpans) {
+  Result<TokenizerSpec> spec = specFromGguf(byteFields());
+  ASSERT_TRUE(spec.ok());
+  EXPECT_EQ(covered(make(*spec), "hello w\xC3\xA9"), (Texts{"hell", "o", " w", "\xC3\xA9", "\xC3\xA9"}));
+  spec->addedTokens.push_back({.content = "<mask>", .id = 300, .special = true, .lstrip = true});
+  spec->trimSpans = true;
+  EXPECT_EQ(covered(make(*spec), " w  <mask>  w"), (Texts{"w", "<mask>", "", "w"}));
+  // A space that the tokenizer put before the text is no part of it; one that the text has there is kept, as in the reference.
+  spec->preTokenizers = {{.kind = PreTokenizerKind::byteLevel, .addPrefixSpace = true, .useRegex = true}};
+  spec->prefixSpace = true;
+  EXPECT_EQ(covered(make(*spec), "w w"), (Texts{"w", "w"}));
+  EXPECT_EQ(covered(make(*spec), " w w"), (Texts{" w", "w"}));
+}
+
+// Texts are cut from their ends, the longer one first; what the template adds stays.
+TEST(Tokenizer, truncation) {
+  Tokenizer tokenizer = make(specFromTokenizerJson(wordPieceJson(), "t.json"));
+  auto ids = [&](std::string_view first, std::optional<std::string_view> second, size_t most) {
+    return tokenizer.encodePair(first, second, {.maxTokens = most}).ids;
+  };
+  EXPECT_EQ(ids("un cafe un cafe", {}, 4), (Ids{1, 3, 6, 2}));
+  EXPECT_EQ(ids("un cafe", {}, 4), (Ids{1, 3, 6, 2}));
+  EXPECT_EQ(ids("un cafe", {}, 1), (Ids{1, 2}));
+  EXPECT_EQ(ids("un cafe un cafe", "un", 6), (Ids{1, 3, 6, 2, 3, 2}));
+  EXPECT_EQ(ids("cafe", "un un un un", 6), (Ids{1, 6, 2, 3, 3, 2}));
+  EXPECT_EQ(ids("cafe cafe cafe", "un un un", 8), (Ids{1, 6, 6, 2, 3, 3, 3, 2})); // the second has what is odd
+  EXPECT_TRUE(tokenizer.encodePair("un cafe", {}, {.maxTokens = 3}).truncated);
+  EXPECT_FALSE(tokenizer.encodePair("un cafe", {}, {.maxTokens = 4}).truncated);
+}
+
 // Unknown components are named, with what is supported.
 TEST(TokenizerJson, unsupported) {
   std::string decoder = R"(,"decoder":{"type":"Metaspace"})";
@@ -200,6 +249,9 @@ TEST(TokenizerJson, config) {
   EXPECT_EQ(spec->bosId, 1);
   EXPECT_EQ(spec->eosId, 2);
   EXPECT_EQ(spec->padId, noToken);
+  EXPECT_EQ(spec->maskId, noToken);
+  ASSERT_TRUE(applyTokenizerConfig(*spec, R"({"mask_token":"cafe"})", "c").ok());
+  EXPECT_EQ(spec->maskId, 6);
   EXPECT_FALSE(applyTokenizerConfig(*spec, R"({"eos_token":7})", "c").ok());
 }
 

@@ -32,6 +32,7 @@ add_test(NAME FuzzArtifact COMMAND FuzzArtifact)
 transom_unit_test(Sampling)
 transom_unit_test(Planes transom_model_files)
 transom_runtime_test(SessionGenerate transom_runtime_static transom_artifact_writer)
+transom_runtime_test(SessionClassify transom_runtime_static transom_artifact_writer)
 transom_runtime_test(PaddedPrompts transom_runtime_static transom_artifact_writer)
 transom_runtime_test(CApi transom_runtime transom_artifact_writer transom_tokenizer)
 target_compile_definitions(CApi PRIVATE TRANSOM_EXAMPLE_GENERATE="$<TARGET_FILE:example_generate>"

@@ -169,12 +169,12 @@ Result<Json> benchEmbed(const BenchFlags &flags, Session &session) {
   TRANSOM_ASSIGN(Embedder embedder, Embedder::create(session));
   size_t group = flags.batch > 1 ? size_t(flags.batch) : texts.size();
   std::vector<double> seconds;
-  EmbedStats stats;
+  EncoderStats stats;
   for (int64_t round = -1; round < flags.repeat; ++round) {
     double start = now();
     stats = {};
     for (size_t at = 0; at < texts.size(); at += group) {
-      EmbedStats part;
+      EncoderStats part;
       auto result = embedder.embed(std::span(texts).subspan(at, std::min(group, texts.size() - at)), &part);
       if (!result.ok())
         return result.status();

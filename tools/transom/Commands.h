@@ -20,6 +20,7 @@ void addCompile(CLI::App &app, Action &action);
 void addExplain(CLI::App &app, Action &action);
 void addGenerate(CLI::App &app, Action &action);
 void addEmbed(CLI::App &app, Action &action);
+void addClassify(CLI::App &app, Action &action);
 void addRun(CLI::App &app, Action &action);
 void addInspect(CLI::App &app, Action &action);
 void addVerify(CLI::App &app, Action &action);

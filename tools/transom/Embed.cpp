@@ -27,13 +27,13 @@ Status embed(const EmbedFlags &flags) {
   TRANSOM_ASSIGN(Embedder embedder, Embedder::create(*session));
   // Texts of similar length share a batch only within a call: with --batch, calls are the user's own groups.
   size_t group = flags.batch ? flags.batch : texts.size();
-  EmbedStats sum;
+  EncoderStats sum;
   Array vectors;
   vectors.name = "embeddings";
   vectors.shape = {int64_t(texts.size()), embedder.dimension()};
   ProgressLine line(flags.quiet);
   for (size_t start = 0; start < texts.size(); start += group) {
-    EmbedStats stats;
+    EncoderStats stats;
     auto part = std::span(texts).subspan(start, std::min(group, texts.size() - start));
     TRANSOM_ASSIGN(std::vector<float> numbers, embedder.embed(part, &stats));
     auto bytes = std::as_bytes(std::span(numbers));

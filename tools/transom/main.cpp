@@ -11,6 +11,7 @@ Examples:
   transom generate smollm2.transom --chat --prompt "Why is the sky blue?"
   transom compile all-MiniLM-L6-v2/ -o minilm.transom
   transom embed minilm.transom --input sentences.txt --output vectors.npy
+  transom classify reviews.transom --input reviews.txt
   transom inspect smollm2.transom --plan
 )";
 
@@ -25,6 +26,7 @@ int main(int argc, char **argv) {
   cli::addExplain(app, action);
   cli::addGenerate(app, action);
   cli::addEmbed(app, action);
+  cli::addClassify(app, action);
   cli::addRun(app, action);
   cli::addInspect(app, action);
   cli::addVerify(app, action);

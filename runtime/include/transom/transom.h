@@ -172,6 +172,58 @@ TRANSOM_API transom_status *transom_embedding_dim(transom_session *session, size
 TRANSOM_API transom_status *transom_embed(transom_session *session, const char *const *texts, size_t count,
                                           float *vectors);
 
+/* ---- classification --------------------------------------------------------------------------------------------- */
+
+/* What a classifier reads: a text, or a pair of texts as rerankers take them, with the tokenizer's template around them and cut where
+ * the model takes fewer tokens; or token ids, taken as they are. */
+typedef struct transom_text {
+  const char *text;      /* NULL: token ids follow */
+  const char *pair;      /* the second text; NULL: none */
+  const int32_t *tokens; /* special tokens included */
+  const int32_t *types;  /* token types, one a token; NULL: all are 0 */
+  size_t token_count;
+} transom_text;
+
+/* The calls below take texts in any number and order; those of similar length are run together. Each is for one head: a model that has
+ * another is TRANSOM_UNSUPPORTED, with a message that names the head and the call for it. So are texts for an artifact without a
+ * tokenizer, and pairs where its tokenizer has no template for them. */
+
+/* Names of the model's labels, in the order of its logits; they live as long as the session. Masked language models have none. */
+TRANSOM_API transom_status *transom_labels(transom_session *session, const char *const **out_labels, size_t *out_count);
+/* Sequence classification. Writes [count, labels] floats each, in the texts' order; either may be NULL. Scores are, as metadata
+ * "score_function" says, the softmax over a text's logits, the sigmoid of each ("sigmoid": one label, or several that may hold
+ * together), or the logits ("none": regression). */
+TRANSOM_API transom_status *transom_classify(transom_session *session, const transom_text *texts, size_t count, float *logits,
+                                             float *scores);
+
+typedef struct transom_token_label {
+  size_t text;       /* which of the texts given */
+  size_t position;   /* among its tokens, those of the template included */
+  int32_t token;
+  int32_t part;      /* where the token stands: 0 in the text, 1 in its pair, -1 unknown, as token ids were given */
+  size_t begin, end; /* bytes of that text; whole characters */
+  size_t label;      /* into transom_labels */
+  float score;       /* softmax over the labels */
+} transom_token_label;
+/* Token classification: the best label of each token but those that the tokenizer's template adds; of token ids, of all. Sorted by text
+ * and position. transom_token_labels_free. */
+TRANSOM_API transom_status *transom_classify_tokens(transom_session *session, const transom_text *texts, size_t count,
+                                                    transom_token_label **out_labels, size_t *out_count);
+TRANSOM_API void transom_token_labels_free(transom_token_label *labels);
+
+typedef struct transom_mask_token {
+  size_t text;     /* which of the texts given */
+  size_t position; /* of the mask, among its tokens, those of the template included */
+  int32_t token;   /* what may stand there; transom_detokenize gives its text */
+  float score;     /* softmax over the vocabulary */
+} transom_mask_token;
+/* Masked language models: the top_k best tokens, at least 1, for each mask token in each text; sorted by text and position, the best
+ * first. `mask_token` is the mask's id, or -1 for the tokenizer's. A text without a mask is TRANSOM_INVALID_ARGUMENT.
+ * transom_mask_tokens_free. */
+TRANSOM_API transom_status *transom_fill_mask(transom_session *session, const transom_text *texts, size_t count, size_t top_k,
+                                              int32_t mask_token, transom_mask_token **out_tokens, size_t *out_count);
+TRANSOM_API void transom_mask_tokens_free(transom_mask_token *tokens);
+
 #ifdef __cplusplus
 }
 #endif

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -90,6 +91,37 @@ struct GenerateOptions : transom_generate_options {
 /// False stops all rows. It may throw: the exception passes through generate().
 using TextCallback = std::function<bool(size_t row, std::string_view text, transom_finish finish)>;
 
+/// What a classifier reads: a text, or with `pair` two, or where `tokens` has any those instead, with their types or none.
+struct Text {
+  Text(std::string text) : text(std::move(text)) {}
+  Text(std::string text, std::string pair) : text(std::move(text)), pair(std::move(pair)) {}
+  Text(std::vector<int32_t> tokens, std::vector<int32_t> types = {}) : tokens(std::move(tokens)), types(std::move(types)) {}
+  std::string text;
+  std::optional<std::string> pair;
+  std::vector<int32_t> tokens, types;
+};
+
+namespace detail {
+/// Views that live as long as the texts.
+inline std::vector<transom_text> viewsOf(std::span<const Text> texts) {
+  std::vector<transom_text> views;
+  for (const Text &text : texts) {
+    if (!text.types.empty() && text.types.size() != text.tokens.size())
+      throw Error(TRANSOM_INVALID_ARGUMENT, "expected a type for each token, or none");
+    if (text.tokens.empty())
+      views.push_back({text.text.c_str(), text.pair ? text.pair->c_str() : nullptr, nullptr, nullptr, 0});
+    else
+      views.push_back({nullptr, nullptr, text.tokens.data(), text.types.empty() ? nullptr : text.types.data(), text.tokens.size()});
+  }
+  return views;
+}
+} // namespace detail
+
+/// [texts, labels] each, row-major.
+struct LabelScores {
+  std::vector<float> logits, scores;
+};
+
 class Session {
 public:
   explicit Session(const Model &model, uint32_t threads = 0) {
@@ -147,6 +179,35 @@ public:
     auto pointers = detail::pointersTo(texts);
     detail::check(transom_embed(get(), pointers.data(), pointers.size(), vectors.data()));
     return vectors;
+  }
+  std::vector<std::string> labels() {
+    const char *const *labels = nullptr;
+    size_t count = 0;
+    detail::check(transom_labels(get(), &labels, &count));
+    return {labels, labels + count};
+  }
+  LabelScores classify(std::span<const Text> texts) {
+    size_t size = texts.size() * labels().size();
+    LabelScores out{std::vector<float>(size), std::vector<float>(size)};
+    auto views = detail::viewsOf(texts);
+    detail::check(transom_classify(get(), views.data(), views.size(), out.logits.data(), out.scores.data()));
+    return out;
+  }
+  std::vector<transom_token_label> classifyTokens(std::span<const Text> texts) {
+    transom_token_label *labels = nullptr;
+    size_t count = 0;
+    auto views = detail::viewsOf(texts);
+    detail::check(transom_classify_tokens(get(), views.data(), views.size(), &labels, &count));
+    std::unique_ptr<transom_token_label, detail::Deleter<transom_token_labels_free>> owner(labels);
+    return {labels, labels + count};
+  }
+  std::vector<transom_mask_token> fillMask(std::span<const Text> texts, size_t topK = 5, int32_t maskToken = -1) {
+    transom_mask_token *tokens = nullptr;
+    size_t count = 0;
+    auto views = detail::viewsOf(texts);
+    detail::check(transom_fill_mask(get(), views.data(), views.size(), topK, maskToken, &tokens, &count));
+    std::unique_ptr<transom_mask_token, detail::Deleter<transom_mask_tokens_free>> owner(tokens);
+    return {tokens, tokens + count};
   }
   transom_session *get() const { return handle_.get(); }
 

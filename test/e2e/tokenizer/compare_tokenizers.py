@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compares Transom's tokenizers with Hugging Face `tokenizers`: ids, type ids and decoded text of 10,000 lines and more.
+"""Compares Transom's tokenizers with Hugging Face `tokenizers`: ids, type ids, spans and decoded text of 10,000 lines and more.
 
     python compare_tokenizers.py --build build/release --work /tmp/tok \\
         [--json minilm=.../tokenizer.json] [--gguf smollm2=.../model.gguf] [--lines 12000]
@@ -118,20 +118,26 @@ def bertAsGguf(reference, path):
     return writeFields(path, lambda name, default=None: fields.get(name, default))
 
 
-def ggufTokenizer(path, work):
-    """The reference tokenizer that a GGUF file's metadata means, and the same metadata for tokenize-lines."""
+def ggufTokenizers(path, work):
+    """The reference tokenizer that a GGUF file's metadata means, with the same metadata for tokenize-lines; and as tokenizer.json has it,
+    with that file. Digits and the pattern of digits differ by versions of Unicode, which spans show where ids do not."""
     import gguf
     fields = gguf.GGUFReader(path).fields
     get = lambda name, default=None: fields[name].contents() if name in fields else default
     tokens, types = get("tokenizer.ggml.tokens"), get("tokenizer.ggml.token_type")
     merges = get("tokenizer.ggml.merges")
     assert get("tokenizer.ggml.model") == "gpt2" and get("tokenizer.ggml.pre") == "smollm", path
-    reference = Tokenizer(models.BPE(vocab={t: i for i, t in enumerate(tokens)}, merges=[tuple(m.split(" ")) for m in merges]))
-    reference.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True),
-                                                       pre_tokenizers.ByteLevel(add_prefix_space=False)])
-    reference.decoder = decoders.ByteLevel()
-    reference.add_special_tokens([t for t, k in zip(tokens, types) if k == 3])
-    return reference, writeFields(work / "gguf.fields", get)
+
+    def build(digits):
+        reference = Tokenizer(models.BPE(vocab={t: i for i, t in enumerate(tokens)}, merges=[tuple(m.split(" ")) for m in merges]))
+        reference.pre_tokenizer = pre_tokenizers.Sequence([digits, pre_tokenizers.ByteLevel(add_prefix_space=False)])
+        reference.decoder = decoders.ByteLevel()
+        reference.add_special_tokens([t for t, k in zip(tokens, types) if k == 3])
+        return reference
+
+    byPattern, byClass = build(pre_tokenizers.Split(Regex(r"\p{N}"), "isolated")), build(pre_tokenizers.Digits(individual_digits=True))
+    byClass.save(str(work / "gguf.json"))
+    return (byPattern, writeFields(work / "gguf.fields", get)), (byClass, work / "gguf.json")
 
 
 def record(line, pair=None):
@@ -153,21 +159,22 @@ def compare(name, reference, source, records, work, program):
     for texts in records:
         (n,) = struct.unpack_from("<I", out.stdout, at)
         ids = list(struct.unpack_from(f"<{n}i", out.stdout, at + 4))
-        types = list(struct.unpack_from(f"<{n}i", out.stdout, at + 4 + 4 * n))
-        at += 4 + 8 * n
+        types, begins, ends = (list(struct.unpack_from(f"<{n}i", out.stdout, at + 4 + 4 * n * k)) for k in (1, 2, 3))
+        at += 4 + 16 * n
         decoded = []
         for _ in range(2):
             (size,) = struct.unpack_from("<I", out.stdout, at)
             decoded.append(out.stdout[at + 4:at + 4 + size].decode())
             at += 4 + size
         expected = reference.encode(*[t.decode(errors="replace") for t in texts])
-        want = (expected.ids, expected.type_ids, [reference.decode(expected.ids, skip_special_tokens=s) for s in (True, False)])
-        if want != (ids, types, decoded):
+        found = (ids, types, list(zip(begins, ends)), decoded)
+        want = (expected.ids, expected.type_ids, expected.offsets, [reference.decode(expected.ids, skip_special_tokens=s) for s in (True, False)])
+        if want != found:
             differences += 1
             if differences <= 3:
-                what = next(i for i, (a, b) in enumerate(zip(want, (ids, types, decoded))) if a != b)
-                print(f"  {ascii(texts)[:300]}\n    {('ids', 'types', 'text')[what]}: expected {ascii(want[what])[:300]}"
-                      f"\n    found {ascii((ids, types, decoded)[what])[:300]}")
+                what = next(i for i, (a, b) in enumerate(zip(want, found)) if a != b)
+                print(f"  {ascii(texts)[:300]}\n    {('ids', 'types', 'spans', 'text')[what]}: expected {ascii(want[what])[:300]}"
+                      f"\n    found {ascii(found[what])[:300]}")
     print(f"tokenizer {name}: {len(records)} lines, {differences} differences", flush=True)
     return differences
 
@@ -224,10 +231,7 @@ def main():
             subjects[name + "-as-gguf"] = (subjects[name][0], bertAsGguf(subjects[name][0], work / f"{name}.fields"))
     for spec in args.gguf:
         name, path = spec.split("=", 1)
-        subjects[name] = ggufTokenizer(path, work)
-        saved = work / f"{name}.json"
-        subjects[name][0].save(str(saved))
-        subjects[name + "-as-json"] = (subjects[name][0], saved)
+        subjects[name], subjects[name + "-as-json"] = ggufTokenizers(path, work)
     for name, tokenizer in trainedTokenizers(trainingText).items():
         saved = work / f"{name}.json"
         tokenizer.save(str(saved))

@@ -4,7 +4,7 @@
 //   tokenize-lines <tokenizer> <records> > results
 //   tokenizer: a tokenizer.json, or a .fields file (the metadata of a GGUF file, written by compare_tokenizers.py)
 //   record:    uint8 kind ('T' text, 'P' pair), then one or two texts, each uint32 size and bytes
-//   result:    uint32 n, n int32 ids, n int32 type ids; uint32 size and bytes of the decoded text without and then with
+//   result:    uint32 n, n int32 ids, n int32 type ids, n int32 begins and n int32 ends of their spans in characters; uint32 size and bytes of the decoded text without and then with
 //              special tokens
 //   tokenize-lines --time <tokenizer> <records>: prints "<bytes> <CPU nanoseconds>" for each record instead
 #include "runtime/support/File.h"
@@ -79,11 +79,26 @@ int64_t threadNanoseconds() {
 
 void put(std::string &out, uint32_t value) { out.append(reinterpret_cast<const char *>(&value), sizeof value); }
 
+/// Spans count bytes; the reference's offsets count characters.
+void appendSpans(std::string &out, const Encoding &encoding, std::span<const std::string_view> texts) {
+  std::vector<std::string> repaired;
+  for (std::string_view text : texts)
+    repaired.push_back(sanitizeUtf8(text));
+  auto place = [&](const TokenSpan &span, size_t at) {
+    return span.text < 0 ? 0 : static_cast<uint32_t>(countCodepoints(std::string_view(repaired[static_cast<size_t>(span.text)]).substr(0, at)));
+  };
+  for (const TokenSpan &span : encoding.spans)
+    put(out, place(span, span.begin));
+  for (const TokenSpan &span : encoding.spans)
+    put(out, place(span, span.end));
+}
+
 /// False if the streaming decoder disagrees with decode().
-bool appendResult(std::string &out, const Tokenizer &tokenizer, const Encoding &encoding) {
+bool appendResult(std::string &out, const Tokenizer &tokenizer, const Encoding &encoding, std::span<const std::string_view> texts) {
   put(out, static_cast<uint32_t>(encoding.ids.size()));
   for (const std::vector<int32_t> *list : {&encoding.ids, &encoding.typeIds})
     out.append(reinterpret_cast<const char *>(list->data()), list->size() * sizeof(int32_t));
+  appendSpans(out, encoding, texts);
   bool same = true;
   for (bool skipSpecial : {true, false}) {
     std::string text = tokenizer.decode(encoding.ids, skipSpecial), streamed;
@@ -108,15 +123,15 @@ int run(const std::string &tokenizerPath, const std::string &recordsPath, bool t
   std::string out;
   for (Cursor from(*records); !from.atEnd();) {
     bool pair = from.integer<uint8_t>() == 'P';
-    std::string_view first = from.text();
+    std::vector<std::string_view> texts = {from.text()};
     std::optional<std::string_view> second;
     if (pair)
-      second = from.text();
+      texts.push_back(second.emplace(from.text()));
     int64_t begin = threadNanoseconds();
-    Encoding encoding = tokenizer->encodePair(first, second);
+    Encoding encoding = tokenizer->encodePair(texts[0], second, {.spans = !timing});
     if (timing)
-      out += fmt::format("{} {}\n", first.size(), threadNanoseconds() - begin);
-    else if (!appendResult(out, *tokenizer, encoding))
+      out += fmt::format("{} {}\n", texts[0].size(), threadNanoseconds() - begin);
+    else if (!appendResult(out, *tokenizer, encoding, texts))
       return std::fprintf(stderr, "tokenize-lines: streamed text differs from decoded text\n"), 1;
   }
   return std::fwrite(out.data(), 1, out.size(), stdout) == out.size() ? 0 : 1;

@@ -1,0 +1,58 @@
+// An encoder's program "main" over many rows of tokens: batches of rows of similar length, each row's output given to the caller.
+#pragma once
+
+#include "runtime/Session.h"
+
+#include <functional>
+
+namespace transom {
+
+/// A row as the model reads it; spans are the caller's.
+struct TokenRow {
+  std::span<const int32_t> ids;
+  std::span<const int32_t> types = {}; ///< token types, one an id; empty: all are 0
+};
+
+struct EncoderStats {
+  int64_t tokens = 0, paddedTokens = 0;
+  int64_t truncated = 0; ///< texts that were longer than the model takes
+  double seconds = 0;    ///< in the model
+};
+
+class EncoderProgram {
+public:
+  /// Needs a program "main" with input_ids [batch, seq], optionally attention_mask and token_type_ids, all i32, and an f32 output of
+  /// that name: [batch, width], or [batch, seq, width] where `rank` is 3. Error: unsupported, naming what is missing or different. The
+  /// session outlives it.
+  static Result<EncoderProgram> create(Session &session, std::string_view output, size_t rank);
+
+  /// Numbers of the output for a row, or for each of its tokens.
+  int64_t width() const { return width_; }
+  /// Tokens a row may have.
+  int64_t maxTokens() const { return maxSeq_; }
+  bool takesTypes() const { return takesTypes_; }
+  const Model &model() const { return session_->model(); }
+
+  /// One or two texts as a row: with the tokenizer's template around them, cut to maxTokens(). Error: unsupported where the artifact
+  /// carries no tokenizer.
+  Result<tokenizer::Encoding> encode(std::string_view text, std::optional<std::string_view> pair = {}, bool spans = false) const;
+
+  /// Called once for each row, in any order: `output` is [width], or [tokens of the row, width].
+  using Take = std::function<void(size_t row, const float *output)>;
+  /// Rows of similar length share a run; what a row gives does not depend on which, beyond rounding. Adds to `stats`.
+  /// Errors: invalidArgument where a row has no tokens or more than maxTokens(); Session::run's.
+  Status run(std::span<const TokenRow> rows, const Take &take, EncoderStats *stats = nullptr);
+
+private:
+  explicit EncoderProgram(Session &session) : session_(&session) {}
+  Status readProgram(std::string_view output, size_t rank);
+  Status runBatch(std::span<const size_t> order, std::span<const TokenRow> rows, const Take &take);
+
+  Session *session_;
+  size_t program_ = 0, output_ = 0;
+  bool takesMask_ = false, takesTypes_ = false, byToken_ = false;
+  int64_t width_ = 0, minBatch_ = 0, maxBatch_ = 0, minSeq_ = 0, maxSeq_ = 0;
+  std::vector<int32_t> ids_, mask_, types_; ///< [batch, seq]
+};
+
+} // namespace transom
