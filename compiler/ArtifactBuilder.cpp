@@ -1,18 +1,20 @@
 // See ArtifactBuilder.h.
 #include "compiler/ArtifactBuilder.h"
 
+#include "codegen/TensorBytes.h"
 #include "compiler/CudaWeights.h"
 #include "compiler/WeightRecipe.h"
 #include "ir/DimAnalysis.h"
 #include "ir/Plan.h"
-#include "codegen/TensorBytes.h"
 #include "runtime/format/KernelAbi.h"
 
 #include "llvm/ADT/StringMap.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
 #include <set>
+#include <thread>
 
 using namespace mlir;
 
@@ -434,6 +436,8 @@ Result<BuiltArtifact> buildArtifact(const std::string &path, const ArtifactParts
   BuiltArtifact built;
   for (const artifact::Weight &weight : input.contents.weights)
     built.weightBytes += bytesFor(weight.dtype, weight.shape).value();
+  // More threads than this wait for memory, and each holds a piece of a tensor.
+  input.threads = std::clamp(std::thread::hardware_concurrency(), 1u, 8u);
   TRANSOM_RETURN_IF_ERROR(artifact::write(path, std::move(input)));
   std::error_code failed;
   built.fileBytes = std::filesystem::file_size(path, failed);

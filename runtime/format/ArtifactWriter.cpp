@@ -7,8 +7,11 @@
 #include "runtime/format/Preamble.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <memory>
+#include <mutex>
+#include <thread>
 
 namespace transom::artifact {
 
@@ -169,10 +172,9 @@ public:
       contents.code[i].section.checksum = XXH3_64bits(input_.codeBytes[i].data(), input_.codeBytes[i].size());
       TRANSOM_RETURN_IF_ERROR(file_.write(input_.codeBytes[i]));
     }
-    TRANSOM_RETURN_IF_ERROR(file_.padTo(sectionAlignment));
-    for (size_t i = 0; i < contents.weights.size(); ++i)
-      TRANSOM_RETURN_IF_ERROR(writeWeight(i).within("weight " + contents.weights[i].name));
-    TRANSOM_RETURN_IF_ERROR(file_.padTo(sectionAlignment));
+    written_ = file_.position();
+    TRANSOM_RETURN_IF_ERROR(file_.extendTo(fileBytes_));
+    TRANSOM_RETURN_IF_ERROR(writeWeights());
     TRANSOM_RETURN_IF_ERROR(writeHeader(headerBytes));
     return file_.commit();
   }
@@ -196,8 +198,30 @@ private:
     return headerBytes;
   }
 
+  /// Every weight has its place, so that threads write them in any order.
+  Status writeWeights() {
+    std::vector<Weight> &weights = input_.contents.weights;
+    std::vector<Status> statuses(weights.size());
+    std::atomic<size_t> next = 0;
+    std::atomic<bool> failed = false;
+    auto work = [&] {
+      for (size_t i; !failed && (i = next++) < weights.size();) {
+        statuses[i] = writeWeight(i).within("weight " + weights[i].name);
+        failed = failed || !statuses[i].ok();
+      }
+    };
+    std::vector<std::thread> threads;
+    for (size_t i = 1; i < std::min<size_t>(input_.threads, weights.size()); ++i)
+      threads.emplace_back(work);
+    work();
+    for (std::thread &thread : threads)
+      thread.join();
+    for (const Status &status : statuses)
+      TRANSOM_RETURN_IF_ERROR(status);
+    return {};
+  }
+
   Status writeWeight(size_t index) {
-    TRANSOM_RETURN_IF_ERROR(file_.padTo(bufferAlignment));
     Section &section = input_.contents.weights[index].section;
     std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> sum(XXH3_createState(), &XXH3_freeState);
     XXH3_64bits_reset(sum.get());
@@ -205,16 +229,19 @@ private:
     Status status = input_.weights[index]([&](std::span<const std::byte> bytes) -> Status {
       if (bytes.size() > left)
         return error(StatusCode::internal, "more than the expected {} bytes", section.bytes);
+      uint64_t place = section.offset + section.bytes - left;
       left -= bytes.size();
       XXH3_64bits_update(sum.get(), bytes.data(), bytes.size());
-      return file_.write(bytes);
+      return file_.writeAt(place, bytes);
     });
     TRANSOM_RETURN_IF_ERROR(status);
     if (left != 0)
       return error(StatusCode::internal, "expected {} bytes, found {}", section.bytes, section.bytes - left);
     section.checksum = XXH3_64bits_digest(sum.get());
+    std::lock_guard lock(mutex_);
+    written_ += section.bytes;
     if (input_.progress)
-      input_.progress(file_.position(), fileBytes_);
+      input_.progress(written_, fileBytes_);
     return {};
   }
 
@@ -237,7 +264,8 @@ private:
   AtomicFileWriter file_;
   WriteInput &input_;
   Packer packer_;
-  uint64_t fileBytes_ = 0;
+  uint64_t fileBytes_ = 0, written_ = 0;
+  std::mutex mutex_; ///< for progress
 };
 
 } // namespace

@@ -100,6 +100,13 @@ AtomicFileWriter::~AtomicFileWriter() {
     ::unlink(temporary_.c_str());
 }
 
+Status AtomicFileWriter::extendTo(size_t size) {
+  if (::ftruncate(file_, static_cast<off_t>(size)) != 0)
+    return systemError(path_, "write");
+  position_ = size;
+  return {};
+}
+
 Status AtomicFileWriter::writeAt(size_t offset, std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
     ssize_t count = ::pwrite(file_, bytes.data(), bytes.size(), static_cast<off_t>(offset));

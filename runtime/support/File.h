@@ -43,7 +43,9 @@ public:
   Status write(std::span<const std::byte> bytes);
   /// Zero bytes up to the next multiple of `alignment`.
   Status padTo(size_t alignment);
-  /// Overwrites bytes written before; does not move the end.
+  /// The end moves to `size`, behind what is written; zeros between.
+  Status extendTo(size_t size);
+  /// Overwrites bytes before the end, which stays. May be called from several threads at once.
   Status writeAt(size_t offset, std::span<const std::byte> bytes);
   /// Bytes written so far.
   size_t position() const { return position_; }
