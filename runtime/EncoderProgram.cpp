@@ -11,9 +11,15 @@ namespace transom {
 
 namespace {
 
-/// A batch grows while padding stays a small part of it, and while its work fits the caches.
+/// A batch grows while padding stays a small part of it, and while its work fits the caches. On a GPU whose program packs its tokens
+/// neither matters, and every run fills as much of it as may be.
 constexpr int64_t maxBatchTokens = 4096;
 constexpr double maxPadding = 0.15;
+
+bool packsOnGpu(const artifact::Program &program) {
+  return program.device == artifact::Device::cuda &&
+         std::ranges::any_of(program.steps, [](const artifact::Step &step) { return std::holds_alternative<artifact::Size>(step.kind); });
+}
 
 } // namespace
 
@@ -38,6 +44,7 @@ Status EncoderProgram::readProgram(std::string_view outputName, size_t rank) {
       return error(StatusCode::unsupported, "it wants \"{}\"", input.name);
   }
   byToken_ = rank == 3;
+  fillsBatches_ = packsOnGpu(program);
   if (!std::equal(ids->shape.begin(), ids->shape.begin() + (byToken_ ? 2 : 1), output->shape.begin()) || !output->shape.back().isConstant())
     return error(StatusCode::unsupported, "\"{}\": expected a vector of fixed size for each {} of input_ids, found {}", outputName,
                  byToken_ ? "token" : "row", toString(output->shape, contents.symbols));
@@ -105,7 +112,7 @@ Status EncoderProgram::run(std::span<const TokenRow> rows, const Take &take, Enc
     for (size_t i = begin; i < order.size() && count < maxBatch_; ++i, ++count) {
       int64_t sum = tokens + std::ssize(rows[order[i]].ids), padded = longest * (count + 1);
       bool wasteful = static_cast<double>(padded - sum) > maxPadding * static_cast<double>(padded);
-      if (count > 0 && (padded > maxBatchTokens || wasteful))
+      if (count > 0 && !fillsBatches_ && (padded > maxBatchTokens || wasteful))
         break;
       tokens = sum;
     }

@@ -39,7 +39,8 @@ public:
 
   /// Called once for each row, in any order: `output` is [width], or [tokens of the row, width].
   using Take = std::function<void(size_t row, const float *output)>;
-  /// Rows of similar length share a run; what a row gives does not depend on which, beyond rounding. Adds to `stats`.
+  /// Rows of similar length share a run, on GPUs that pack tokens as many as the program takes; what a row gives does not depend on
+  /// which, beyond rounding. Adds to `stats`.
   /// Errors: invalidArgument where a row has no tokens or more than maxTokens(); Session::run's.
   Status run(std::span<const TokenRow> rows, const Take &take, EncoderStats *stats = nullptr);
 
@@ -50,7 +51,7 @@ private:
 
   Session *session_;
   size_t program_ = 0, output_ = 0;
-  bool takesMask_ = false, takesTypes_ = false, byToken_ = false;
+  bool takesMask_ = false, takesTypes_ = false, byToken_ = false, fillsBatches_ = false;
   int64_t width_ = 0, minBatch_ = 0, maxBatch_ = 0, minSeq_ = 0, maxSeq_ = 0;
   std::vector<int32_t> ids_, mask_, types_; ///< [batch, seq]
 };
