@@ -63,6 +63,8 @@ private:
       Bounds range = *boundsOf(module, bound.getName());
       symbols.emplace(bound.getName().str(), uint16_t(contents.symbols.size()));
       contents.symbols.push_back({bound.getName().str(), range.min, range.max});
+      if (bound.getName() == "tokens")
+        contents.symbols.back().buckets = parts.tokenBuckets;
     }
   }
 

@@ -34,6 +34,7 @@ struct ArtifactParts {
   const CudaPart *cuda;
   const TensorSource &weights;
   const std::optional<tokenizer::TokenizerSpec> &tokenizer;
+  std::vector<int64_t> tokenBuckets; ///< of the size "tokens"; may be empty
 };
 
 struct BuiltArtifact {

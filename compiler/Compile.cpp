@@ -4,18 +4,20 @@
 #include "codegen/cpu/CpuCodegen.h"
 #include "codegen/cuda/CudaCodegen.h"
 #include "compiler/ArtifactBuilder.h"
+#include "compiler/Buckets.h"
 #include "compiler/Diagnostics.h"
 #include "compiler/Pipeline.h"
 #include "compiler/import/Import.h"
 #include "compiler/interpreter/Interpreter.h"
+#include "ir/DimAnalysis.h"
 #include "ir/Plan.h"
 
 #include "llvm/ADT/StringSet.h"
 
 #include <chrono>
+#include <cstring>
 #include <map>
 #include <set>
-#include <cstring>
 
 namespace transom {
 
@@ -146,6 +148,15 @@ Result<std::string> activationsOf(mlir::ModuleOp graph, const CompilerOptions &o
   return most;
 }
 
+Result<BucketChoice> bucketsOf(mlir::ModuleOp graph, bool forGpus, const std::string &file) {
+  constexpr size_t most = 32; // graphs take memory and a moment to make
+  std::optional<Bounds> tokens = boundsOf(graph, "tokens"), batch = boundsOf(graph, "batch"), seq = boundsOf(graph, "seq");
+  if (!forGpus || !tokens || !batch || !seq)
+    return error(StatusCode::unsupported, "--lengths: expected a target for GPUs and a model whose tokens are packed by remove-padding");
+  TRANSOM_ASSIGN(std::vector<int64_t> lengths, readLengths(file, seq->max));
+  return chooseBuckets(lengths, batch->max, {"tokens", tokens->min, tokens->max}, most);
+}
+
 } // namespace
 
 Result<CompileReport> compileModel(const std::string &input, const std::string &output, const CompilerOptions &options,
@@ -205,9 +216,16 @@ Result<CompileReport> compileModel(const std::string &input, const std::string &
       addToReport(report, program);
   }
 
+  BucketChoice buckets;
+  if (!options.lengths.empty()) {
+    TRANSOM_ASSIGN(buckets, bucketsOf(graphForGpus, !targets.architectures.empty(), options.lengths));
+    report.buckets = buckets.sizes, report.waste = buckets.waste, report.plainWaste = buckets.plainWaste;
+  }
+
   timer.start("write");
+  context.enableMultithreading(); // threads that write weights look at the graph's types
   auto progressed = [&](uint64_t written, uint64_t total) { timer.share(double(written) / double(total)); };
-  ArtifactParts parts{cpu ? &*cpu : nullptr, cuda ? &*cuda : nullptr, *model.weights, model.tokenizer};
+  ArtifactParts parts{cpu ? &*cpu : nullptr, cuda ? &*cuda : nullptr, *model.weights, model.tokenizer, buckets.sizes};
   TRANSOM_ASSIGN(BuiltArtifact built, buildArtifact(output, parts, progressed));
   report.weightBytes = built.weightBytes;
   report.fileBytes = built.fileBytes;

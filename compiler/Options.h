@@ -21,6 +21,7 @@ struct CompilerOptions {
   int64_t maxBatch = 0;   ///< rows at once
   int64_t maxSeq = 0;     ///< new tokens of a row at once
   int64_t maxContext = 0; ///< tokens of a row, past ones included
+  std::string lengths;    ///< a file with lengths of texts, from which the sizes of a GPU's graphs follow; empty: none
   bool tokenizer = true;  ///< false: leave the model's tokenizer out; token ids in, token ids out
   std::vector<std::string> disabled; ///< names of passes to leave out
   bool disableAll = false;           ///< leave out every pass that can be (-O0)

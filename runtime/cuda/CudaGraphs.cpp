@@ -1,24 +1,13 @@
 // See CudaGraphs.h.
 #include "runtime/cuda/CudaGraphs.h"
 
+#include "runtime/format/Buckets.h"
+
 #include <algorithm>
-#include <bit>
 
 namespace transom {
 
 using namespace cuda;
-
-int64_t bucketOf(int64_t value, const artifact::Symbol &symbol) {
-  if (value <= 0 || value >= symbol.max || std::has_single_bit(static_cast<uint64_t>(value)))
-    return value;
-  auto above = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(value)));
-  int64_t bucket = above;
-  if (symbol.name != "batch") {
-    int64_t step = value <= 64 ? 16 : above / 16;
-    bucket = (value + step - 1) / step * step;
-  }
-  return std::min(bucket, symbol.max);
-}
 
 int64_t mostInBucket(const artifact::Expr &expr, std::span<const int64_t> bucket, std::span<const artifact::Symbol> symbols) {
   int64_t sum = 0;
@@ -39,7 +28,7 @@ CudaGraph::~CudaGraph() {
 CudaGraphs::CudaGraphs(const CudaModel &model, const artifact::Contents &contents, const artifact::Program &program,
                        CudaAddresses addresses)
     : model_(model), contents_(contents), program_(program), addresses_(std::move(addresses)), used_(contents.symbols.size()),
-      exact_(contents.symbols.size()) {
+      exact_(contents.symbols.size()), coarse_(contents.symbols.size()) {
   findSymbols();
   size_t most = 0;
   for (const artifact::Step &step : program.steps) {
@@ -86,6 +75,13 @@ void CudaGraphs::findSymbols() {
   }
   for (size_t i = 0; i < used_.size(); ++i)
     used_[i] = used_[i] || exact_[i];
+  // Where tokens are packed, all work but the packing itself follows their number: of the padded sizes a few graphs suffice.
+  for (const artifact::Step &step : program_.steps)
+    if (std::holds_alternative<artifact::Size>(step.kind))
+      coarse_.assign(used_.size(), true);
+  for (const artifact::Step &step : program_.steps)
+    if (auto *size = std::get_if<artifact::Size>(&step.kind))
+      coarse_[size->symbol] = false;
 }
 
 CUdeviceptr CudaGraphs::addressOf(uint32_t index) const {
@@ -114,7 +110,7 @@ Result<CudaGraphs::Bucket *> CudaGraphs::bucketFor(std::span<const int64_t> symb
   std::vector<int64_t> sizes(symbols.size());
   for (size_t i = 0; i < sizes.size(); ++i)
     if (used_[i])
-      sizes[i] = exact_[i] ? symbols[i] : bucketOf(symbols[i], contents_.symbols[i]);
+      sizes[i] = exact_[i] ? symbols[i] : artifact::bucketOf(symbols[i], contents_.symbols[i], coarse_[i]);
   auto found = std::find_if(buckets_.begin(), buckets_.end(), [&](const auto &bucket) { return bucket->sizes == sizes; });
   if (found == buckets_.end()) {
     auto bucket = std::make_unique<Bucket>();

@@ -9,10 +9,6 @@
 
 namespace transom {
 
-/// The size that a graph is made for where `value` is live: batches go to the next power of two, others to 16, 32, 48 and 64, then
-/// by steps of an eighth of the power of two below. Powers of two and the symbol's bounds stay as they are, and none is passed.
-int64_t bucketOf(int64_t value, const artifact::Symbol &symbol);
-
 /// The most that `expr` can be while every symbol lies between its lower bound and `bucket`.
 int64_t mostInBucket(const artifact::Expr &expr, std::span<const int64_t> bucket, std::span<const artifact::Symbol> symbols);
 
@@ -100,7 +96,8 @@ private:
   const artifact::Contents &contents_;
   const artifact::Program &program_;
   CudaAddresses addresses_;
-  std::vector<bool> used_, exact_; ///< by symbol: whether the program uses it; whether its graphs serve this size alone
+  /// By symbol: whether the program uses it; whether its graphs serve this size alone; whether powers of two are steps enough.
+  std::vector<bool> used_, exact_, coarse_;
   std::vector<std::vector<cuda::CUdeviceptr>> arguments_; ///< by step: pointers after the maps
   std::vector<void *> parameters_;                        ///< of the launch under way
   std::vector<std::unique_ptr<Bucket>> buckets_;

@@ -39,7 +39,8 @@ private:
   }
   Offset<flatbuffers::String> pack(const std::string &text) { return builder_.CreateString(text); }
   Offset<fb::Symbol> pack(const Symbol &symbol) {
-    return fb::CreateSymbol(builder_, pack(symbol.name), symbol.min, symbol.max);
+    auto name = pack(symbol.name);
+    return fb::CreateSymbol(builder_, name, symbol.min, symbol.max, builder_.CreateVector(symbol.buckets));
   }
   Offset<fb::Term> pack(const Term &term) {
     return fb::CreateTerm(builder_, term.coefficient, builder_.CreateVector(term.symbols));

@@ -28,9 +28,15 @@ Status checkProgramNames(const Contents &contents, Device device) {
 Status checkSymbols(const Contents &contents) {
   if (contents.symbols.size() > UINT16_MAX)
     return invalid("symbols: {}, more than {}", contents.symbols.size(), UINT16_MAX);
-  for (const Symbol &symbol : contents.symbols)
+  for (const Symbol &symbol : contents.symbols) {
     if (symbol.min < 0 || symbol.max < symbol.min || symbol.max > INT32_MAX)
       return invalid("symbol \"{}\": the bounds [{}, {}] are not sizes", symbol.name, symbol.min, symbol.max);
+    const std::vector<int64_t> &buckets = symbol.buckets;
+    bool rise = std::adjacent_find(buckets.begin(), buckets.end(), std::greater_equal()) == buckets.end();
+    if (!buckets.empty() && (!rise || buckets.front() < 1 || buckets.back() != symbol.max))
+      return invalid("symbol \"{}\": buckets: expected sizes that rise from 1 or more to {}, found {}", symbol.name, symbol.max,
+                     fmt::join(buckets, ", "));
+  }
   return {};
 }
 

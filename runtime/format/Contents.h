@@ -17,6 +17,7 @@ namespace transom::artifact {
 struct Symbol {
   std::string name;
   int64_t min = 0, max = 0; ///< inclusive; 0 <= min <= max
+  std::vector<int64_t> buckets = {}; ///< sizes that GPUs make graphs for, rising up to max; empty: the runtime's own
   bool operator==(const Symbol &) const = default;
 };
 

@@ -45,6 +45,7 @@ public:
     copy(from->name(), to.name);
     to.min = from->min();
     to.max = from->max();
+    copy(from->buckets(), to.buckets);
   }
   void copy(const fb::Buffer *from, Buffer &to) {
     to.kind = static_cast<BufferKind>(from->kind());

@@ -266,6 +266,8 @@ TEST(Artifact, InconsistentCuda) {
   EXPECT_CUDA("least and most: expected rows, found -1 to 8", (gemm.when.least = -1, gemm.when.most = 8));
   EXPECT_CUDA("architectures: 3 is none this version knows", gemm.when.architectures = static_cast<Architectures>(3));
   EXPECT_EQ(refused([](Contents &, Program &, CudaLaunch &launch, CudaGemm &) { launch.choices.pop_back(), launch.choices[0].sm = 0, launch.when.most = 2; }), "");
+  EXPECT_CUDA("buckets: expected sizes that rise from 1 or more to 8, found 4, 2, 8", (c.symbols[0].buckets = {4, 2, 8}));
+  EXPECT_CUDA("buckets: expected sizes that rise from 1 or more to 8, found 2, 4", (c.symbols[0].buckets = {2, 4}));
   EXPECT_CUDA("rows: symbol 4 of 1", launch.rows = Expr::symbol(4));
   EXPECT_CUDA("buffers: 6 of 6", launch.buffers[1] = 6);
   EXPECT_CUDA("buffers: expected 1 to 382, found 383", launch.buffers.assign(383, 0));

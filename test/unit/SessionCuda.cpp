@@ -4,6 +4,7 @@
 
 #include "runtime/Session.h"
 #include "runtime/cuda/CudaGraphs.h"
+#include "runtime/format/Buckets.h"
 
 #include <algorithm>
 #include <thread>
@@ -156,16 +157,21 @@ TEST_F(SessionCuda, RefusesSizesOutOfBounds) {
 TEST(CudaBuckets, Sizes) {
   artifact::Symbol batch{"batch", 1, 48}, seq{"seq", 0, 5000};
   for (auto [value, bucket] : {std::pair(1, 1), {3, 4}, {8, 8}, {9, 16}, {33, 48}, {47, 48}, {48, 48}})
-    EXPECT_EQ(bucketOf(value, batch), bucket);
+    EXPECT_EQ(artifact::bucketOf(value, batch), bucket);
   for (auto [value, bucket] : {std::pair(0, 0), {1, 1}, {2, 2}, {3, 16}, {16, 16}, {17, 32}, {33, 48}, {49, 64}, {65, 72}, {72, 72}, {127, 128},
                                {129, 144}, {1025, 1152}, {4999, 5000}, {5000, 5000}})
-    EXPECT_EQ(bucketOf(value, seq), bucket) << value;
+    EXPECT_EQ(artifact::bucketOf(value, seq), bucket) << value;
   for (int64_t value = 65; value <= 5000; ++value) {
-    int64_t bucket = bucketOf(value, seq);
+    int64_t bucket = artifact::bucketOf(value, seq);
     ASSERT_GE(bucket, value);
     ASSERT_LE(bucket, std::min<int64_t>(5000, value + value / 8)) << value;
-    ASSERT_EQ(bucketOf(bucket, seq), bucket);
+    ASSERT_EQ(artifact::bucketOf(bucket, seq), bucket);
   }
+  EXPECT_EQ(artifact::bucketOf(129, seq, /*coarse=*/true), 256);
+  EXPECT_EQ(artifact::bucketOf(4500, seq, /*coarse=*/true), 5000);
+  seq.buckets = {7, 100, 5000};
+  for (auto [value, bucket] : {std::pair(0, 0), {1, 7}, {7, 7}, {8, 100}, {64, 100}, {101, 5000}, {5000, 5000}})
+    EXPECT_EQ(artifact::bucketOf(value, seq), bucket) << value;
 }
 
 // What falls with a symbol is counted at the symbol's least, so that a bucket's grid covers every size in it.

@@ -6,3 +6,7 @@ endforeach()
 target_sources(DeviceDiff PRIVATE ${PROJECT_SOURCE_DIR}/tools/transom/DeviceDiff.cpp)
 target_sources(GemmTuning PRIVATE ${PROJECT_SOURCE_DIR}/tools/transom/GemmTuning.cpp ${PROJECT_SOURCE_DIR}/tools/transom/TuneTable.cpp
   ${PROJECT_SOURCE_DIR}/tools/transom/Common.cpp)
+
+if(TRANSOM_COMPILER)
+  transom_runtime_test(Buckets transom_buckets transom_artifact_writer)
+endif()

@@ -5,6 +5,8 @@
 #ifdef TRANSOM_HAS_COMPILER
 #include "compiler/Compile.h"
 
+#include <fmt/ranges.h>
+
 namespace transom::cli {
 
 namespace {
@@ -25,6 +27,9 @@ void printReport(const CompileReport &report, const artifact::Contents &written,
     fmt::print("  {:<8} {} kernels, {} launches, {} library products; arena {}, inputs and outputs {}\n",
                program.device == "cuda" ? program.name + " on GPUs" : program.name, program.kernels,
                program.launches, program.products, humanBytes(program.arenaBytes), humanBytes(program.stagingBytes));
+  if (!report.buckets.empty())
+    fmt::print("  graphs for {} tokens: of what is computed {:.1f}% is expected to be no text's, {:.1f}% without --lengths\n", fmt::join(report.buckets, ", "),
+               100 * report.waste, 100 * report.plainWaste);
   if (written.runsOn(artifact::Device::cpu)) {
     MemoryPlan plan = memoryPlanOf(written, artifact::Device::cpu, 1);
     fmt::print("  memory: weights {}, a session {} (caches {}) and {} for each thread\n", humanBytes(plan.weights),
@@ -93,6 +98,7 @@ void addCompile(CLI::App &app, Action &action) {
   command->add_option_function<std::string>("--products", [flags](const std::string &which) { flags->options.ownProducts = which == "own"; },
                                             "products of many rows on sm_90a: library (cuBLASLt, the default) or own (generated kernels)")
       ->check(CLI::IsMember({"library", "own"}));
+  command->add_option("--lengths", flags->options.lengths, "a file with a text's number of tokens on each line: GPUs get graphs of sizes that fit such texts");
   addSizeOptions(*command, flags->options);
   addPassOptions(*command, flags->options);
   command->add_flag("!--no-tokenizer", flags->options.tokenizer, "leave the model's tokenizer out: token ids in, token ids out");

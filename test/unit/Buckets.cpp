@@ -1,0 +1,81 @@
+// Buckets from lengths of texts: against every choice there is, and what a file of lengths may hold.
+#include "compiler/Buckets.h"
+
+#include "runtime/format/Buckets.h"
+#include "test/unit/ArtifactFixture.h"
+
+#include <cmath>
+#include <fstream>
+
+using namespace transom;
+using namespace transom::test;
+
+namespace {
+
+/// Expected tokens that are computed with `buckets`, by counting all batches.
+double computed(const std::vector<int64_t> &lengths, int64_t maxBatch, const artifact::Symbol &tokens) {
+  double sum = 0;
+  for (int64_t batch = 1; batch <= maxBatch; ++batch) {
+    auto count = static_cast<size_t>(std::pow(lengths.size(), batch));
+    for (size_t i = 0; i < count; ++i) {
+      int64_t total = 0;
+      for (size_t rest = i, row = 0; row < static_cast<size_t>(batch); ++row, rest /= lengths.size())
+        total += lengths[rest % lengths.size()];
+      sum += double(artifact::bucketOf(total, tokens)) / double(count) / double(maxBatch);
+    }
+  }
+  return sum;
+}
+
+TEST(Buckets, NoChoiceWastesLess) {
+  std::vector<int64_t> lengths = {2, 3, 3, 7};
+  artifact::Symbol tokens{"tokens", 0, 21};
+  for (size_t count : {1, 2, 3}) {
+    BucketChoice choice = chooseBuckets(lengths, 3, tokens, count);
+    ASSERT_EQ(choice.sizes.size(), count);
+    ASSERT_EQ(choice.sizes.back(), 21);
+    tokens.buckets = choice.sizes;
+    double least = computed(lengths, 3, tokens);
+    for (int64_t a = 1; a < 21; ++a)
+      for (int64_t b = a + 1; b < 21; ++b) {
+        tokens.buckets = count == 1 ? std::vector<int64_t>{21} : count == 2 ? std::vector<int64_t>{a, 21} : std::vector<int64_t>{a, b, 21};
+        EXPECT_GE(computed(lengths, 3, tokens), least - 1e-9) << a << " " << b;
+      }
+    tokens.buckets.clear();
+    double live = 3.75 * 2; // a text's mean length, the mean number of texts
+    EXPECT_NEAR(choice.waste, 1 - live / least, 1e-9);
+    EXPECT_NEAR(choice.plainWaste, 1 - live / computed(lengths, 3, tokens), 1e-9);
+  }
+}
+
+// More buckets than totals: each has its own, and nothing is wasted.
+TEST(Buckets, AsManyAsTotals) {
+  BucketChoice choice = chooseBuckets(std::vector<int64_t>{5}, 2, {"tokens", 0, 10}, 32);
+  EXPECT_EQ(choice.sizes, (std::vector<int64_t>{5, 10}));
+  EXPECT_EQ(choice.waste, 0);
+}
+
+TEST(Buckets, LargeBounds) {
+  std::vector<int64_t> lengths;
+  for (int64_t i = 0; i < 1000; ++i)
+    lengths.push_back(16 + i % 497);
+  BucketChoice choice = chooseBuckets(lengths, 64, {"tokens", 0, 32768}, 32);
+  EXPECT_EQ(choice.sizes.size(), 32u);
+  EXPECT_LT(choice.waste, 0.03);
+  EXPECT_LT(choice.waste, choice.plainWaste);
+}
+
+TEST(Buckets, FilesOfLengths) {
+  TemporaryFolder folder;
+  auto read = [&](const std::string &text) {
+    std::ofstream(folder.file("lengths")) << text;
+    return readLengths(folder.file("lengths"), 512);
+  };
+  EXPECT_EQ(*read("3\n512\r\n1"), (std::vector<int64_t>{3, 512, 1}));
+  for (auto [text, line, found] : {std::tuple("3\n\n4\n", 2, ""), {"513\n", 1, "513"}, {"0", 1, "0"}, {"5\n-2\n", 2, "-2"}, {"4 5\n", 1, "4 5"}, {"99999999999999999999", 1, "99999999999999999999"}})
+    EXPECT_EQ(read(text).status().message(), folder.file("lengths") + fmt::format(": line {}: expected a number of tokens from 1 to 512, found \"{}\"", line, found));
+  EXPECT_EQ(read("").status().message(), folder.file("lengths") + ": expected a number of tokens on each line, found none");
+  EXPECT_FALSE(readLengths(folder.file("none"), 512).ok());
+}
+
+} // namespace
