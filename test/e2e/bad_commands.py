@@ -111,6 +111,8 @@ def flags(t):
     ):
         t.refuses(f"compile {flag}", "compile", t.gguf, "-o", out, flag)
     t.refuses("compile without -o", "compile", t.gguf)
+    t.refuses("compile --products=other", "compile", t.gguf, "-o", out, "--products=other")
+    t.refuses("compile --lengths without a GPU", "compile", t.gguf, "-o", out, "--lengths", t.gguf)
     generate = {
         "no prompt": (),
         "two prompts": ("--prompt", "a", "--tokens", "5"),

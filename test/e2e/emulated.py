@@ -12,6 +12,7 @@ Needs libnvrtc for compiling; where there is none it says so and exits 77."""
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -213,10 +214,14 @@ def check_classification(suite, family, head, dtype):
     name = f"{family}{head}"
     artifact = suite.folder / f"{name}-classify.transom"
     folder = tiny_classifiers.write(suite.folder / f"{name}-classify", family, head)
-    done = suite.transom("compile", folder, "-o", artifact, "--target=cuda:sm_80,cpu", f"--dtype={dtype}", "--max-batch", "4", "--max-seq", "32")
+    lengths = suite.folder / "lengths"
+    lengths.write_text("".join(f"{length}\n" for length in (3, 5, 5, 8, 20)))
+    words = ("compile", folder, "-o", artifact, "--target=cuda:sm_80,cpu", f"--dtype={dtype}", "--max-batch", "4", "--max-seq", "32", "--lengths", lengths)
+    done = suite.transom(*words)
     if done.returncode != 0:
         suite.check(f"{name} {dtype} compiles", done.stderr.strip())
         return
+    suite.check(f"{name} {dtype} says what its graphs waste", None if re.search(r"graphs for [\d, ]*128 tokens: .*% without", done.stdout) else done.stdout)
     texts = [tiny_classifiers.masked(text[:60], tiny_classifiers.mask_of(family)) for text in tiny_classifiers.TEXTS]
     file = suite.folder / "texts"
     file.write_text("".join(text + "\n" for text in texts))
