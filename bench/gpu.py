@@ -39,6 +39,8 @@ def last_line(text):
 class Bench:
     """What the workloads share: commands under time limits, figures, the ceilings of this run."""
 
+    shapes, models_script, peers_script = SHAPES, "gpu_models.py", "gpu_peers.py"
+
     def __init__(self, options):
         self.options, self.work = options, Path(options.work)
         self.started = time.monotonic()
@@ -71,9 +73,9 @@ class Bench:
             raise BenchError(f"{what}: expected JSON, found {last_line(text)[:80]!r}") from None
 
     def peers(self, *words):
-        """All figures that gpu_peers.py gave before its time was over."""
+        """All figures that the peers' script gave before its time was over."""
         figures = {}
-        for line in self.run([sys.executable, HERE / "gpu_peers.py", *words], f"gpu_peers {words[0]}")[0].splitlines():
+        for line in self.run([sys.executable, HERE / self.peers_script, *words], f"peers of {words[0]}")[0].splitlines():
             if line.startswith("{"):
                 figures |= json.loads(line)
         self.notes += [f"{words[0]}: {key}: {value}" for key, value in figures.items() if key.endswith("_error")]
@@ -83,19 +85,19 @@ class Bench:
         """A model's folder, made if it is missing."""
         folder = self.work / (key if seed == 1 else f"{key}-seed{seed}")
         if not (folder / "model.safetensors").is_file():
-            self.run([sys.executable, HERE / "gpu_models.py", key, folder, seed], f"model of {key}")
+            self.run([sys.executable, HERE / self.models_script, key, folder, seed], f"model of {key}")
         return folder
 
     def compile(self, key, name, *sizes, seed=1, environment=None):
         """(artifact, seconds)."""
-        artifact, shape = self.work / f"{name}.transom", SHAPES[key]
+        artifact, shape = self.work / f"{name}.transom", self.shapes[key]
         words = [self.options.transom, "compile", self.folder(key, seed), "-o", artifact, f"--target={self.options.target}",
                  f"--dtype={shape.dtype}", "--no-tokenizer", "--quiet", *sizes]  # fmt: skip
         return artifact, self.run(words, f"compile {name}", environment)[1]
 
     def forget(self, key):
         """Deletes the largest models when they are measured: together they need 60 GB."""
-        if key in ("d2", "d4"):
+        if key in ("d2", "d4") and not self.options.keep:
             shutil.rmtree(self.work / key, ignore_errors=True)
             (self.work / f"{key}.transom").unlink(missing_ok=True)
 
@@ -114,10 +116,10 @@ class Bench:
         flops_ms = 2 * batch * (shape.layers * shape.layer_numbers + shape.vocab * shape.hidden) / ceilings["matmul_flops_per_s"]
         return max(bytes_ms, flops_ms) * 1e3
 
-    def profile(self, artifact, prompt, new):
-        """The kernels that take longest; nothing where this artifact or device has no profile."""
+    def profile(self, *request):
+        """The kernels that take longest in what `transom` measures; nothing where this artifact or device has no profile."""
         try:
-            steps = self.transom(artifact, prompt, new, 1, "--profile").get("profile", [])
+            steps = self.transom(*request, "--profile").get("profile", [])
         except BenchError as error:
             self.notes.append(str(error))
             return []
@@ -127,13 +129,13 @@ class Bench:
 # -- workloads: each returns its figures --------------------------------------------------------------------------------
 
 
-def ceilings(bench):
+def ceilings(bench, *words):
     bench.limit = bench.started + 60
-    found = bench.peers("ceilings")
-    missing = {"copy_bytes_per_s", "read_bytes_per_s", "matmul_4096_flops_per_s", "matmul_8192_flops_per_s"} - set(found)
-    if missing:
-        raise BenchError(f"ceilings: no {', '.join(sorted(missing))}")
-    found["matmul_flops_per_s"] = max(found["matmul_4096_flops_per_s"], found["matmul_8192_flops_per_s"])
+    found = bench.peers("ceilings", *words)
+    products = [rate for name, rate in found.items() if name.startswith("matmul_") and name.endswith("_flops_per_s")]
+    if len(products) < 2 or not {"copy_bytes_per_s", "read_bytes_per_s"} <= set(found):
+        raise BenchError(f"ceilings: expected copy, read and two products, found {', '.join(found) or 'nothing'}")
+    found["matmul_flops_per_s"] = max(products)
     if bench.options.lab and Path(bench.options.lab).is_file():
         text, _ = bench.run([bench.options.lab, "time", "ceilings"], "lab time ceilings")
         for line in text.splitlines():
@@ -151,7 +153,7 @@ def decode(bench, key):
     most = {"d1": (1024, 16384), "d2": (256, 1024), "d3": (128, 256)}[key]
     artifact, seconds = bench.compile(key, key, "--max-batch", 1, "--max-seq", most[0], "--max-context", most[1])
     found = {"compile_seconds": seconds, "ms": bench.step_ms(artifact, prompt, new), "floor_ms": bench.floor_ms(key, 1, prompt + new / 2)}
-    found["profile"] = bench.profile(artifact, prompt, new)
+    found["profile"] = bench.profile(artifact, prompt, new, 1)
     if key == "d1":
         found["lengths"] = lengths(bench, artifact)
         found["batches"] = batches(bench)
@@ -183,7 +185,7 @@ def prefill(bench, key):
     artifact, seconds = bench.compile(key, key, "--max-batch", 1, "--max-seq", tokens, "--max-context", tokens + 64)
     found = {"compile_seconds": seconds, "tokens_per_s": bench.transom(artifact, tokens, new)["prefill_tokens_per_s"]}
     found["floor_tokens_per_s"] = tokens * bench.figures["ceilings"]["matmul_flops_per_s"] / SHAPES[key].prefill_flops(tokens)
-    found["profile"] = bench.profile(artifact, tokens, new)
+    found["profile"] = bench.profile(artifact, tokens, new, 1)
     if not bench.options.no_peers:
         found["peers"] = bench.peers(key, "--prompt-tokens", tokens)
     return found
@@ -251,20 +253,16 @@ def stripped_bytes(library):
         return copy.stat().st_size
 
 
-def measure(bench):
-    """Fills bench.figures; a workload that fails or runs late becomes a note."""
-    bench.figures["ceilings"] = ceilings(bench)
-    work = {"d1": lambda: decode(bench, "d1"), "d2": lambda: decode(bench, "d2"), "d3": lambda: decode(bench, "d3"),
-            "d4": lambda: prefill(bench, "d4"), "a1": lambda: attention(bench), "c": lambda: compiling(bench)}  # fmt: skip
+def measure(bench, work, seconds):
+    """Fills bench.figures with what each function of `work` returns; one that fails or runs late becomes a note."""
     for name in bench.options.only:
         begin = time.monotonic()
-        bench.limit = min(bench.ends, begin + SECONDS[name])
+        bench.limit = min(bench.ends, begin + seconds[name])
         try:
-            bench.figures[name] = work[name]()
+            bench.figures[name] = work[name](bench)
         except (BenchError, OSError, KeyError, ZeroDivisionError, subprocess.SubprocessError) as error:
             bench.notes.append(f"{name}: {error}" if not str(error).startswith(name) else str(error))
-        if not bench.options.keep:
-            bench.forget(name)
+        bench.forget(name)
         print(f"{name}: {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)
 
 
@@ -285,48 +283,65 @@ def describe(options):
             "target": f"cuda:sm_{major}{minor}{'a' if int(major) >= 9 else ''}", "commit": commit or "unknown", "command": sys.argv}  # fmt: skip
 
 
+def publish(bench, machine, script, suffix, table, appendix):
+    """Prints the tables and what failed; writes <date>-<gpu><suffix>.md and .json into --out. Returns the exit code, 1 where a
+    workload is missing, and the files' path without .md."""
+    notes = "".join(f"- {note}\n" for note in bench.notes)
+    missed = f"\nNot measured, or not whole:\n\n{notes}" if notes else ""
+    print(table + missed, end="")
+    out = Path(bench.options.out)
+    out.mkdir(parents=True, exist_ok=True)
+    stem = str(out / f"{machine['date']}-{slug(machine['gpu'])}{suffix}")
+    head = f"# {machine['gpu']}\n\n`{' '.join([script, *machine['command'][1:]])}`\n\n"
+    Path(stem + ".md").write_text(head + table + missed + appendix, encoding="utf-8")
+    everything = {"machine": machine, "figures": bench.figures, "notes": bench.notes}
+    Path(stem + ".json").write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
+    return (1 if any(name not in bench.figures for name in bench.options.only) else 0), stem
+
+
 def bench_all(options):
     machine = describe(options)
     options.target = options.target or machine["target"]
     bench = Bench(options)
-    measure(bench)
+    bench.figures["ceilings"] = ceilings(bench)
+    work = {"d1": lambda bench: decode(bench, "d1"), "d2": lambda bench: decode(bench, "d2"), "d3": lambda bench: decode(bench, "d3"),
+            "d4": lambda bench: prefill(bench, "d4"), "a1": attention, "c": compiling}  # fmt: skip
+    measure(bench, work, SECONDS)
     table = tables(bench.figures, machine, PROMPTS)
-    notes = "".join(f"- {note}\n" for note in bench.notes)
-    missed = f"\nNot measured, or not whole:\n\n{notes}" if notes else ""
-    print(table + missed, end="")
-    out = Path(options.out)
-    out.mkdir(parents=True, exist_ok=True)
-    stem = out / f"{machine['date']}-{slug(machine['gpu'])}"
-    head = f"# {machine['gpu']}\n\n`{' '.join(['bench/gpu.py', *machine['command'][1:]])}`\n\n"
-    stem.with_suffix(".md").write_text(head + table + missed + profile_text(bench.figures), encoding="utf-8")
-    everything = {"machine": machine, "figures": bench.figures, "notes": bench.notes}
-    stem.with_suffix(".json").write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
+    code, _ = publish(bench, machine, "bench/gpu.py", "", table, profile_text(bench.figures))
     if options.readme:
         write_readme(table, MARKERS)
-    return 1 if any(name not in bench.figures for name in options.only) else 0
+    return code
 
 
-def parse():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def options_of(description, workloads, *more):
+    """The command line: options that all benchmarks on a GPU have, and (name, settings) of more."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--transom", default=str(ROOT / "build" / "release" / "bin" / "transom"), help="the command")
-    parser.add_argument("--library", help="libtransom.so; without it the one beside the command")
-    parser.add_argument("--only", type=lambda text: text.split(","), default=list(WORKLOADS), help=f"some of {','.join(WORKLOADS)}")
+    parser.add_argument("--only", type=lambda text: text.split(","), default=list(workloads), help=f"some of {','.join(workloads)}")
     parser.add_argument("--device", default="cuda:0")
     parser.add_argument("--target", help="what to compile for; without it this GPU")
-    parser.add_argument("--work", default=str(ROOT / "build" / "bench-gpu"), help="models and artifacts: 60 GB for all workloads")
-    parser.add_argument("--keep", action="store_true", help="keep the largest models in --work: 60 GB")
-    parser.add_argument("--lab", help="the kernel lab; without it build/lab/lab, made if missing")
+    parser.add_argument("--lab", help="the kernel lab, for its read ceiling; a1 without it: build/lab/lab, made if missing")
     parser.add_argument("--no-peers", action="store_true", help="Transom and the ceilings only")
     parser.add_argument("--repeat", type=int, default=5, help="rounds of each figure of Transom")
     parser.add_argument("--budget", type=float, default=530, help="seconds for all")
     parser.add_argument("--commit", help="what to name where this is not a git tree")
     parser.add_argument("--out", default=str(HERE / "results"), help="a folder for the tables and the figures as JSON")
-    parser.add_argument("--readme", action="store_true", help="put the tables into README.md")
+    for name, settings in more:
+        parser.add_argument(name, **settings)
     options = parser.parse_args()
-    unknown = set(options.only) - set(WORKLOADS)
+    unknown = set(options.only) - set(workloads)
     if unknown:
-        parser.error(f"--only: expected some of {','.join(WORKLOADS)}, found {','.join(sorted(unknown))}")
+        parser.error(f"--only: expected some of {','.join(workloads)}, found {','.join(sorted(unknown))}")
     return options
+
+
+def parse():
+    return options_of(__doc__.splitlines()[0], WORKLOADS,
+                      ("--library", {"help": "libtransom.so; without it the one beside the command"}),
+                      ("--work", {"default": str(ROOT / "build" / "bench-gpu"), "help": "models and artifacts: 60 GB for all workloads"}),
+                      ("--keep", {"action": "store_true", "help": "keep the largest models in --work: 60 GB"}),
+                      ("--readme", {"action": "store_true", "help": "put the tables into README.md"}))  # fmt: skip
 
 
 def main():

@@ -149,8 +149,9 @@ def random_tensor(torch, name, shape, dtype, device):
     return torch.randn(shape, device=device, dtype=dtype).mul_(0.1 if table else fan_in**-0.5)
 
 
-def write(folder, shape, seed=1):
-    """Makes the folder where it is missing; returns it. The weights come last under a temporary name: a folder that has them is whole."""
+def write(folder, config, tensors, dtype, seed=1):
+    """Makes the folder where it is missing, from (name, shape) of each tensor; returns it. The weights come last under a temporary name: a
+    folder that has them is whole."""
     import torch
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -159,23 +160,24 @@ def write(folder, shape, seed=1):
         return folder
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(seed)
-    (folder / "config.json").write_text(json.dumps(config_of(shape), indent=1))
+    (folder / "config.json").write_text(json.dumps(config, indent=1))
     header, end = {"__metadata__": {"format": "pt"}}, 0
-    for name, dims in TENSORS[shape.family](shape):
+    for name, dims in tensors:
         size = 2 * math.prod(dims)
-        header[name] = {"dtype": SAFETENSORS_NAMES[shape.dtype], "shape": dims, "data_offsets": [end, end + size]}
+        header[name] = {"dtype": SAFETENSORS_NAMES[dtype], "shape": dims, "data_offsets": [end, end + size]}
         end += size
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     partial = path.with_suffix(".partial")
     with open(partial, "wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
-        for name, dims in TENSORS[shape.family](shape):
-            value = random_tensor(torch, name, dims, getattr(torch, TORCH_NAMES[shape.dtype]), device)
+        for name, dims in tensors:
+            value = random_tensor(torch, name, dims, getattr(torch, TORCH_NAMES[dtype]), device)
             file.write(memoryview(value.view(torch.int16).cpu().numpy()).cast("B"))
     partial.rename(path)
     return folder
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[2]), SHAPES[sys.argv[1]], *map(int, sys.argv[3:4]))
+    shape = SHAPES[sys.argv[1]]
+    write(Path(sys.argv[2]), config_of(shape), list(TENSORS[shape.family](shape)), shape.dtype, *map(int, sys.argv[3:4]))

@@ -20,12 +20,18 @@ from torch.nn import functional as F
 
 from gpu_models import SHAPES, TORCH_NAMES
 
-DEVICE = "cuda"
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 WARM_UP, ROUNDS = 3, 5
+INNER = 5  # a ceiling is timed over so many, which hides the launch
 
 
 def report(**figures):
     print(json.dumps(figures), flush=True)
+
+
+def wait():
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
 
 
 def median_ms(work, rounds=ROUNDS):
@@ -33,10 +39,10 @@ def median_ms(work, rounds=ROUNDS):
         work()
     times = []
     for _ in range(rounds):
-        torch.cuda.synchronize()
+        wait()
         start = time.perf_counter()
         work()
-        torch.cuda.synchronize()
+        wait()
         times.append(time.perf_counter() - start)
     return statistics.median(times) * 1e3
 
@@ -44,29 +50,27 @@ def median_ms(work, rounds=ROUNDS):
 # -- ceilings ---------------------------------------------------------------------------------------------------------
 
 
-def ceilings(_):
-    """Bytes per second of a copy (read and written) and of reading alone; bf16 products."""
-    numbers = 2 << 30
+def repeated_ms(work):
+    return median_ms(lambda: [work() for _ in range(INNER)]) / INNER
+
+
+def ceilings(numbers=2 << 30, sizes=(4096, 8192)):
+    """Bytes per second of a copy (read and written) of so many numbers and of reading them alone; bf16 products of these sizes."""
     a, b = (torch.zeros(numbers, dtype=torch.bfloat16, device=DEVICE) for _ in range(2))
-    inner = 5  # hides the launch
-
-    def repeated(work):
-        return median_ms(lambda: [work() for _ in range(inner)]) / inner
-
-    report(copy_bytes_per_s=2 * 2 * numbers / repeated(lambda: b.copy_(a)) * 1e3)
+    report(copy_bytes_per_s=2 * 2 * numbers / repeated_ms(lambda: b.copy_(a)) * 1e3)
     rows, x = a.view(-1, 8192), torch.ones(8192, dtype=torch.bfloat16, device=DEVICE)
     readers = {
         "sum of fp32": lambda: torch.sum(a.view(torch.float32)),
         "largest of fp32": lambda: torch.amax(a.view(torch.float32)),
         "matrix-vector product": lambda: torch.mv(rows, x),
     }
-    times = {name: repeated(work) for name, work in readers.items()}
+    times = {name: repeated_ms(work) for name, work in readers.items()}
     best = min(times, key=times.get)
     report(read_bytes_per_s=2 * numbers / times[best] * 1e3, read_by=best)
     del a, b, rows
-    for n in (4096, 8192):
+    for n in sizes:
         a, b = (torch.randn(n, n, device=DEVICE, dtype=torch.bfloat16) for _ in range(2))
-        report(**{f"matmul_{n}_flops_per_s": 2 * n**3 / repeated(lambda: a @ b) * 1e3})
+        report(**{f"matmul_{n}_flops_per_s": 2 * n**3 / repeated_ms(lambda: a @ b) * 1e3})
 
 
 # -- transformers, eager ------------------------------------------------------------------------------------------------
@@ -260,7 +264,7 @@ def main():
         print("gpu_peers: expected a GPU that PyTorch can use", file=sys.stderr)
         return 77
     if options.what == "ceilings":
-        attempt("ceilings", ceilings, options)
+        attempt("ceilings", ceilings)
         return 0
     shape = SHAPES[options.what]
     if options.what == "d4":

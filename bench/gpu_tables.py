@@ -95,10 +95,10 @@ def compile_table(figures):
     return ["", *table(["", "measured", "Transom", "target", "met"], rows, 2)]
 
 
-def profile_text(figures):
-    """The longest kernels of each workload; empty where nothing was profiled."""
+def profile_text(figures, keys=TARGETS):
+    """The longest kernels of each of these workloads; empty where nothing was profiled."""
     lines = []
-    for key in TARGETS:
+    for key in keys:
         steps = figures.get(key, {}).get("profile") or []
         rows = [line(one.get("program", ""), one.get("kernel", ""), one.get("steps", ""), number(1e3 * one.get("seconds", 0))) for one in steps]
         if rows:

@@ -14,69 +14,79 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from gpu_tables import number
 from peers import HERE, MINILM, ROOT, WORK, BenchError, cpu_name, run, slug
 
 ROWS, LONGEST = 32, 128
 VALID = 1024
-COLORS = {"with remove-padding": "#1f6f8b", "without": "#c0562f"}
+VARIANTS = {"with remove-padding": [], "without": ["--disable=remove-padding"]}
+COLORS = dict(zip(VARIANTS, ("#1f6f8b", "#c0562f")))
 
 
-def write_batch(name, lengths):
-    """A padded batch [len(lengths), max(lengths)]: any tokens, and a mask of these lengths."""
-    path = WORK / f"padding-{name}.npz"
-    mask = (np.arange(max(lengths)) < np.array(lengths)[:, None]).astype(np.int32)
-    ids = np.random.default_rng(1).integers(1000, 30000, mask.shape, np.int32)
-    np.savez(path, input_ids=ids * mask, attention_mask=mask, token_type_ids=np.zeros_like(mask))
+def write_batch(path, lengths, width=None, ids=(1000, 30000), padding=0, types=2):
+    """A padded batch [len(lengths), width], without a width max(lengths): any tokens from `ids`, and a mask of these lengths; token types where
+    there are several."""
+    mask = (np.arange(width or max(lengths)) < np.array(lengths)[:, None]).astype(np.int32)
+    tokens = np.where(mask == 1, np.random.default_rng(1).integers(*ids, mask.shape, np.int32), np.int32(padding))
+    np.savez(path, input_ids=tokens, attention_mask=mask, **({"token_type_ids": np.zeros_like(mask)} if types > 1 else {}))
     return path
 
 
-def by_valid_tokens():
-    """Batches padded to [ROWS, LONGEST]: one sentence as long as that, the others of one length."""
-    for length in (8, 24, 48, 72, 96, 128):
-        yield [LONGEST] + [length] * (ROWS - 1)
+def by_valid_tokens(rows, longest, lengths):
+    """Batches padded to [rows, longest]: one sentence as long as that, the others of one length."""
+    for length in lengths:
+        yield [longest] + [length] * (rows - 1)
 
 
-def by_padding():
-    """Batches of VALID tokens in ROWS sentences, the longest of them ever longer."""
-    mean = VALID // ROWS
-    for longest in (mean, 48, 64, 96, 128, 192):
-        rest = VALID - longest
-        lengths = [longest] + [rest // (ROWS - 1)] * (ROWS - 1)
-        for i in range(rest % (ROWS - 1)):
-            lengths[1 + i] += 1
-        yield lengths
+def by_padding(rows, valid, longest):
+    """Batches of so many valid tokens, the longest sentence ever longer, the others as equal as can be."""
+    for most in longest:
+        share, over = divmod(valid - most, rows - 1)
+        yield [most] + [share + 1] * over + [share] * (rows - 1 - over)
+
+
+def sweep(cases, time, rounds=1):
+    """Figures of (sweep, lengths) cases: rounds go through all, `time` gives the milliseconds of a variant on a batch; the median counts."""
+    times = [{variant: [] for variant in VARIANTS} for _ in cases]
+    for done in range(rounds):
+        for index, (name, lengths) in enumerate(cases):
+            for variant in VARIANTS:
+                times[index][variant].append(time(variant, f"{name}-{index}", lengths))
+        print(f"round {done + 1} of {rounds}", file=sys.stderr)
+    return [{"sweep": name, "rows": len(lengths), "longest": max(lengths), "valid": sum(lengths),
+             "ms": {variant: statistics.median(values) for variant, values in found.items()}}
+            for (name, lengths), found in zip(cases, times)]  # fmt: skip
 
 
 def measure(options):
-    """(sweep, lengths, milliseconds by variant) of every case."""
+    """Figures of every case."""
     artifacts = {}
-    for variant, flags in (("with remove-padding", []), ("without", ["--disable=remove-padding"])):
-        artifacts[variant] = WORK / f"padding-{'on' if not flags else 'off'}.transom"
+    for variant, flags in VARIANTS.items():
+        artifacts[variant] = WORK / f"padding-{'off' if flags else 'on'}.transom"
         sizes = [f"--max-batch={ROWS}", "--max-seq=256", "--quiet"]
         run([options.transom, "compile", options.model, "-o", artifacts[variant], *sizes, *flags], "transom compile")
-    cases = [("valid", lengths) for lengths in by_valid_tokens()] + [("padding", lengths) for lengths in by_padding()]
-    times = [{variant: [] for variant in artifacts} for _ in cases]
-    for number in range(options.rounds):
-        for index, (sweep, lengths) in enumerate(cases):
-            batch = write_batch(f"{sweep}-{index}", lengths)
-            for variant, artifact in artifacts.items():
-                command = [options.transom, "bench", artifact, "--tensors", batch, "--json"]
-                command += ["--threads", options.threads, "--repeat", options.repeat]
-                times[index][variant].append(1000 * json.loads(run(command, "transom bench"))["seconds"])
-        print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
-    return [
-        (sweep, lengths, {variant: statistics.median(values) for variant, values in found.items()})
-        for (sweep, lengths), found in zip(cases, times)
-    ]
+
+    def time(variant, name, lengths):
+        batch = write_batch(WORK / f"padding-{name}.npz", lengths)
+        command = [options.transom, "bench", artifacts[variant], "--tensors", batch, "--json"]
+        command += ["--threads", options.threads, "--repeat", options.repeat]
+        return 1000 * json.loads(run(command, "transom bench"))["seconds"]
+
+    cases = [("valid", lengths) for lengths in by_valid_tokens(ROWS, LONGEST, (8, 24, 48, 72, 96, 128))]
+    cases += [("padding", lengths) for lengths in by_padding(ROWS, VALID, (VALID // ROWS, 48, 64, 96, 128, 192))]
+    return sweep(cases, time, options.rounds)
 
 
-def table(results):
+def padding_of(case):
+    """The share of the padded batch that is padding."""
+    return 1 - case["valid"] / (case["rows"] * case["longest"])
+
+
+def table(cases):
     lines = ["| padded size | valid tokens | padding | with, ms | without, ms | ratio |", "|---|---:|---:|---:|---:|---:|"]
-    for _, lengths, times in results:
-        valid, size = sum(lengths), len(lengths) * max(lengths)
-        on, off = times["with remove-padding"], times["without"]
-        share = 1 - valid / size
-        lines.append(f"| {len(lengths)} x {max(lengths)} | {valid} | {share:.0%} | {on:.1f} | {off:.1f} | {off / on:.2f}x |")
+    for case in cases:
+        on, off = (case["ms"][variant] for variant in VARIANTS)
+        lines.append(f"| {case['rows']} x {case['longest']} | {case['valid']} | {padding_of(case):.0%} | {number(on)} | {number(off)} | {off / on:.2f}x |")
     return "\n".join(lines)
 
 
@@ -113,13 +123,13 @@ def panel(left, title, label, points):
     return out
 
 
-def plot(results, caption):
-    grow = [(sum(lengths), times) for sweep, lengths, times in results if sweep == "valid"]
-    pad = [
-        (100 * (1 - sum(lengths) / len(lengths) / max(lengths)), times) for sweep, lengths, times in results if sweep == "padding"
-    ]
-    body = panel(70, f"Time (ms), padded to [{ROWS}, {LONGEST}]", "valid tokens", grow)
-    body += panel(500, f"Time (ms), {VALID} valid tokens", "padding, % of the padded batch", pad)
+def plot(cases, caption):
+    grow = [case for case in cases if case["sweep"] == "valid"]
+    pad = [case for case in cases if case["sweep"] == "padding"]
+    size, valid = f"[{grow[0]['rows']}, {grow[0]['longest']}]", pad[0]["valid"]
+    body = panel(70, f"Time (ms), padded to {size}", "valid tokens", [(case["valid"], case["ms"]) for case in grow])
+    points = [(100 * padding_of(case), case["ms"]) for case in pad]
+    body += panel(500, f"Time (ms), {valid} valid tokens", "padding, % of the padded batch", points)
     for index, (variant, color) in enumerate(COLORS.items()):
         body.append(f'<rect x="{70 + 190 * index}" y="388" width="14" height="14" fill="{color}"/>')
         body.append(f'<text x="{90 + 190 * index}" y="400">{variant}</text>')
@@ -141,16 +151,16 @@ def main():
     options = parser.parse_args()
     WORK.mkdir(parents=True, exist_ok=True)
     try:
-        results = measure(options)
+        cases = measure(options)
     except BenchError as failure:
         print(f"padding.py: {failure}", file=sys.stderr)
         return 1
     today, name = datetime.date.today().isoformat(), cpu_name()
     caption = f"MiniLM-L6 fp32, {name}, {options.threads} threads, {today}"
-    print(table(results))
+    print(table(cases))
     print(f"\n{caption}; median of {options.rounds} rounds. {options.note}".rstrip())
     path = HERE / "results" / f"{today}-padding-{slug(name)}.svg"
-    path.write_text(plot(results, caption + (f", {options.note}" if options.note else "")))
+    path.write_text(plot(cases, caption + (f", {options.note}" if options.note else "")))
     print(f"plot: {path}", file=sys.stderr)
     return 0
 

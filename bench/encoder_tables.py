@@ -1,0 +1,72 @@
+#!/usr/bin/env python3
+"""The figures of bench/encoders.py as tables in Markdown, beside floors, peers and targets. Measures nothing.
+
+As a command: encoder_tables.py <figures.json>, tables of a run that was saved.
+"""
+
+import json
+import sys
+
+import padding
+from gpu_tables import line, number, profile_text, table, times, verdict
+
+# Figure and floor on the H100 of the targets: ms a batch; for E3 sequences/s, larger is better.
+TARGETS = {"e1": (18.5, 17), "e2": (0.40, 0.20), "e3": (24e3, 29e3)}
+PEERS = {"eager_ms": "sdpa, eager", "compiled_ms": "sdpa, torch.compile", "native_nested_ms": "fast path, nested", "native_padded_ms": "fast path, padded"}
+PROFILED = ("e1", "e2", "e3", "heads")
+
+
+def main_table(figures):
+    rows = []
+    for key, (target, floor) in TARGETS.items():
+        row = figures.get(key)
+        if not row:
+            continue
+        rate, peers = key == "e3", row.get("peers", {})
+        limit, own = max(target / floor, floor / target), row["ms"] / row["floor_ms"]
+
+        def shown(ms, rate=rate, row=row):
+            return 1e3 * row["rows"] / ms if rate else ms
+
+        cells = [times(shown(peers[name]), peers[name] / row["ms"]) if name in peers else "–" for name in PEERS]
+        rows.append(line(key.upper(), f"{row['what']}, {'sequences/s' if rate else 'ms'}", number(shown(row["ms"])), number(shown(row["floor_ms"])),
+                         f"{own:.2f}", *cells, f"{limit:.2f}", verdict(own, limit), f"{'≥' if rate else '≤'} {number(target)}"))  # fmt: skip
+    heads = ["", "measured", "Transom", "floor", "ratio to floor", *PEERS.values(), "target's ratio to its floor", "met", "target on H100"]
+    return table(heads, rows, 2)
+
+
+def heads_table(figures):
+    found = figures.get("heads")
+    if not found:
+        return []
+    rows = [line(row["batch"], " ".join(map(str, row["lengths"])), number(row["ms"]), times(row["naive_ms"], row["naive_ms"] / row["ms"]),
+                 f"{row['error']:.1e}", f"{row['naive_error']:.1e}") for row in found["batches"]]  # fmt: skip
+    head = ["", f"{found['what']}: the naive path (transformers, eager attention) and Transom, logits against the naive path in fp32:", ""]
+    return head + table(["batch", "tokens of its rows", "Transom, ms", "naive, ms", "Transom's error", "naive fp16's error"], rows, 2)
+
+
+def padding_table(figures):
+    found = figures.get("padding")
+    return ["", f"{found['what']}, with remove-padding and without:", "", padding.table(found["cases"])] if found else []
+
+
+def tables(figures, machine):
+    found = figures["ceilings"]
+    lines = main_table(figures) + heads_table(figures) + padding_table(figures)
+    lines += [
+        "",
+        f"{machine['gpu']}, driver {machine['driver']}, {machine['date']}, commit {machine['commit']}. Ceilings of the run: "
+        f"read {found['read_bytes_per_s'] / 1e12:.3g} TB/s (by {found['read_by']}), fp16 product {found['layer_flops_per_s'] / 1e12:.3g} TFLOP/s "
+        f"({found['layer_flops_by']}: floors are over this one, as those of the targets), largest bf16 product of a square "
+        f"{found['matmul_flops_per_s'] / 1e12:.3g} TFLOP/s. Floors count valid tokens alone. Every model has a head for two classes, and gives "
+        "back logits only. Transom's times hold copying ids and mask to the device and logits back; the peers' inputs lie on the device. Fast "
+        "path: torch.nn.TransformerEncoder with src_key_padding_mask, enable_nested_tensor on and off. Errors: ‖a − b‖ / ‖b‖. A target is met "
+        "where the ratio to this run's floor is at most the target's to its own.",
+    ]
+    return "\n".join(lines).strip() + "\n"
+
+
+if __name__ == "__main__":
+    with open(sys.argv[1], encoding="utf-8") as file:
+        saved = json.load(file)
+    print(tables(saved["figures"], saved["machine"]) + profile_text(saved["figures"], PROFILED), end="")
