@@ -4,6 +4,7 @@
 #include "runtime/Classifier.h"
 #include "runtime/Embedder.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
