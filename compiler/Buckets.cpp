@@ -64,8 +64,6 @@ Result<std::vector<int64_t>> readLengths(const std::string &path, int64_t most) 
       return error(StatusCode::invalidFile, "{}: line {}: expected a number of tokens from 1 to {}, found \"{}\"", path, number, most, line.substr(0, 40));
     lengths.push_back(length);
   }
-  if (lengths.empty())
-    return error(StatusCode::invalidFile, "{}: expected a number of tokens on each line, found none", path);
   return lengths;
 }
 

@@ -9,7 +9,8 @@
 
 namespace transom {
 
-/// Lengths of texts in tokens: a file with a whole number from 1 to `most` on each line. Errors: notFound, io; invalidFile, naming the line.
+/// Lengths of texts in tokens: a file with a whole number from 1 to `most` on each line. Errors: those
+/// of readTextFile(), which an empty file is; invalidFile, naming the line.
 Result<std::vector<int64_t>> readLengths(const std::string &path, int64_t most);
 
 struct BucketChoice {
