@@ -7,7 +7,7 @@
 
 //--- encoder.mlir
 module attributes {transom.bounds = {rows = [1, 512]}} {
-  // CHECK-LABEL: // gelu_512_product block 384 shared 197728
+  // CHECK-LABEL: // add_gelu_512_product block 384 shared 197728
   // CHECK: const __grid_constant__ TensorMap m0, const __grid_constant__ TensorMap m1,
   // CHECK: using Shape = HopperGemmShape<Half, 512, 256, NoPartner, 2, 6>;
   // CHECK-LABEL: // add_layer_norm_256_product block 384
@@ -17,11 +17,11 @@ module attributes {transom.bounds = {rows = [1, 512]}} {
   // CHECK-LABEL: // add_layer_norm_256_norm block 32
   // CHECK: blockSum
   // CHECK-LABEL: // program main
-  // CHECK: // launch gelu_512_product<132> rows rows from 128 on hopper
+  // CHECK: // launch add_gelu_512_product<132> rows rows from 128 on hopper
   // CHECK-NEXT: // product m rows n 512 k 256 of f16 on others
-  // CHECK-NEXT: // launch gelu_512<rows> rows rows on others
+  // CHECK-NEXT: // launch add_gelu_512<rows> rows rows on others
   // CHECK-NEXT: // product m rows n 512 k 256 of f16 to 127 on hopper
-  // CHECK-NEXT: // launch gelu_512<rows> rows rows to 127 on hopper
+  // CHECK-NEXT: // launch add_gelu_512<rows> rows rows to 127 on hopper
   // CHECK-NEXT: // launch add_layer_norm_256_product<132> rows rows from 128 on hopper
   // CHECK-NEXT: // launch add_layer_norm_256_norm<rows> rows rows from 128 on hopper
   // CHECK-NEXT: // product m rows n 256 k 512 of f16 on others

@@ -57,7 +57,7 @@ def main():
         if done.returncode != 0:
             suite.check(f"{name} compiles", outcome(done))
             continue
-        environment = emulated(suite, artifact)
+        environment = emulated(suite, artifact, "sm_80")
         check_diff(suite, name, artifact, environment, tensors)
         check_tune(suite, name, artifact, environment)
     return suite.finish()
