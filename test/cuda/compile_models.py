@@ -150,7 +150,7 @@ def write_shapes(folder, architecture):
 
 
 def kernels_of(options, folder, name, architecture):
-    """[(name, source)] of the model's kernels in bf16."""
+    """[(name, source)] of the model's kernels in bf16, those of Hopper's own products too."""
     model = folder / f"real-{name}"
     write_shapes(model, architecture)
     graph = subprocess.run([options.transom, "inspect", model, "--stage=fuse-elementwise"], capture_output=True, text=True, check=True)
@@ -159,7 +159,7 @@ def kernels_of(options, folder, name, architecture):
     plan, graph_file = folder / f"{name}.plan", folder / f"{name}.mlir"
     graph_file.write_text(text)
     subprocess.run([opt, graph_file, "-lower-to-plan=activations=bf16", "-plan-memory", "-o", plan], check=True, capture_output=True)
-    printed = subprocess.run([opt, "--print-cuda", plan], capture_output=True, text=True, check=True).stdout
+    printed = subprocess.run([opt, "--print-cuda=own-products", plan], capture_output=True, text=True, check=True).stdout
     parts = re.split(r"^// (\w+) block \d+ shared \d+\n", printed.split("\n// program ")[0], flags=re.MULTILINE)
     return list(zip(parts[1::2], parts[2::2]))
 
