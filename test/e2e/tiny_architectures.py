@@ -89,7 +89,7 @@ def llama_like(name, architecture, qkv_bias=False, fused=False, tied=False, head
     return Architecture(name, config, shapes, cache="bhpd")
 
 
-def llama(head_dim=HEAD_DIM):
+def llama(head_dim=None):
     scaling = {
         "rope_type": "llama3",
         "factor": 8.0,
@@ -97,7 +97,7 @@ def llama(head_dim=HEAD_DIM):
         "high_freq_factor": 4.0,
         "original_max_position_embeddings": 32,
     }
-    return llama_like("llama", "LlamaForCausalLM", head_dim=head_dim, rope_scaling=scaling)
+    return llama_like("llama", "LlamaForCausalLM", head_dim=head_dim or HEAD_DIM, rope_scaling=scaling)
 
 
 def mistral():
