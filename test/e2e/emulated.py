@@ -269,9 +269,11 @@ def main():
             check(suite, name, suite.folder / name, dtype, inputs, "sm_90a")
     gpt2 = tiny_architectures.ALL["gpt2"]
     bert_inputs = ["input_ids", "attention_mask", "token_type_ids"]
-    for name, architecture, dtype, inputs in (("llama", tiny_architectures.llama(head_dim=64), "bf16", None), ("gpt2", gpt2, "f16", None),
-                                              ("bertModel", tiny_architectures.ALL["bertModel"], "f16", bert_inputs)):
+    for name, make, sizes, dtype, inputs in (("llama", tiny_architectures.llama, {"HEAD_DIM": 64}, "bf16", None),
+                                             ("gpt2", tiny_architectures.gpt2, {}, "f16", None),
+                                             ("bert", tiny_architectures.bert, {}, "f16", bert_inputs)):
         if suite.options.only in f"{name}-products":
+            architecture = tiny_architectures.shaped(make, sizes={"CONTEXT": 256, **sizes})
             tiny_architectures.write(suite.folder / f"{name}-products", architecture)
             check_products(suite, f"{name}-products", suite.folder / f"{name}-products", dtype, inputs)
     for name, architecture, dtype in (("wide", wide_llama(), "bf16"), ("wide", wide_llama(), "f32"), ("gpt2", gpt2, "f16"), ("Q4_1", None, "f16")):
