@@ -186,11 +186,11 @@ inline ArtifactBuilder scaleThenMultiplyOnBoth(int64_t maxBatch = 8) {
   uint32_t counters = b.buffer(p, BufferKind::workspace, 0, DType::i32, {two});
   uint32_t z = b.value(p, BufferKind::output, "z", DType::f32, {batch, three});
   p.steps.push_back({CudaLaunch{.choices = {{2, kernel, {batch, two}, {4, 1}, 90}, {INT64_MAX, kernel, {batch}}}, .rows = batch, .buffers = {x, y},
-                                .maps = {}, .workspace = int32_t(counters), .dependent = true},
+                                .maps = {}, .workspace = int32_t(counters), .dependent = true, .when = {}},
                      "scale"});
   p.steps.push_back({CudaGemm{.lhs = y, .rhs = wBuffer, .out = z, .m = batch, .n = three, .k = four, .compute = GemmCompute::tf32,
                               .bias = int32_t(biasBuffer), .residual = -1, .activation = GemmActivation::relu, .workspace = 1024,
-                              .algorithm = std::vector<uint8_t>(64, 7)},
+                              .algorithm = std::vector<uint8_t>(64, 7), .when = {}},
                      "multiply"});
   return b;
 }
@@ -198,7 +198,7 @@ inline ArtifactBuilder scaleThenMultiplyOnBoth(int64_t maxBatch = 8) {
 /// A launch of one kernel, whatever its rows.
 inline artifact::CudaLaunch cudaLaunch(uint32_t kernel, std::vector<uint32_t> buffers, std::vector<artifact::Expr> grid) {
   return {.choices = {{INT64_MAX, kernel, std::move(grid)}}, .rows = artifact::Expr::constant(1), .buffers = std::move(buffers),
-          .maps = {}, .workspace = -1, .dependent = false};
+          .maps = {}, .workspace = -1, .dependent = false, .when = {}};
 }
 
 /// packedTokens for CUDA, and for it alone.
