@@ -11,6 +11,7 @@
 #include <ucontext.h>
 #endif
 #if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 
@@ -106,6 +107,11 @@ void Fibers::prepare(size_t index, void (*function)(void *), void *argument) {
   fiber.function = function;
   fiber.argument = argument;
   fiber.fakeStack = nullptr;
+#if defined(__SANITIZE_ADDRESS__)
+  // Frames that were left for good still guard what lay around their variables.
+  char *left = fiber.stackPointer ? static_cast<char *>(fiber.stackPointer) : fiber.stack;
+  __asan_unpoison_memory_region(left, static_cast<size_t>(fiber.stack + stackBytes - left));
+#endif
 #if defined(__x86_64__)
   // What the switch pops: r15, r14, r13, r12, rbx, rbp, the return address. Behind it the stack is aligned as for a call.
   // Tops at the same place of every page would share a few sets of the caches.
