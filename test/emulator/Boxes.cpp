@@ -25,7 +25,8 @@ std::string encodeTensorMap(cuda::CUtensorMap *to, cuda::CUtensorMapDataType typ
     map.strides[i] = stride, map.last[i] = static_cast<uint32_t>(sizes[i] - 1), map.box[i] = static_cast<uint16_t>(box[i]);
   }
   uint32_t inner = box[0] * bytesOfTypes[type], span = swizzle == cuda::CU_TENSOR_MAP_SWIZZLE_NONE ? 0 : 16u << swizzle;
-  if (inner % 16 != 0 || interleave != cuda::CU_TENSOR_MAP_INTERLEAVE_NONE || swizzle > cuda::CU_TENSOR_MAP_SWIZZLE_128B || (span != 0 && inner > span))
+  if (inner % 16 != 0 || interleave != cuda::CU_TENSOR_MAP_INTERLEAVE_NONE || swizzle > cuda::CU_TENSOR_MAP_SWIZZLE_128B ||
+      (span != 0 && inner > span))
     return fmt::format("a box of {} bytes in the innermost dimension, swizzled by {}", inner, span);
   map.mark = TensorMap::isOne;
   map.address = at;

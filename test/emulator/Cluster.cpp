@@ -237,8 +237,8 @@ std::string Cluster::whereThreadsWait() {
   std::string text = "deadlock:";
   for (auto &[key, group] : groups)
     if (key.first != Waits::ended)
-      text += fmt::format(" {}{} at {} (the first is {}),", group.count, text.back() == ':' ? " threads" : "", hopper_.describe(key.first, key.second),
-                          group.first);
+      text += fmt::format(" {}{} at {} (the first is {}),", group.count, text.back() == ':' ? " threads" : "",
+                          hopper_.describe(key.first, key.second), group.first);
   return text + fmt::format(" {} have ended", groups[{Waits::ended, 0}].count);
 }
 

@@ -1,5 +1,5 @@
 // What sm_90 adds to the machine: barriers in shared memory, named ones and a cluster's, registers that warps hand over, boxes copied
-// by TMA, products of warpgroups. Barriers.cpp, Boxes.cpp, Products.cpp. For the emulator's own files.
+// by TMA, products of warpgroups. For the emulator's own files.
 //
 // Asynchronous work is done at once, or, with Timing::lazy, when no thread can go on without it: first copies that some thread waits for,
 // the youngest first; then products that are waited for; then other copies, or, with Order::reverse, those before the products.
@@ -10,6 +10,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstring>
 #include <deque>
 #include <map>
 #include <memory>
@@ -23,6 +24,27 @@ class Cluster;
 
 /// What a thread waits for; with it goes a number: of a named barrier, of a barrier in shared memory and a parity.
 enum class Waits : uint8_t { no, blockBarrier, warp, clusterBarrier, namedBarrier, memoryBarrier, registers, products, stores, ended };
+
+/// What the 64 opaque bits of an mbarrier hold here. Memory that nothing was written to (0xff...) is none.
+struct MemoryBarrier {
+  uint32_t pending, expected; ///< arrivals
+  uint32_t parity;            ///< of the phase under way
+  int64_t bytes;              ///< expected and not yet there; negative: there and not yet expected
+  bool valid;
+
+  static MemoryBarrier read(const char *from) {
+    uint64_t bits;
+    std::memcpy(&bits, from, sizeof bits);
+    auto part = [&](int shift, int width) { return static_cast<uint32_t>(bits >> shift & ((uint64_t(1) << width) - 1)); };
+    MemoryBarrier b{part(0, 20), part(20, 20), part(40, 1), int64_t(part(41, 22)) - (1 << 21), part(63, 1) == 0};
+    b.valid = b.valid && b.expected != 0 && b.pending <= b.expected;
+    return b;
+  }
+  void write(char *to) const {
+    uint64_t bits = uint64_t(pending) | uint64_t(expected) << 20 | uint64_t(parity) << 40 | static_cast<uint64_t>(bytes + (1 << 21)) << 41;
+    std::memcpy(to, &bits, sizeof bits);
+  }
+};
 
 class HopperUnit final : public Hopper {
 public:
@@ -126,7 +148,7 @@ private:
     std::deque<Product> issued;
     uint64_t first = 0;
   };
-  std::vector<Instructions> instructions_; ///< by warpgroup
+  std::vector<Instructions> instructions_; ///< by the first warp of the warpgroup
   static void takeProduct(WarpExchange &warp);
   void issue(const Product *const (&lanes)[32]);
   void checkInstruction(const Product &product);

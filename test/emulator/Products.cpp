@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <tuple>
 
 namespace transom::emulator {
 
@@ -118,10 +119,11 @@ void HopperUnit::issue(const Product *const (&lanes)[32]) {
 
 /// Works it out. Its registers get the result, or, where a later product in flight has them, that one does.
 void HopperUnit::land(Flight &flight, uint32_t index) {
+  uint32_t each = flight.product.n / 2;
   if (lazy())
     for (uint32_t i = 0; i < flight.sums.size(); ++i)
       if (std::memcmp(flight.sums[i], &mark, sizeof mark) != 0)
-        cluster_.failFor(index * 32 + i / (flight.product.n / 2), "register {} of a product's sums was written before the product was waited for", i % (flight.product.n / 2));
+        cluster_.failFor(index * 32 + i / each, "register {} of a product's sums was written before the product was waited for", i % each);
   Block &block = cluster_.ownBlockOf(flight.thread);
   uint32_t quarter = index % (cluster_.stride() / 32) % 4;
   const char *problem = multiplyWarp(flight.product, block.proxy, cluster_.sharedBytes(), quarter, flight.registers, flight.before.data());

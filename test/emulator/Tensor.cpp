@@ -89,7 +89,9 @@ template <bool transposed> void load(WarpExchange &warp) {
 /// OCP 8-bit floating point, E4M3: no infinities, NaN where all bits but the sign are set.
 float e4m3ToFloat(uint8_t v) {
   int exponent = v >> 3 & 15, mantissa = v & 7;
-  float size = (v & 127) == 127 ? fromBits(0x7fc00000) : exponent == 0 ? std::ldexp(float(mantissa), -9) : std::ldexp(float(8 + mantissa), exponent - 10);
+  float size = (v & 127) == 127 ? fromBits(0x7fc00000)
+               : exponent == 0  ? std::ldexp(float(mantissa), -9)
+                                : std::ldexp(float(8 + mantissa), exponent - 10);
   return v & 128 ? -size : size;
 }
 uint32_t bytesOf(Number number) { return number == Number::e4m3 ? 1 : 2; }

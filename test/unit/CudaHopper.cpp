@@ -397,12 +397,14 @@ TEST_F(HopperKernels, CopiesUsedWrongly) {
   const std::string kernel = "kernel loadWrongly: block (0, 0, 0): ", thread = kernel + "thread (0, 0, 0): ";
   EXPECT_EQ(what(0), "");
   EXPECT_EQ(what(1), kernel + "at its end, the barrier at 0 of shared memory was never told to expect 512 bytes");
-  EXPECT_EQ(what(2), kernel + "deadlock: 32 threads at the barrier at 0 of shared memory for parity 0, which lacks 0 arrivals and -256 bytes (the first is 0), 0 have ended");
+  EXPECT_EQ(what(2), kernel + "deadlock: 32 threads at the barrier at 0 of shared memory for parity 0, which lacks 0 arrivals and -256 bytes "
+                              "(the first is 0), 0 have ended");
   EXPECT_EQ(what(3), thread + "a copy for the barrier at 0 of shared memory, which no fence behind its start has shown to copies");
   EXPECT_EQ(what(4), thread + "there is no barrier at 0 of shared memory");
   std::vector<char> out(512);
   struct alignas(16) Place { int x[4]; } at{};
-  EXPECT_EQ(run({}, "load2", {1, 32, 2048}, t.map, out.data(), 512, at), "kernel load2: block (0, 0, 0): thread (0, 0, 0): a copy of 2 dimensions by a CUtensorMap of 4");
+  EXPECT_EQ(run({}, "load2", {1, 32, 2048}, t.map, out.data(), 512, at),
+            "kernel load2: block (0, 0, 0): thread (0, 0, 0): a copy of 2 dimensions by a CUtensorMap of 4");
   EXPECT_EQ(run({}, "load4", {1, 32, 1500}, t.map, out.data(), 512, at),
             "kernel load4: block (0, 0, 0): thread (0, 0, 0): an access of 512 bytes at 1024 of shared memory, of which there are 1500");
   t.map = {};
@@ -414,7 +416,8 @@ TEST_F(HopperKernels, BarriersUsedWrongly) {
     std::string message = run({}, "wrongly", {1, 64, 1024}, fault), start = "kernel wrongly: block (0, 0, 0): ";
     return message.starts_with(start) ? message.substr(start.size()) : message;
   };
-  EXPECT_EQ(what(0), "deadlock: 1 threads at the barrier at 0 of shared memory for parity 0, which lacks 32 arrivals and 0 bytes (the first is 40), 63 have ended");
+  EXPECT_EQ(what(0), "deadlock: 1 threads at the barrier at 0 of shared memory for parity 0, which lacks 32 arrivals and 0 bytes (the first is 40), "
+                     "63 have ended");
   EXPECT_EQ(what(1), "");
   EXPECT_EQ(what(2), "thread (3, 0, 0): the barrier at 0 of shared memory is made twice");
   EXPECT_EQ(what(3), "at its end, the barrier at 0 of shared memory is overwritten");

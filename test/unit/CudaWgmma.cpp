@@ -179,7 +179,9 @@ TEST_F(Products, EachKindAndLayout) {
       ProductCase c(in, span);
       for (const LaunchOptions &options : allOptions) {
         std::vector<float> out = c.sums;
-        ASSERT_EQ(run(options, in.name().c_str(), {1, 128, 96 * 1024}, c.image.data(), 96 * 1024, c.left.descriptor(), c.right.descriptor(), c.registers.data(), out.data(), 0), "");
+        ASSERT_EQ(run(options, in.name().c_str(), {1, 128, 96 * 1024}, c.image.data(), 96 * 1024, c.left.descriptor(), c.right.descriptor(),
+                      c.registers.data(), out.data(), 0),
+                  "");
         EXPECT_EQ(out, c.expected) << in.name() << " swizzled by " << span;
       }
     }
