@@ -148,11 +148,11 @@ Result<std::string> activationsOf(mlir::ModuleOp graph, const CompilerOptions &o
   return most;
 }
 
-Result<BucketChoice> bucketsOf(mlir::ModuleOp graph, bool forGpus, const std::string &file) {
+Result<BucketChoice> bucketsOf(mlir::ModuleOp graph, const std::string &file) {
   constexpr size_t most = 32; // graphs take memory and a moment to make
   std::optional<Bounds> tokens = boundsOf(graph, "tokens"), batch = boundsOf(graph, "batch"), seq = boundsOf(graph, "seq");
-  if (!forGpus || !tokens || !batch || !seq)
-    return error(StatusCode::unsupported, "--lengths: expected a target for GPUs and a model whose tokens are packed by remove-padding");
+  if (!tokens || !batch || !seq)
+    return error(StatusCode::unsupported, "--lengths: expected a model whose tokens are packed by remove-padding");
   TRANSOM_ASSIGN(std::vector<int64_t> lengths, readLengths(file, seq->max));
   return chooseBuckets(lengths, batch->max, {"tokens", tokens->min, tokens->max}, most);
 }
@@ -172,6 +172,8 @@ Result<CompileReport> compileModel(const std::string &input, const std::string &
   report.task = textAttribute(module, "transom.task");
 
   TRANSOM_ASSIGN(Targets targets, parseTargets(options.targets));
+  if (!options.lengths.empty() && targets.architectures.empty())
+    return error(StatusCode::invalidArgument, "--lengths: expected a target for GPUs, found none");
   mlir::OwningOpRef<mlir::ModuleOp> copy; // of the graph, for the second device
   if (targets.cpu && !targets.architectures.empty())
     copy = module.clone();
@@ -202,6 +204,10 @@ Result<CompileReport> compileModel(const std::string &input, const std::string &
     CompilerOptions own = options;
     TRANSOM_ASSIGN(own.activations, activationsOf(graphForGpus, options));
     TRANSOM_RETURN_IF_ERROR(optimise(graphForGpus, own));
+    if (!options.lengths.empty()) {
+      TRANSOM_ASSIGN(BucketChoice buckets, bucketsOf(graphForGpus, options.lengths));
+      report.buckets = buckets.sizes, report.waste = buckets.waste, report.plainWaste = buckets.plainWaste;
+    }
     timer.start("generate kernels");
     mlir::FailureOr<CudaCode> code = generateCuda(graphForGpus, {.tf32 = options.tf32, .ownProducts = options.ownProducts});
     if (failed(code))
@@ -216,16 +222,10 @@ Result<CompileReport> compileModel(const std::string &input, const std::string &
       addToReport(report, program);
   }
 
-  BucketChoice buckets;
-  if (!options.lengths.empty()) {
-    TRANSOM_ASSIGN(buckets, bucketsOf(graphForGpus, !targets.architectures.empty(), options.lengths));
-    report.buckets = buckets.sizes, report.waste = buckets.waste, report.plainWaste = buckets.plainWaste;
-  }
-
   timer.start("write");
   context.enableMultithreading(); // threads that write weights look at the graph's types
   auto progressed = [&](uint64_t written, uint64_t total) { timer.share(double(written) / double(total)); };
-  ArtifactParts parts{cpu ? &*cpu : nullptr, cuda ? &*cuda : nullptr, *model.weights, model.tokenizer, buckets.sizes};
+  ArtifactParts parts{cpu ? &*cpu : nullptr, cuda ? &*cuda : nullptr, *model.weights, model.tokenizer, report.buckets};
   TRANSOM_ASSIGN(BuiltArtifact built, buildArtifact(output, parts, progressed));
   report.weightBytes = built.weightBytes;
   report.fileBytes = built.fileBytes;

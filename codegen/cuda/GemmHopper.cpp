@@ -138,7 +138,6 @@ FailureOr<std::optional<CudaLaunchPlan>> emitHopperGemm(KernelPool &pool, const 
   // As many blocks as a GPU of this kind has multiprocessors.
   launch.choices.push_back({INT64_MAX, pool.add(name, text, {384}, uint32_t(sharedBytes)), {DimExpr(132)}});
   launch.buffers = text.buffers, launch.maps = text.maps;
-  launch.when.architectures = artifact::Architectures::hopper;
   return std::optional(launch);
 }
 

@@ -13,8 +13,8 @@ struct HopperProgram {
   RowProgram epilogue;
 };
 
-/// The launch; what it computes is nothing on other GPUs. Nothing, without a diagnostic, where sizes do not fit the copy engine or the
-/// epilogue needs columns that no thread has. Fails after a diagnostic on what has no CUDA form.
+/// The launch, whose kernel is empty on other GPUs: its condition is the caller's. None, without a diagnostic, where sizes do not fit the
+/// copy engine or the epilogue needs columns that no thread has. Fails after a diagnostic on what has no CUDA form.
 mlir::FailureOr<std::optional<CudaLaunchPlan>> emitHopperGemm(KernelPool &pool, const HopperProgram &program, llvm::StringRef name);
 
 } // namespace transom::cuda

@@ -23,7 +23,7 @@ static bool reaches(const RowProgram &rows, Value product, Value cut) {
     Value value = open.pop_back_val();
     if (value == product)
       return true;
-    if (Operation *op = value == cut || (value != product && rows.memory.contains(value)) ? nullptr : value.getDefiningOp())
+    if (Operation *op = value == cut || rows.memory.contains(value) ? nullptr : value.getDefiningOp())
       llvm::append_range(open, op->getOperands());
   }
   return false;
@@ -163,7 +163,7 @@ FailureOr<bool> ProgramLowering::addHopper(const CudaGemmPlan &plan, Value produ
   std::optional<int64_t> n = plan.n.constant(), k = plan.k.constant();
   if ((type != DType::f16 && type != DType::bf16) || storedType(plan.rhs) != type || !n || !k)
     return false;
-  artifact::CudaCondition when{.least = leastHopperRows, .architectures = artifact::Architectures::hopper};
+  const artifact::CudaCondition when{.least = leastHopperRows, .architectures = artifact::Architectures::hopper};
   HopperProgram hopper{product, plan.lhs, plan.rhs, *n, *k, behind};
   // A norm needs whole rows: what stands before it goes to memory, in place of the product.
   Operation *norm = nullptr;

@@ -2,6 +2,7 @@
 #include "runtime/format/CheckProgram.h"
 
 #include <algorithm>
+#include <functional>
 
 namespace transom::artifact {
 

@@ -12,6 +12,7 @@ set_target_properties(transom_fake_driver PROPERTIES OUTPUT_NAME cuda SOVERSION 
 foreach(name CudaEmulated CudaHopper CudaWgmma)
   transom_unit_test(${name} transom_emulator)
 endforeach()
+transom_unit_test(CudaProducts transom_fake_cuda)
 transom_unit_test(CudaFake transom_fake_cuda transom_artifact_writer)
 target_compile_definitions(CudaFake PRIVATE TRANSOM_FIXTURE_KERNELS="$<TARGET_FILE:transom_fixture_kernels>")
 add_dependencies(CudaFake transom_fixture_kernels)
