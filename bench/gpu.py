@@ -92,7 +92,7 @@ class Bench:
         """(artifact, seconds)."""
         artifact, shape = self.work / f"{name}.transom", self.shapes[key]
         words = [self.options.transom, "compile", self.folder(key, seed), "-o", artifact, f"--target={self.options.target}",
-                 f"--dtype={shape.dtype}", "--no-tokenizer", "--quiet", *sizes]  # fmt: skip
+                 f"--dtype={shape.dtype}", "--no-tokenizer", "--quiet", *sizes, *self.options.flags]  # fmt: skip
         return artifact, self.run(words, f"compile {name}", environment)[1]
 
     def forget(self, key):
@@ -322,6 +322,7 @@ def options_of(description, workloads, *more):
     parser.add_argument("--device", default="cuda:0")
     parser.add_argument("--target", help="what to compile for; without it this GPU")
     parser.add_argument("--lab", help="the kernel lab, for its read ceiling; a1 without it: build/lab/lab, made if missing")
+    parser.add_argument("--flags", type=str.split, default=[], help="more options of transom compile in one word: --flags=--products=own")
     parser.add_argument("--no-peers", action="store_true", help="Transom and the ceilings only")
     parser.add_argument("--repeat", type=int, default=5, help="rounds of each figure of Transom")
     parser.add_argument("--budget", type=float, default=530, help="seconds for all")

@@ -23,6 +23,13 @@ namespace transom {
 
 namespace {
 
+/// Only 9.0 has kernels of its own for products of many rows; the others' artifacts need not carry them.
+ProductKernels productsOf(const CompilerOptions &options, const std::vector<std::string> &architectures) {
+  if (options.products == "library" || llvm::none_of(architectures, [](const std::string &name) { return name == "sm_90a"; }))
+    return ProductKernels::library;
+  return options.products == "own" ? ProductKernels::own : ProductKernels::wide;
+}
+
 using Clock = std::chrono::steady_clock;
 
 /// Reports each stage as it starts and keeps how long it took.
@@ -209,7 +216,7 @@ Result<CompileReport> compileModel(const std::string &input, const std::string &
       report.buckets = buckets.sizes, report.waste = buckets.waste, report.plainWaste = buckets.plainWaste;
     }
     timer.start("generate kernels");
-    mlir::FailureOr<CudaCode> code = generateCuda(graphForGpus, {.tf32 = options.tf32, .ownProducts = options.ownProducts});
+    mlir::FailureOr<CudaCode> code = generateCuda(graphForGpus, {.tf32 = options.tf32, .products = productsOf(options, targets.architectures)});
     if (failed(code))
       return diagnostics.status(StatusCode::unsupported, "no CUDA code for this plan");
     cuda.emplace(CudaPart{graphForGpus, std::move(*code), {}});

@@ -41,7 +41,7 @@ int optMain(int argc, char **argv) {
     if (argument.consume_front("--print-cpu-llvm="))
       return printCodeMain(argv[argc - 1], registry, [&](mlir::ModuleOp plan) { return printCpuLlvm(plan, argument); });
     if (argument == "--print-cuda" || argument == "--print-cuda=own-products")
-      return printCodeMain(argv[argc - 1], registry, [&](mlir::ModuleOp plan) { return printCuda(plan, {.ownProducts = argument.ends_with("own-products")}); });
+      return printCodeMain(argv[argc - 1], registry, [&](mlir::ModuleOp plan) { return printCuda(plan, {.products = argument.ends_with("own-products") ? ProductKernels::own : ProductKernels::library}); });
   }
   registerTransomPasses();
   mlir::registerCanonicalizerPass();

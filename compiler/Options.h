@@ -13,7 +13,8 @@ struct CompilerOptions {
   /// In which type GPUs keep intermediate numbers, caches and the matrices of products: f32, f16, bf16, or auto: that of the model's
   /// own matrices, f16 where they are quantised.
   std::string dtype = "auto";
-  bool ownProducts = false; ///< on GPUs of compute capability 9.0: products of many rows by generated kernels instead of cuBLASLt
+  /// Products of many rows on GPUs of compute capability 9.0: library (cuBLASLt), own (generated kernels), or auto: the faster by what was measured.
+  std::string products = "auto";
   bool tf32 = false; ///< with f32 on GPUs: products may round their operands to 10 bits of mantissa
   /// How lower-to-plan stores intermediate numbers and caches: f32, f16 or bf16. Set for each device from the above.
   std::string activations = "f32";

@@ -6,26 +6,49 @@
 namespace lab {
 namespace {
 
-/// y = activation(x W^T + bias), or with `residual` behind it.
-template <class T> struct BiasGelu {
-  const T *bias;
+/// y = x W^T + bias; of that the GELU, or the sum with a residual whose rows lie `apart` elements from each other.
+enum class Behind { nothing, gelu, residual };
+template <class T, Behind behind> struct Biased {
+  const T *bias, *residual;
+  int apart;
   T *y;
   int width;
-  DEVICE void store(int m, int n, const Lanes<8> &own, const Lanes<8> &) const {
-    Lanes<8> b = loadLanes<8>(bias + n), sum;
+  struct Band {};
+  DEVICE Band band(int) const { return {}; }
+  struct OfColumns { Stored<8, T> bias; };
+  DEVICE OfColumns readColumns(const Band &, int n) const { return {loadStored<8>(bias + n)}; }
+  struct OfRow { Stored<8, T> residual; };
+  DEVICE OfRow readRow(const Band &, int m, int n) const {
+    return behind == Behind::residual ? OfRow{loadStored<8>(residual + (int64)m * apart + n)} : OfRow{};
+  }
+  DEVICE void store(const Band &, const OfColumns &columns, const OfRow &row, int m, int n, const Lanes<8> &own, const Lanes<8> &) const {
+    Lanes<8> b = lanesOf<T>(columns.bias), r = lanesOf<T>(row.residual), sum;
     UNROLL
-    for (int i = 0; i < 8; ++i)
-      sum.v[i] = geluErf(own.v[i] + b.v[i]);
+    for (int i = 0; i < 8; ++i) {
+      float v = own.v[i] + b.v[i];
+      sum.v[i] = behind == Behind::gelu ? geluErf(v) : behind == Behind::residual ? v + r.v[i] : v;
+    }
     storeLanes(y + (int64)m * width + n, sum);
   }
-  static double reference(double own, double, double b) { return (own + b) * 0.5 * (1.0 + std::erf((own + b) / std::sqrt(2.0))); }
+  /// b: of the bias, and of the residual.
+  static double reference(double own, double, double b) {
+    double v = own + b;
+    return behind == Behind::gelu ? v * 0.5 * (1.0 + std::erf(v / std::sqrt(2.0))) : behind == Behind::residual ? v + b : v;
+  }
 };
 /// y = silu(gate) * up, or own + 2 * partner: whether the right two columns meet.
 template <class T> struct Gate {
-  const T *bias;
+  const T *bias, *residual;
+  int apart;
   T *y;
   int width;
-  DEVICE void store(int m, int n, const Lanes<8> &own, const Lanes<8> &other) const {
+  struct Band {};
+  DEVICE Band band(int) const { return {}; }
+  struct OfColumns {};
+  DEVICE OfColumns readColumns(const Band &, int) const { return {}; }
+  struct OfRow {};
+  DEVICE OfRow readRow(const Band &, int, int) const { return {}; }
+  DEVICE void store(const Band &, const OfColumns &, const OfRow &, int m, int n, const Lanes<8> &own, const Lanes<8> &other) const {
     Lanes<8> product;
     UNROLL
     for (int i = 0; i < 8; ++i)
@@ -52,7 +75,7 @@ template <class Shape, class Epilogue> void check(const std::string &name, int r
   Device<T> dx(x), dw(w), db(bias), y((size_t)(rows + 3) * width);
   Device<int> live(std::vector<int>{rows});
   launch(gemmHopperEntry<Shape, Epilogue>, {dim3(blocks), Shape::threads, Shape::sharedBytes}, matrixMap(dx, half, K, rows + 3, Shape::rowsAtOnce),
-         matrixMap(dw, half, K, N, Shape::boxColumns), Epilogue{db, y, width}, (const int *)live);
+         groupedMap(dw, half, K, N), Epilogue{db, db, 0, y, width}, (const int *)live);
   auto out = y.host();
   bool untouched = true;
   for (size_t i = (size_t)rows * width; i < out.size(); ++i)
@@ -83,32 +106,36 @@ template <class Shape, class Epilogue> void time(const char *name, int rows) {
   };
   Device<T> x(fill((size_t)rows * K, 1.0f)), w(fill((size_t)N * K, 1.0f / std::sqrt((float)K))), bias(randomNumbers<T>(N)), y((size_t)rows * width);
   Device<int> live(std::vector<int>{rows});
-  TensorMap maps[2] = {matrixMap(x, half, K, rows, Shape::rowsAtOnce), matrixMap(w, half, K, N, Shape::boxColumns)};
+  Device<T> residual((size_t)rows * width);
+  TensorMap maps[2] = {matrixMap(x, half, K, rows, Shape::rowsAtOnce), groupedMap(w, half, K, N)};
+  dim3 blocks(residentBlocks(gemmHopperEntry<Shape, Epilogue>, Shape::threads, Shape::sharedBytes, Shape::cluster));
   double ms = medianMs(nullptr, 20, 4, [&] {
-    launch(gemmHopperEntry<Shape, Epilogue>, {dim3(device().multiProcessorCount / Shape::cluster * Shape::cluster), Shape::threads, Shape::sharedBytes, nullptr, false}, maps[0], maps[1], Epilogue{bias, y, width}, (const int *)live);
+    launch(gemmHopperEntry<Shape, Epilogue>, {blocks, Shape::threads, Shape::sharedBytes, nullptr, false}, maps[0], maps[1], Epilogue{bias, residual, width, y, width}, (const int *)live);
   });
   std::printf("product %-24s %d x %d x %d: %.3f ms %.0f TFLOP/s\n", name, rows, N, K, ms, 2.0 * rows * N * K / ms / 1e9);
 }
 
 template <int cluster> void checkCluster(const std::string &how) {
-  check<HopperGemmShape<BFloat, 384, 256, NoPartner, cluster, 6>, BiasGelu<BFloat>>("product bf16" + how, 300, 4);
-  check<HopperGemmShape<Half, 200, 1000, NoPartner, cluster, 6>, BiasGelu<Half>>("product fp16, ragged K and N" + how, 129, 6);
-  check<HopperGemmShape<Half, 136, 64, NoPartner, cluster, 4>, BiasGelu<Half>>("product fp16, one stage" + how, 1, 2);
-  check<HopperGemmShape<BFloat, 400, 192, PartnerHalves<200>, cluster, 6>, Gate<BFloat>>("product, gate and up" + how, 257, 2);
+  constexpr Behind gelu = Behind::gelu, residual = Behind::residual;
+  check<HopperGemmShape<BFloat, 384, 256, NoPartner, cluster, 6>, Biased<BFloat, gelu>>("product bf16" + how, 300, 4);
+  check<HopperGemmShape<Half, 224, 1000, NoPartner, cluster, 6>, Biased<Half, residual>>("product fp16, ragged K and N" + how, 129, 6);
+  check<HopperGemmShape<Half, 160, 64, NoPartner, cluster, 3>, Biased<Half, gelu>>("product fp16, one stage" + how, 1, 2);
+  check<HopperGemmShape<BFloat, 448, 192, PartnerHalves<224>, cluster, 6>, Gate<BFloat>>("product, gate and up" + how, 257, 2);
   check<HopperGemmShape<BFloat, 256, 128, PartnerWithin<64>, cluster, 6>, Gate<BFloat>>("product, partner at 64" + how, 70, 4);
   check<HopperGemmShape<BFloat, 256, 128, PartnerWithin<32>, cluster, 6>, Gate<BFloat>>("product, partner at 32" + how, 70, 4);
   check<HopperGemmShape<BFloat, 96, 128, PartnerWithin<16>, cluster, 6>, Gate<BFloat>>("product, partner at 16" + how, 130, 4);
 }
 
-template <int cluster> void timeCluster(const char *how) {
-  std::printf("blocks in clusters of %s\n", how);
-  time<HopperGemmShape<Half, 3072, 1024, NoPartner, cluster, 6>, BiasGelu<Half>>("E1 query, key, value", 17598);
-  time<HopperGemmShape<Half, 1024, 1024, NoPartner, cluster, 6>, BiasGelu<Half>>("E1 output", 17598);
-  time<HopperGemmShape<Half, 4096, 1024, NoPartner, cluster, 6>, BiasGelu<Half>>("E1 up, gelu", 17598);
-  time<HopperGemmShape<Half, 1024, 4096, NoPartner, cluster, 6>, BiasGelu<Half>>("E1 down", 17598);
-  time<HopperGemmShape<BFloat, 6144, 4096, NoPartner, cluster, 6>, BiasGelu<BFloat>>("D4 query, key, value", 4096);
+template <int cluster> void timeCluster() {
+  std::printf("blocks in clusters of %d\n", cluster);
+  time<HopperGemmShape<Half, 3072, 1024, NoPartner, cluster, 6>, Biased<Half, Behind::nothing>>("E1 query, key, value", 17598);
+  time<HopperGemmShape<Half, 1024, 1024, NoPartner, cluster, 6>, Biased<Half, Behind::residual>>("E1 output", 17598);
+  time<HopperGemmShape<Half, 4096, 1024, NoPartner, cluster, 6>, Biased<Half, Behind::nothing>>("E1 up", 17598);
+  time<HopperGemmShape<Half, 4096, 1024, NoPartner, cluster, 6>, Biased<Half, Behind::gelu>>("E1 up, gelu", 17598);
+  time<HopperGemmShape<Half, 1024, 4096, NoPartner, cluster, 6>, Biased<Half, Behind::residual>>("E1 down", 17598);
+  time<HopperGemmShape<BFloat, 6144, 4096, NoPartner, cluster, 6>, Biased<BFloat, Behind::nothing>>("D4 query, key, value", 4096);
   time<HopperGemmShape<BFloat, 28672, 4096, PartnerHalves<14336>, cluster, 6>, Gate<BFloat>>("D4 gate and up", 4096);
-  time<HopperGemmShape<BFloat, 4096, 14336, NoPartner, cluster, 6>, BiasGelu<BFloat>>("D4 down", 4096);
+  time<HopperGemmShape<BFloat, 4096, 14336, NoPartner, cluster, 6>, Biased<BFloat, Behind::residual>>("D4 down", 4096);
 }
 
 } // namespace
@@ -120,8 +147,8 @@ static void checkProducts() {
 static Register checkProductsGroup("products", checkProducts);
 
 void timeProducts() {
-  timeCluster<1>("1");
-  timeCluster<2>("2");
+  timeCluster<1>();
+  timeCluster<2>();
 }
 
 } // namespace lab

@@ -46,4 +46,22 @@ inline TensorMap matrixMap(const void *data, bool half, int64_t columns, int64_t
   return tensorMap(data, half, {columns, rows}, {columns}, {64, boxRows});
 }
 
+/// W [rows, columns] as GemmHopper.cuh takes it.
+inline TensorMap groupedMap(const void *data, bool half, int64_t columns, int64_t rows) {
+  return tensorMap(data, half, {columns, 2, 4, 4, rows / 32}, {columns, 8 * columns, 2 * columns, 32 * columns}, {64, 2, 4, 4, 2});
+}
+/// How many blocks of this kernel run at once, a multiple of the cluster: not every multiprocessor has a neighbour that is free.
+template <class Kernel> int residentBlocks(Kernel *kernel, int threads, int sharedBytes, int cluster) {
+  CHECK(cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, sharedBytes));
+  cudaLaunchAttribute attribute = {};
+  attribute.id = cudaLaunchAttributeClusterDimension;
+  attribute.val.clusterDim.x = (unsigned)cluster, attribute.val.clusterDim.y = attribute.val.clusterDim.z = 1;
+  cudaLaunchConfig_t config = {};
+  config.gridDim = dim3((unsigned)device().multiProcessorCount / cluster * cluster), config.blockDim = dim3((unsigned)threads);
+  config.dynamicSmemBytes = (size_t)sharedBytes, config.attrs = &attribute, config.numAttrs = 1;
+  int clusters = 0;
+  CHECK(cudaOccupancyMaxActiveClusters(&clusters, (const void *)kernel, &config));
+  return clusters * cluster;
+}
+
 } // namespace lab

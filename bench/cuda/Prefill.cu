@@ -196,6 +196,26 @@ template <class Shape> void time(const char *name, int batch, int heads, int seq
   std::printf("A1 own D%d S%d batch %d heads %d %s %s: %.3f ms %.0f TFLOP/s\n", D, seq, batch, heads, Shape::causal ? "causal" : "full", name, ms, flops / ms / 1e9);
 }
 
+/// Packed sequences of E1: 64 of 16 to 512 tokens.
+template <class Shape> void timePacked(const char *name) {
+  using T = typename Shape::T;
+  constexpr int D = Shape::headDim, heads = 1024 / D, batch = 64;
+  Problem p{Rows::packed, batch, heads, heads, 0, 512, 0, {}, {}};
+  double pairs = 0;
+  for (int i = 0; i < batch; ++i) {
+    p.lengths.push_back(16 + i * 157 % 497);
+    pairs += (double)p.lengths.back() * p.lengths.back();
+  }
+  std::vector<int> cumulative = p.cumulative();
+  size_t n = (size_t)cumulative.back() * heads * D;
+  Device<T> q(randomNumbers<T>(n)), k(randomNumbers<T>(n)), v(randomNumbers<T>(n)), y(n);
+  Device<int> dc(cumulative), next(std::vector<int>{0, 0});
+  auto call = arguments<Shape>(p, q, k, v, y, cumulative.back(), dc, nullptr, nullptr, next);
+  const int blocks = device().multiProcessorCount;
+  double ms = medianMs(nullptr, 20, 4, [&] { launch(attendHopperEntry<Shape>, {dim3(blocks), Shape::threads, Shape::sharedBytes, nullptr, false}, call.query, call.keys, call.values, call.a); });
+  std::printf("E1 attention %s, %d tokens: %.3f ms %.0f TFLOP/s\n", name, cumulative.back(), ms, 4.0 * heads * D * pairs / ms / 1e9);
+}
+
 } // namespace
 
 static void checkHopperAttention() {
@@ -247,6 +267,8 @@ static void timePrefillVariants() {
     time<HopperAttentionShape<BFloat, 128, 2, 176, false, false>>("128x176 without turns", batch, 16, seq);
     time<HopperAttentionShape<BFloat, 128, 2, 144, true>>("128x144", batch, 16, seq);
   }
+  timePacked<HopperAttentionShape<Half, 64, 3, 64, false>>("192x64");
+  timePacked<HopperAttentionShape<Half, 64, 3, 128, false, false>>("192x128 without turns");
   time<HopperAttentionShape<BFloat, 64, 3, 112, false>>("192x112", 8, 32, 2048);
   time<HopperAttentionShape<BFloat, 64, 3, 112, true>>("192x112", 8, 32, 2048);
 }
@@ -254,6 +276,8 @@ static void timePrefillVariants() {
 void timePrefillAttention(const char *what) {
   if (std::strstr(what, "variants"))
     return timePrefillVariants();
+  timePacked<HopperAttentionShape<Half, 64, 3, 128, false>>("192x128");
+  timePacked<HopperAttentionShape<Half, 64, 2, 128, false>>("128x128");
   time<HopperAttentionShape<BFloat, 64, 3, 128, false>>("192x128", 8, 32, 2048);
   time<HopperAttentionShape<BFloat, 64, 3, 128, true>>("192x128", 8, 32, 2048);
   time<HopperAttentionShape<BFloat, 128, 2, 176, false>>("128x176", 8, 16, 2048);

@@ -140,7 +140,8 @@ private:
   /// those that this one reads.
   CudaChoicePlan hopper(bool causal) {
     int64_t consumers = headDim == 64 ? 3 : 2, keysAtOnce = headDim == 64 || causal ? 128 : 176, queriesAtOnce = 64 * consumers, threads = 128 * (consumers + 1);
-    int64_t sharedBytes = 1024 + queriesAtOnce * headDim * 2 + 4 * keysAtOnce * headDim * 2 + 256;
+    int64_t queryBytes = queriesAtOnce * headDim * 2, ringBytes = 1024 + 4 * keysAtOnce * headDim * 2 + 256;
+    int64_t sharedBytes = ringBytes + (ringBytes + 2 * queryBytes <= 227 * 1024 ? 2 : 1) * queryBytes;
     std::string shape = "HopperAttentionShape<" + memoryType(type) + ", " + number(headDim) + ", " + number(consumers) + ", " + number(keysAtOnce) + ", " +
                         (causal ? "true>" : "false>");
     auto map = [&](KernelText &text, Value value, const Dims &sizes, bool headsFirst, bool packed, int64_t rowsAtOnce) {

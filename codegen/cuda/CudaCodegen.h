@@ -110,9 +110,13 @@ struct CudaCode {
   std::vector<CudaWeight> weights;
 };
 
+/// Who computes products of many rows on compute capability 9.0: cuBLASLt; generated kernels from 128 rows on; these where a product
+/// has a tile for each multiprocessor, and cuBLASLt below.
+enum class ProductKernels { library, own, wide };
+
 struct CudaOptions {
-  bool tf32 = false;        ///< products of f32 may round their operands
-  bool ownProducts = false; ///< on compute capability 9.0, products of many rows by kernels of our own instead of cuBLASLt
+  bool tf32 = false; ///< products of f32 may round their operands
+  ProductKernels products = ProductKernels::library;
 };
 
 /// Generates code for all programs of `plan`, whose buffers say how numbers are stored; for decoders also a program `step`

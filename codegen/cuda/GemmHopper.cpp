@@ -10,26 +10,28 @@ namespace transom::cuda {
 
 namespace {
 
-constexpr int atOnce = 8;
+constexpr int64_t atOnce = 8, group = 32, tileColumns = 128; // columns of a thread, of four together, of a tile (HopperGemmShape)
 
 class TileEpilogue : public RowExpressions {
 public:
-  TileEpilogue(KernelText &text, const HopperProgram &program) : RowExpressions(text, program.epilogue, atOnce), gemm(program) {}
+  TileEpilogue(KernelText &text, const HopperProgram &program) : RowExpressions(text, program.epilogue, int(atOnce)), gemm(program) {}
 
   /// False where no thread has the columns that a result needs.
   bool findColumns() {
     std::optional<ProductColumns> found = ProductColumns::of(program, gemm.product, gemm.n);
-    if (!found || lanesOf(program, atOnce) != atOnce)
+    if (!found || lanesOf(program, int(atOnce)) != atOnce)
       return false;
-    columns = std::move(*found);
-    for (const ProductColumns::Band &band : columns.bands)
+    product = std::move(*found);
+    for (const ProductColumns::Band &band : product.bands)
       if (band.products[0] % atOnce != 0 || band.columns % atOnce != 0)
         return false;
-    if (columns.partner == ProductColumns::Partner::half) {
-      partner_ = "PartnerHalves<" + std::to_string(columns.apart) + ">";
-    } else if (columns.partner == ProductColumns::Partner::head) {
-      int64_t half = columns.dims / 2;
-      if ((half != 16 && half != 32 && half != 64) || columns.headDim % columns.dims != 0)
+    if (product.partner == ProductColumns::Partner::half) {
+      if (product.apart % group != 0)
+        return false;
+      partner_ = "PartnerHalves<" + std::to_string(product.apart) + ">";
+    } else if (product.partner == ProductColumns::Partner::head) {
+      int64_t half = product.dims / 2;
+      if ((half != 16 && half != 32 && half != 64) || product.headDim % product.dims != 0)
         return false;
       partner_ = "PartnerWithin<" + std::to_string(half) + ">";
     }
@@ -42,32 +44,115 @@ public:
   LogicalResult emit() {
     text.include("Lanes.cuh");
     std::string outer = std::move(text.body);
-    text.body.clear();
-    text.depth = 2;
-    for (const ProductColumns::Band &own : columns.bands) {
-      band = &own;
-      endScope();
-      int64_t from = band->products[0];
-      bool all = columns.bands.size() == 1;
-      if (!all)
-        text.open("if (n >= " + std::to_string(from) + " && n < " + std::to_string(from + band->columns) + ")");
-      for (size_t index : band->results)
-        result(index, {from == 0 ? "n" : "(n - " + std::to_string(from) + ")", "", Column::Role::own, 0});
-      if (!all)
-        text.close();
+    text.depth = 3;
+    chosen = mayChoose();
+    std::vector<BandText> bands = emitBands();
+    if (chosen && !llvm::all_of(bands, [&](const BandText &band) { return sameBut(band, bands[0]); })) {
+      chosen = false;
+      bands = emitBands();
     }
-    std::string store = std::move(text.body);
     text.body = std::move(outer);
     text.depth = 1;
-    std::string s = "struct Epilogue {\n";
+    std::string s = "struct Epilogue {\n", fields, choice = "{}", columns, rows, store;
     for (size_t i = 0; i < text.buffers.size(); ++i)
       s += "  " + text.type(i) + " *b" + std::to_string(i) + ";\n";
-    text.preamble += s + "  const int64 *symbols;\n  int64 rows;\n  DEVICE void store(int m, int n, const Lanes<8> &own, const Lanes<8> &other) const {\n" +
+    if (chosen) {
+      fields = "int from; ";
+      for (size_t i = 0; i < bands[0].pointers.size(); ++i)
+        fields += text.type(bands[0].pointers[i]) + " *p" + std::to_string(i) + "; ";
+      choice = "";
+      for (size_t i = bands.size(); i-- > 0;) {
+        std::string from = std::to_string(product.bands[i].products[0]);
+        choice += (i == 0 ? "Band{" : "n >= " + from + " ? Band{") + from;
+        for (size_t buffer : bands[i].pointers)
+          choice += ", b" + std::to_string(buffer);
+        choice += i == 0 ? "}" : "} : ";
+      }
+      bands.resize(1);
+    }
+    for (size_t i = 0; i < bands.size(); ++i) {
+      const ProductColumns::Band &own = product.bands[i];
+      std::string open = "    {\n";
+      if (bands.size() > 1)
+        open = "    if (n >= " + std::to_string(own.products[0]) + " && n < " + std::to_string(own.products[0] + own.columns) + ") {\n";
+      columns += open + bands[i].columns + "    }\n", rows += open + bands[i].rows + "    }\n", store += open + bands[i].store + "    }\n";
+    }
+    s += "  const int64 *symbols;\n  int64 rows;\n  struct Band { " + fields + "};\n  DEVICE Band band(int n) const { return " + choice + "; }\n";
+    s += ofColumns.text("OfColumns") + "  DEVICE OfColumns readColumns(const Band &band, int n) const {\n    OfColumns columns;\n" + columns + "    return columns;\n  }\n";
+    s += ofRow.text("OfRow") + "  DEVICE OfRow readRow(const Band &band, int m, int n) const {\n    OfRow row;\n" + rows + "    return row;\n  }\n";
+    text.preamble += s + "  DEVICE void store(const Band &band, const OfColumns &columns, const OfRow &row, int m, int n, const Lanes<8> &own, const Lanes<8> &other) const {\n" +
                      store + "  }\n};\n\n";
     return success(ok);
   }
 
 private:
+  /// The statements of one band. pointers: the buffers it names, in their order.
+  struct BandText {
+    std::string columns, rows, store;
+    std::vector<size_t> pointers;
+  };
+  /// Fields for what is read before the product is there; bands share them.
+  struct Fields {
+    std::vector<std::string> types;
+    std::vector<bool> taken; ///< by the band at hand
+    std::string reads;       ///< the band's statements
+    void begin() { taken.assign(types.size(), false), reads.clear(); }
+    std::string take(const std::string &type) {
+      size_t field = 0;
+      while (field < types.size() && (taken[field] || types[field] != type))
+        ++field;
+      if (field == types.size())
+        types.push_back(type), taken.push_back(false);
+      taken[field] = true;
+      return "e" + std::to_string(field);
+    }
+    std::string text(const std::string &name) const {
+      std::string s = "  struct " + name + " {\n";
+      for (size_t i = 0; i < types.size(); ++i)
+        s += "    Stored<8, " + types[i] + "> e" + std::to_string(i) + ";\n";
+      return s + "  };\n";
+    }
+  };
+
+  /// Bands that do the same to other buffers (query, key and value, each with its bias) are one, whose buffers are chosen once for a tile:
+  /// then no thread branches. Whether they may be: they consist of whole tiles, and of ops that name buffers in loads and stores alone.
+  bool mayChoose() const {
+    auto whole = [](const ProductColumns::Band &band) { return band.products[0] % tileColumns == 0 && band.columns % tileColumns == 0; };
+    auto plain = [](Operation *op) { return isa<FusedOp, ScalarOp, SliceOp>(op) || isReshape(op); };
+    return product.bands.size() > 1 && llvm::all_of(product.bands, whole) && llvm::all_of(program.ops, plain);
+  }
+  bool sameBut(const BandText &a, const BandText &b) const {
+    auto sameType = [&](size_t x, size_t y) { return text.type(x) == text.type(y); };
+    return a.columns == b.columns && a.rows == b.rows && a.store == b.store && std::equal(a.pointers.begin(), a.pointers.end(), b.pointers.begin(), b.pointers.end(), sameType);
+  }
+
+  std::vector<BandText> emitBands() {
+    std::vector<BandText> bands;
+    ofColumns = ofRow = {};
+    const unsigned names = text.names();
+    for (const ProductColumns::Band &own : product.bands) {
+      band = &own;
+      endScope();
+      text.body.clear(), pointers.clear(), ofColumns.begin(), ofRow.begin();
+      if (chosen)
+        text.reuseNames(names);
+      std::string from = chosen ? "band.from" : std::to_string(own.products[0]);
+      for (size_t index : own.results)
+        result(index, {from == "0" ? "n" : "(n - " + from + ")", "", Column::Role::own, 0});
+      bands.push_back({ofColumns.reads, ofRow.reads, text.body, pointers});
+    }
+    return bands;
+  }
+  /// A buffer's name in the band at hand.
+  std::string inBand(const std::string &pointer) {
+    if (!chosen)
+      return pointer;
+    size_t buffer = std::stoul(pointer.substr(1)), place = size_t(llvm::find(pointers, buffer) - pointers.begin());
+    if (place == pointers.size())
+      pointers.push_back(buffer);
+    return "band.p" + std::to_string(place);
+  }
+
   std::string row() const override { return "m"; }
   std::string special(Value value, const Column &column) override {
     if (value != gemm.product)
@@ -75,7 +160,27 @@ private:
     return column.role != Column::Role::partner && column.shift == band->products[0] ? "own" : "other";
   }
   Column partner(const Column &own, const std::string &expression) override { return {"(" + expression + ")", "", Column::Role::partner, own.shift}; }
-  std::string load(const std::string &pointer, DType dtype, const std::string &index, bool same) override { return loadLanesText(text, lanes, pointer, dtype, index, same); }
+  std::string place(const std::string &expression) override {
+    std::string name = RowExpressions::place(expression);
+    for (Fields *fields : {&ofColumns, &ofRow})
+      fields->reads += "      const int " + name + " = " + expression + ";\n";
+    return name;
+  }
+  /// Read before the product is there.
+  std::string load(const std::string &pointer, DType dtype, const std::string &index, bool same) override {
+    if (same)
+      return loadLanesText(text, lanes, inBand(pointer), dtype, index, same);
+    bool rows = StringRef(index).starts_with("(int64)" + row() + " * ");
+    Fields &fields = rows ? ofRow : ofColumns;
+    std::string type = memoryType(dtype), name = text.fresh("x"), from = rows ? "row" : "columns", field = fields.take(type);
+    fields.reads += "      " + from + "." + field + " = loadStored<8>(" + inBand(pointer) + " + " + index + ");\n";
+    text.line("const Lanes<8> " + name + " = lanesOf<" + type + ">(" + from + "." + field + ");");
+    return name;
+  }
+  std::string shifted(const Column &column, int64_t start) override {
+    bool product = column.role == Column::Role::own && column.shift + start == band->products[0];
+    return product ? "n" : RowExpressions::shifted(column, start);
+  }
   std::string loadInteger(const std::string &pointer, DType, const std::string &index) override { return "(int)" + pointer + "[" + index + "]"; }
   std::string angle(RotaryOp op, const std::string &pair) override {
     std::string factor = op.getFactors() ? " / " + text.pointer(program.memory.find(op.getFactors())->second) + "[" + pair + "]" : "";
@@ -91,33 +196,37 @@ private:
       return;
     }
     std::string own = at(value, column);
-    text.line("storeLanes(" + text.pointer(program.outputs[index], true) + " + (int64)m * " + std::to_string(program.width(value)) + " + " + column.text + ", " + own + ");");
+    text.line("storeLanes(" + inBand(text.pointer(program.outputs[index], true)) + " + (int64)m * " + std::to_string(program.width(value)) + " + " + column.text + ", " + own + ");");
   }
 
   const HopperProgram &gemm;
-  ProductColumns columns;
+  ProductColumns product; ///< which of its columns results need
   const ProductColumns::Band *band = nullptr;
+  Fields ofColumns, ofRow;
+  bool chosen = false; ///< the band's buffers are chosen once for a tile
+  std::vector<size_t> pointers;
   std::string partner_ = "NoPartner";
 };
 
 } // namespace
 
 FailureOr<std::optional<CudaLaunchPlan>> emitHopperGemm(KernelPool &pool, const HopperProgram &program, StringRef name) {
-  constexpr int64_t cluster = 2, stages = 6, tileRows = 128, boxColumns = 64, boxElements = 64, sharedBytes = 1024 + stages * (32 << 10) + 16 * stages;
-  if (program.n % atOnce != 0 || program.k % atOnce != 0)
+  constexpr int64_t cluster = 2, stages = 6, tileRows = 128, boxElements = 64, sharedBytes = 1024 + stages * (32 << 10) + 16 * stages;
+  const int64_t n = program.n, k = program.k;
+  if (n % group != 0 || k % atOnce != 0)
     return std::optional<CudaLaunchPlan>();
   KernelText text(pool);
   TileEpilogue epilogue(text, program);
   if (!epilogue.findColumns())
     return std::optional<CudaLaunchPlan>();
-  auto map = [&](const CudaBuffer &buffer, DimExpr rows, int64_t rowsAtOnce) {
+  auto map = [&](const CudaBuffer &buffer, Dims sizes, Dims strides, std::vector<uint32_t> box) {
     CudaMapPlan plan;
     plan.buffer = buffer;
-    plan.sizes = {DimExpr(program.k), rows}, plan.strides = {DimExpr(program.k)};
-    plan.box = {uint32_t(boxElements), uint32_t(rowsAtOnce)};
+    plan.sizes = std::move(sizes), plan.strides = std::move(strides), plan.box = std::move(box);
     return text.map(std::move(plan));
   };
-  std::string x = map(program.lhs, program.epilogue.rows, tileRows), weights = map(program.weight, DimExpr(program.n), boxColumns);
+  std::string x = map(program.lhs, {k, program.epilogue.rows}, {k}, {boxElements, tileRows});
+  std::string weights = map(program.weight, {k, 2, 4, 4, n / group}, {k, 8 * k, 2 * k, group * k}, {boxElements, 2, 4, 4, 2});
   if (failed(epilogue.emit()))
     return failure();
   text.include("GemmHopper.cuh");

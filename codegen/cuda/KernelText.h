@@ -59,6 +59,9 @@ public:
   std::string size(const DimExpr &size) const { return pool->sizeText(size); }
   /// A name that the kernel does not have yet.
   std::string fresh(llvm::StringRef stem) { return (stem + llvm::Twine(count++)).str(); }
+  /// How many names there are; and that those since then may be given again: what had them is out of scope.
+  unsigned names() const { return count; }
+  void reuseNames(unsigned from) { count = from; }
   void include(llvm::StringRef header) { headers.insert(header.str()); }
 
   /// Lines of the body, each indented by `depth`.

@@ -13,8 +13,13 @@ namespace transom::cuda {
 /// Up to so many rows the kernel of its own reads a 16-bit matrix faster than the library. Llama-3.2-1B on an H200, ms a step: of 2
 /// rows 0.80 against 1.07, of 4 0.89 and 1.08, of 8 1.69 and 1.10, of 16 1.89 and 1.17.
 static constexpr int64_t mostOwnRows = 4;
-/// From so many rows on a tile of GemmHopper.cuh is full.
-static constexpr int64_t leastHopperRows = 128;
+/// From so many rows on GemmHopper.cuh computes a product of `columns` columns. Its tiles are [128, 128]: from 128 rows on one is full, and
+/// from `blocks` tiles on each multiprocessor has one.
+static int64_t leastHopperRows(ProductKernels products, int64_t columns) {
+  constexpr int64_t tile = 128, blocks = 132;
+  int64_t across = llvm::divideCeil(columns, tile), down = products == ProductKernels::own ? 1 : llvm::divideCeil(blocks, across);
+  return down == 1 ? tile : (down - 1) * tile + 1;
+}
 
 /// Whether a result of `rows` needs `product` other than through `cut`.
 static bool reaches(const RowProgram &rows, Value product, Value cut) {
@@ -142,12 +147,12 @@ LogicalResult ProgramLowering::lower(plan::GemmOp gemm) {
   auto group = cast<GroupOp>(kernel.getOp());
   RowProgram behind = epilogueOf(groupKernelOf(group), group, inputs, gemm.getResults());
   std::vector<artifact::CudaCondition> library = {{}};
-  if (options.ownProducts) {
+  if (options.products != ProductKernels::library) {
     FailureOr<bool> own = addHopper(plan, group.getBody().getArgument(0), behind, kernel.getSymName());
     if (failed(own))
       return failure();
     if (*own)
-      library = {{.architectures = artifact::Architectures::others}, {.most = leastHopperRows - 1, .architectures = artifact::Architectures::hopper}};
+      library = {{.architectures = artifact::Architectures::others}, {.most = leastHopperRows(options.products, *plan.n.constant()) - 1, .architectures = artifact::Architectures::hopper}};
   }
   for (const artifact::CudaCondition &when : library) {
     plan.when = when;
@@ -163,7 +168,7 @@ FailureOr<bool> ProgramLowering::addHopper(const CudaGemmPlan &plan, Value produ
   std::optional<int64_t> n = plan.n.constant(), k = plan.k.constant();
   if ((type != DType::f16 && type != DType::bf16) || storedType(plan.rhs) != type || !n || !k)
     return false;
-  const artifact::CudaCondition when{.least = leastHopperRows, .architectures = artifact::Architectures::hopper};
+  const artifact::CudaCondition when{.least = leastHopperRows(options.products, *n), .architectures = artifact::Architectures::hopper};
   HopperProgram hopper{product, plan.lhs, plan.rhs, *n, *k, behind};
   // A norm needs whole rows: what stands before it goes to memory, in place of the product.
   Operation *norm = nullptr;
@@ -171,8 +176,9 @@ FailureOr<bool> ProgramLowering::addHopper(const CudaGemmPlan &plan, Value produ
     if (!norm && isa<RmsNormOp, LayerNormOp>(op))
       norm = op;
   if (norm) {
+    // The norm is a kernel of its own either way, and the library's product alone is the faster one.
     Value input = reshapedFrom(norm->getOperand(0));
-    if (behind.width(input) != *n || reaches(behind, product, input))
+    if (options.products == ProductKernels::wide || behind.width(input) != *n || reaches(behind, product, input))
       return false;
     hopper.epilogue.results = {input};
     hopper.epilogue.outputs = {plan.out};

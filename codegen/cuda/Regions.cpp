@@ -5,6 +5,7 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/IR/Matchers.h"
 
 using namespace mlir;
 using llvm::ArrayRef;
@@ -97,6 +98,17 @@ std::string compareIntegers(arith::CmpIPredicate predicate, const std::string &a
   llvm_unreachable("a predicate without a form");
 }
 
+/// The erf of 1 + erf(y) in fp32, which GELU has: one function computes both without the sum's cancellation.
+math::ErfOp erfAndOne(Operation *op) {
+  auto sum = dyn_cast<arith::AddFOp>(op);
+  if (!sum || !sum.getType().isF32())
+    return {};
+  for (auto [one, other] : {std::pair(sum.getLhs(), sum.getRhs()), std::pair(sum.getRhs(), sum.getLhs())})
+    if (matchPattern(one, m_OneFloat()))
+      return other.getDefiningOp<math::ErfOp>();
+  return {};
+}
+
 /// The expression of one op; empty where it has none.
 std::string expressionOf(Operation *op, ArrayRef<std::string> x) {
   Type type = op->getResult(0).getType();
@@ -135,8 +147,12 @@ FailureOr<std::string> emitScalars(KernelText &text, Block &block, ArrayRef<std:
   for (auto [argument, name] : llvm::zip(block.getArguments(), arguments))
     names[argument] = name;
   for (Operation &op : block.without_terminator()) {
+    if (isa<math::ErfOp>(op) && llvm::all_of(op.getUsers(), [](Operation *user) { return erfAndOne(user); }))
+      continue;
     auto operands = llvm::map_to_vector(op.getOperands(), [&](Value operand) { return names.lookup(operand); });
     std::string expression = op.getNumResults() == 1 ? expressionOf(&op, operands) : "";
+    if (math::ErfOp erf = erfAndOne(&op))
+      expression = "onePlusErf(" + names.lookup(erf.getOperand()) + ")";
     if (expression.empty())
       return op.emitError("'") << op.getName() << "' has no CUDA form";
     if (isa<arith::ConstantOp>(op)) {

@@ -65,6 +65,8 @@ std::string RowExpressions::fail(Operation *op, const llvm::Twine &why) {
   return "0";
 }
 
+std::string RowExpressions::shifted(const Column &column, int64_t start) { return "(" + column.text + " + " + std::to_string(start) + ")"; }
+
 std::string RowExpressions::place(const std::string &expression) {
   std::string name = text.fresh("d");
   text.line("const int " + name + " = " + expression + ";");
@@ -107,7 +109,7 @@ std::string RowExpressions::at(Value value, const Column &column) {
     int64_t start = int64_t(slice.getStart());
     from.shift += start;
     if (start != 0) {
-      from.text = "(" + column.text + " + " + std::to_string(start) + ")";
+      from.text = shifted(column, start);
       from.piece.clear();
     }
     if (program.width(slice.getInput()) != program.width(value))

@@ -56,6 +56,8 @@ protected:
   /// SinCos of pair `pair` (an int expression) of the row.
   virtual std::string angle(RotaryOp op, const std::string &pair) = 0;
   virtual std::string row() const = 0;
+  /// The text of a column `start` further on, in what a slice that begins there was cut from.
+  virtual std::string shifted(const Column &column, int64_t start);
   /// An int expression that is used more than once.
   virtual std::string place(const std::string &expression);
   /// Columns that are not the thread's own, as an expression that may stand anywhere.

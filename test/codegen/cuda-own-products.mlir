@@ -1,6 +1,7 @@
 // RUN: split-file %s %t
 // RUN: transom-opt %t/encoder.mlir -lower-to-plan=activations=f16 -plan-memory -o %t/encoder.plan && transom-opt --print-cuda=own-products %t/encoder.plan | FileCheck %t/encoder.mlir
 // RUN: transom-opt %t/gate.mlir -lower-to-plan=activations=bf16 -plan-memory -o %t/gate.plan && transom-opt --print-cuda=own-products %t/gate.plan | FileCheck %t/gate.mlir
+// RUN: transom-opt %t/bands.mlir -lower-to-plan=activations=f16 -plan-memory -o %t/bands.plan && transom-opt --print-cuda=own-products %t/bands.plan | FileCheck %t/bands.mlir
 // RUN: transom-opt %t/refused.mlir -lower-to-plan=activations=bf16 -plan-memory -o %t/refused.plan && transom-opt --print-cuda=own-products %t/refused.plan | FileCheck %t/refused.mlir
 // On compute capability 9.0 products of many rows are kernels that take in what follows column by column; up to a norm, which needs
 // whole rows. Other devices, and few rows, have the library. What no thread has the columns for stays with the library everywhere.
@@ -65,6 +66,31 @@ module attributes {transom.bounds = {rows = [1, 512]}} {
       transom.yield %4 : tensor<?x512xf32>
     } : (tensor<?x256xf32>, tensor<1024x256xf32>) -> tensor<?x512xf32>
     return %y : tensor<?x512xf32>
+  }
+}
+
+//--- bands.mlir
+module attributes {transom.bounds = {rows = [1, 512]}} {
+  // Query and key do the same to other buffers: a tile chooses them once.
+  // CHECK: struct Band { int from; const float *p0; float *p1; };
+  // CHECK: DEVICE Band band(int n) const { return n >= 128 ? Band{128, [[B2:b.]], [[B3:b.]]} : Band{0, [[B0:b.]], [[B1:b.]]}; }
+  // CHECK: columns.e0 = loadStored<8>(band.p0 + (n - band.from));
+  // CHECK-NOT: if (n >=
+  // CHECK: storeLanes(band.p1 + (int64)m * 128 + (n - band.from),
+  func.func @main(%x: tensor<?x256xf32> {transom.name = "x", transom.dims = ["rows", "256"]}) -> (tensor<?x128xf32> {transom.name = "q"}, tensor<?x128xf32> {transom.name = "k"}) {
+    %w = transom.weight "qk" : tensor<256x256xf32>
+    %b = transom.weight "bq" : tensor<128xf32>
+    %c = transom.weight "bk" : tensor<128xf32>
+    %y:2 = transom.group (%x, %w, %b, %c) {
+    ^bb0(%x0: tensor<?x256xf32>, %w0: tensor<256x256xf32>, %b0: tensor<128xf32>, %c0: tensor<128xf32>):
+      %0 = transom.matmul %x0, %w0 transpose_rhs : (tensor<?x256xf32>, tensor<256x256xf32>) -> tensor<?x256xf32>
+      %1 = transom.slice %0 axis 1 start 0 size 128 : (tensor<?x256xf32>) -> tensor<?x128xf32>
+      %2 = transom.slice %0 axis 1 start 128 size 128 : (tensor<?x256xf32>) -> tensor<?x128xf32>
+      %3 = transom.add %1, %b0 : (tensor<?x128xf32>, tensor<128xf32>) -> tensor<?x128xf32>
+      %4 = transom.add %2, %c0 : (tensor<?x128xf32>, tensor<128xf32>) -> tensor<?x128xf32>
+      transom.yield %3, %4 : tensor<?x128xf32>, tensor<?x128xf32>
+    } : (tensor<?x256xf32>, tensor<256x256xf32>, tensor<128xf32>, tensor<128xf32>) -> (tensor<?x128xf32>, tensor<?x128xf32>)
+    return %y#0, %y#1 : tensor<?x128xf32>, tensor<?x128xf32>
   }
 }
 

@@ -80,7 +80,7 @@ def row_errors(got, want):
 
 
 def compile_model(options, source, artifact, dtype, target, *sizes):
-    command(options.transom, "compile", source, "-o", artifact, f"--target={target}", f"--dtype={dtype}", "--no-tokenizer", "--quiet", *sizes)
+    command(options.transom, "compile", source, "-o", artifact, f"--target={target}", f"--dtype={dtype}", "--no-tokenizer", "--quiet", *sizes, *options.flags)
     return artifact
 
 
@@ -322,6 +322,7 @@ def parse():
     parser.add_argument("--library", help="libtransom.so; without it the one beside the command")
     parser.add_argument("--device", default="cuda:0")
     parser.add_argument("--target", help="what to compile for; without it this GPU")
+    parser.add_argument("--flags", type=str.split, default=[], help="more options of transom compile in one word: --flags=--products=own")
     parser.add_argument("--only", nargs="*", metavar="NAME", help="these models of parity_models.py")
     parser.add_argument("--dtypes", nargs="*", choices=BOUNDS, default=list(BOUNDS))
     parser.add_argument("--smollm2", help="SmolLM2's GGUF file")

@@ -31,7 +31,7 @@ def commands(options, folder):
     def compiled(name, dtype, *sizes):
         source = parity_models.write(folder / f"{name}-{dtype}", parity_models.ALL[name], dtype)
         artifact = folder / f"{name}-{dtype}.transom"
-        words = [options.transom, "compile", source, "-o", artifact, f"--target={options.target}", f"--dtype={dtype}", "--no-tokenizer", "--quiet"]
+        words = [options.transom, "compile", source, "-o", artifact, f"--target={options.target}", f"--dtype={dtype}", "--no-tokenizer", "--quiet", *options.flags]
         subprocess.run([str(word) for word in (*words, "--max-batch", len(LENGTHS), *sizes)], check=True, capture_output=True, text=True, timeout=COMMAND_S)
         return artifact
 

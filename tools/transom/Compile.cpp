@@ -95,9 +95,9 @@ void addCompile(CLI::App &app, Action &action) {
       ->capture_default_str()
       ->check(CLI::IsMember({"auto", "f32", "f16", "bf16"}));
   command->add_flag("--tf32", flags->options.tf32, "with f32 on GPUs: large products may round their operands to 10 bits");
-  command->add_option_function<std::string>("--products", [flags](const std::string &which) { flags->options.ownProducts = which == "own"; },
-                                            "products of many rows on sm_90a: library (cuBLASLt, the default) or own (generated kernels)")
-      ->check(CLI::IsMember({"library", "own"}));
+  command->add_option("--products", flags->options.products, "products of many rows on sm_90a: library (cuBLASLt), own (generated kernels), or auto: either, by size")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"auto", "library", "own"}));
   command->add_option("--lengths", flags->options.lengths, "a file with a text's number of tokens on each line: GPUs get graphs of sizes that fit such texts");
   addSizeOptions(*command, flags->options);
   addPassOptions(*command, flags->options);

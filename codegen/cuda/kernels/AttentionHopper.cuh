@@ -20,8 +20,9 @@ struct HopperAttentionShape {
   static constexpr bool causal = causal_, turns = turns_;
   static constexpr int queriesAtOnce = 64 * consumers, threads = 128 * (consumers + 1), runs = headDim / 64;
   static constexpr int queryBytes = queriesAtOnce * headDim * 2, stageBytes = keysAtOnce * headDim * 2;
-  static constexpr int barrierBytes = 256;
-  static constexpr int sharedBytes = 1024 + queryBytes + 2 * stages * stageBytes + barrierBytes;
+  static constexpr int barrierBytes = 256, ringBytes = 1024 + 2 * stages * stageBytes + barrierBytes;
+  static constexpr int queryStages = ringBytes + 2 * queryBytes <= 227 * 1024 ? 2 : 1; // the next tile's queries come under this one's products
+  static constexpr int sharedBytes = ringBytes + queryStages * queryBytes;
   static constexpr int producerRegisters = consumers == 3 ? 32 : 40, consumerRegisters = consumers == 3 ? 160 : 232;
   static_assert(headDim % 64 == 0 && keysAtOnce % 16 == 0 && sharedBytes <= 227 * 1024, "");
 };
@@ -54,16 +55,14 @@ DEVICE int pairsThatFit(const HopperAttentionArguments &a, int headDim) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
 
 /// One tile of work: 64 * consumers queries of one head.
-struct AttentionTile {
-  int batch, head, firstQuery, queries, keys; // within the sequence: first row, rows, keys
-  int queryRow, keyRow;                       // where the sequence begins
-  bool packedQueries, packedKeys;
+struct __align__(16) AttentionTile {
+  int batch, head, firstQuery, queries, keys; // within the sequence: first row, rows, keys; head -1: there are no more tiles
+  int queryRow, keyRow, unused;               // where the sequence begins
 };
 
 /// Decodes tile `index`; false where there is none. All lanes of a warp call it.
 template <class Shape> DEVICE bool tileAt(const HopperAttentionArguments &a, int index, AttentionTile &tile, bool &skip) {
   skip = false;
-  tile.packedQueries = a.cumulativeQueries, tile.packedKeys = a.cumulativeKeys;
   int block;
   if (a.cumulativeQueries) {
     // Blocks of all sequences in order; which sequence block g is in, by sums over the lanes.
@@ -138,43 +137,57 @@ template <class Shape> struct HopperRings {
   uint32 tile, tileFull, tileEmpty; // two tiles ahead
   DEVICE explicit HopperRings(const void *shared) {
     query = (sharedAddress(shared) + 1023) & ~1023u;
-    keys = query + Shape::queryBytes;
+    keys = query + Shape::queryStages * Shape::queryBytes;
     values = keys + Shape::stages * Shape::stageBytes;
-    queryFull = values + Shape::stages * Shape::stageBytes;
-    queryEmpty = queryFull + 8, keysFull = queryFull + 16, keysEmpty = keysFull + 8 * Shape::stages;
-    valuesFull = keysEmpty + 8 * Shape::stages, valuesEmpty = valuesFull + 8 * Shape::stages;
-    tileFull = valuesEmpty + 8 * Shape::stages, tileEmpty = tileFull + 16, tile = tileEmpty + 16;
+    tile = values + Shape::stages * Shape::stageBytes;
+    tileFull = tile + 2 * sizeof(AttentionTile), tileEmpty = tileFull + 16;
+    queryFull = tileEmpty + 16, queryEmpty = queryFull + 8 * Shape::queryStages, keysFull = queryEmpty + 8 * Shape::queryStages;
+    keysEmpty = keysFull + 8 * Shape::stages, valuesFull = keysEmpty + 8 * Shape::stages, valuesEmpty = valuesFull + 8 * Shape::stages;
   }
 };
 
+DEVICE void writeTile(uint32 to, const AttentionTile &t) {
+  asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(to), "r"(t.batch), "r"(t.head), "r"(t.firstQuery), "r"(t.queries) : "memory");
+  asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(to + 16), "r"(t.keys), "r"(t.queryRow), "r"(t.keyRow), "r"(0) : "memory");
+}
+DEVICE AttentionTile readTile(uint32 from) {
+  AttentionTile t;
+  asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(t.batch), "=r"(t.head), "=r"(t.firstQuery), "=r"(t.queries) : "r"(from) : "memory");
+  asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(t.keys), "=r"(t.queryRow), "=r"(t.keyRow), "=r"(t.unused) : "r"(from + 16) : "memory");
+  return t;
+}
+
 template <class Shape> DEVICE void produceTiles(const HopperAttentionArguments &a, const HopperRings<Shape> &r) {
-  bool leader = threadIdx.x == 0;
-  int stage = 0, round = 0, tiles = 0, index = blockIdx.x;
-  AttentionTile tile;
-  bool skip;
-  for (int turn = 0;; ++turn) {
+  bool leader = laneId() == 0, more = true;
+  int stage = 0, round = 0, tiles = 0, next = blockIdx.x;
+  for (int turn = 0; more;) {
     // Tiles are handed out as blocks come free: in fixed turns, some blocks would get the longer ones each time.
+    AttentionTile tile;
+    bool skip;
+    more = tileAt<Shape>(a, __shfl_sync(~0u, next, 0), tile, skip);
+    if (leader && more)
+      next = atomicAdd(a.next, 1) + gridDim.x;
+    if (!more)
+      tile.head = -1;
+    else if (skip)
+      continue;
     if (leader) {
       waitBarrier(r.tileEmpty + turn % 2 * 8, (turn / 2 & 1) ^ 1);
-      asm volatile("st.shared.u32 [%0], %1;" ::"r"(r.tile + turn % 2 * 4), "r"(index) : "memory");
+      writeTile(r.tile + turn % 2 * sizeof(AttentionTile), tile);
       arrive(r.tileFull + turn % 2 * 8);
     }
-    if (!tileAt<Shape>(a, index, tile, skip))
-      break;
-    if (leader)
-      index = atomicAdd(a.next, 1) + gridDim.x;
-    index = __shfl_sync(~0u, index, 0);
-    int offset = tile.keys - tile.queries;
-    int2 blocks = keyBlocks<Shape>(a, tile, offset);
-    if (skip || blocks.x >= blocks.y || !leader)
+    ++turn;
+    int2 blocks = more ? keyBlocks<Shape>(a, tile, tile.keys - tile.queries) : make_int2(0, 0);
+    if (blocks.x >= blocks.y || !leader)
       continue;
-    int kvHead = tile.head / (a.heads / a.kvHeads);
-    int queryBatch = tile.packedQueries ? 0 : tile.batch, keyBatch = tile.packedKeys ? 0 : tile.batch;
-    waitBarrier(r.queryEmpty, (tiles & 1) ^ 1);
-    expectBytes(r.queryFull, Shape::queryBytes);
+    int kvHead = tile.head / (a.heads / a.kvHeads), place = tiles % Shape::queryStages;
+    int queryBatch = a.cumulativeQueries ? 0 : tile.batch, keyBatch = a.cumulativeKeys ? 0 : tile.batch;
+    uint32 queryFull = r.queryFull + 8 * place;
+    waitBarrier(r.queryEmpty + 8 * place, (tiles / Shape::queryStages & 1) ^ 1);
+    expectBytes(queryFull, Shape::queryBytes);
     UNROLL
     for (int run = 0; run < Shape::runs; ++run)
-      copyBox(r.query + run * Shape::queriesAtOnce * 128, a.queryMap, r.queryFull, run * 64, tile.queryRow + tile.firstQuery, tile.head, queryBatch);
+      copyBox(r.query + place * Shape::queryBytes + run * Shape::queriesAtOnce * 128, a.queryMap, queryFull, run * 64, tile.queryRow + tile.firstQuery, tile.head, queryBatch);
     ++tiles;
     for (int block = blocks.y - 1; block >= blocks.x; --block) {
       int row = tile.keyRow + block * Shape::keysAtOnce;
@@ -299,7 +312,6 @@ template <class Shape> DEVICE void consumeTiles(const HopperAttentionArguments &
   constexpr int N = Shape::keysAtOnce, D = Shape::headDim;
   const int thread = threadIdx.x % 128, warp = thread / 32, g = laneId() / 4;
   const float scale = a.scale * log2E;
-  const uint32 query = r.query + group * 64 * 128;
   auto release = [&](uint32 barrier) {
     if (laneId() == 0)
       arrive(barrier);
@@ -315,21 +327,18 @@ template <class Shape> DEVICE void consumeTiles(const HopperAttentionArguments &
   };
   if (group == Shape::consumers - 1)
     passTurn();
+  // Descriptors count in 16 bytes; stages lie below what an address has room for.
+  const uint64 queries = operandAt(r.query + group * 64 * 128), allKeys = operandAt(r.keys), allValues = operandAt(r.values, N * 128);
   int stage = 0, round = 0, tiles = 0;
-  AttentionTile tile;
-  bool skip;
   for (int turn = 0;; ++turn) {
-    int index;
     waitBarrier(r.tileFull + turn % 2 * 8, turn / 2 & 1);
-    asm volatile("ld.shared.u32 %0, [%1];" : "=r"(index) : "r"(r.tile + turn % 2 * 4) : "memory");
+    const AttentionTile tile = readTile(r.tile + turn % 2 * sizeof(AttentionTile));
     release(r.tileEmpty + turn % 2 * 8);
-    if (!tileAt<Shape>(a, index, tile, skip))
+    if (tile.head < 0)
       break;
-    if (skip)
-      continue;
     const int offset = tile.keys - tile.queries, firstRow = tile.firstQuery + group * 64 + warp * 16;
     int2 blocks = keyBlocks<Shape>(a, tile, offset);
-    T *result = (T *)a.result + (tile.packedQueries ? 0 : tile.batch) * a.resultBatch + tile.head * a.resultHead +
+    T *result = (T *)a.result + (a.cumulativeQueries ? 0 : tile.batch) * a.resultBatch + tile.head * a.resultHead +
                 (tile.queryRow + firstRow) * a.resultRow;
     SoftmaxRows rows = {{-infinity(), -infinity()}, {0.0f, 0.0f}};
     float sums[D / 2];
@@ -340,23 +349,39 @@ template <class Shape> DEVICE void consumeTiles(const HopperAttentionArguments &
       storeRows<Shape>(sums, rows, result, a.resultRow, tile.queries - firstRow);
       continue;
     }
+    const int queryPlace = tiles % Shape::queryStages, queryParity = tiles / Shape::queryStages & 1;
+    ++tiles;
+    // Behind the last query there is nothing to do but to keep the rings going.
+    if (tile.firstQuery + group * 64 >= tile.queries) {
+      for (int block = blocks.y - 1; block >= blocks.x; --block) {
+        if (block < blocks.y - 1)
+          takeTurn(), passTurn();
+        waitBarrier(r.keysFull + 8 * stage, round & 1);
+        release(r.keysEmpty + 8 * stage);
+        waitBarrier(r.valuesFull + 8 * stage, round & 1);
+        release(r.valuesEmpty + 8 * stage);
+        if (++stage == Shape::stages)
+          stage = 0, ++round;
+      }
+      waitBarrier(r.queryFull + 8 * queryPlace, queryParity);
+      release(r.queryEmpty + 8 * queryPlace);
+      continue;
+    }
     float scores[N / 2], kept[2];
     uint4 weights[N / 16];
     auto multiplyKeys = [&](int at) {
-      uint32 keys = r.keys + at * Shape::stageBytes;
+      const uint64 query = queries + queryPlace * (Shape::queryBytes / 16), keys = allKeys + at * (Shape::stageBytes / 16);
       UNROLL
       for (int run = 0; run < Shape::runs; ++run)
         UNROLL
         for (int k = 0; k < 4; ++k)
-          Wgmma<T, N>::inShared(scores, operandAt(query + run * Shape::queriesAtOnce * 128 + 32 * k),
-                                operandAt(keys + run * N * 128 + 32 * k), run + k > 0);
+          Wgmma<T, N>::inShared(scores, query + (run * Shape::queriesAtOnce * 8 + 2 * k), keys + (run * N * 8 + 2 * k), run + k > 0);
       commitProducts();
     };
     auto multiplyValues = [&](int at) {
-      uint32 values = r.values + at * Shape::stageBytes;
       UNROLL
       for (int k = 0; k < N / 16; ++k)
-        Wgmma<T, D>::fromRegisters(sums, weights[k], operandAt(values + k * 2048, N * 128));
+        Wgmma<T, D>::fromRegisters(sums, weights[k], allValues + (at * (Shape::stageBytes / 16) + k * 128));
       commitProducts();
     };
     auto mask = [&](int block) {
@@ -365,7 +390,7 @@ template <class Shape> DEVICE void consumeTiles(const HopperAttentionArguments &
       if (some)
         maskScores<Shape::causal>(scores, first, firstRow + offset + g, tile.keys, a.window);
     };
-    waitBarrier(r.queryFull, tiles & 1);
+    waitBarrier(r.queryFull + 8 * queryPlace, queryParity);
     waitBarrier(r.keysFull + 8 * stage, round & 1);
     pin(scores);
     beginProducts();
@@ -377,7 +402,7 @@ template <class Shape> DEVICE void consumeTiles(const HopperAttentionArguments &
     softmaxStep(scores, rows, kept, scale);
     packWeights<T>(weights, scores);
     int valueStage = stage, valueRound = round;
-    const int clearFrom = tile.packedKeys || a.past ? tile.keys - (blocks.y - 1) * N : N;
+    const int clearFrom = a.cumulativeKeys || a.past ? tile.keys - (blocks.y - 1) * N : N;
     if (clearFrom < N) {
       waitBarrier(r.valuesFull + 8 * valueStage, valueRound & 1);
       clearValues<Shape>(r.values + valueStage * Shape::stageBytes, clearFrom, thread);
@@ -410,7 +435,7 @@ template <class Shape> DEVICE void consumeTiles(const HopperAttentionArguments &
       packWeights<T>(weights, scores);
       valueStage = stage, valueRound = round;
     }
-    release(r.queryEmpty);
+    release(r.queryEmpty + 8 * queryPlace);
     waitBarrier(r.valuesFull + 8 * valueStage, valueRound & 1);
     pin(sums);
     beginProducts();
@@ -421,7 +446,6 @@ template <class Shape> DEVICE void consumeTiles(const HopperAttentionArguments &
     storeRows<Shape>(sums, rows, result, a.resultRow, tile.queries - firstRow);
     if (++stage == Shape::stages)
       stage = 0, ++round;
-    ++tiles;
   }
 }
 
@@ -431,8 +455,10 @@ template <class Shape> DEVICE void attendHopper(const HopperAttentionArguments &
   HopperRings<Shape> rings(shared);
   if (threadIdx.x == 0) {
     prefetchMap(a.queryMap), prefetchMap(a.keyMap), prefetchMap(a.valueMap);
-    initBarrier(rings.queryFull, 1);
-    initBarrier(rings.queryEmpty, 4 * Shape::consumers);
+    for (int i = 0; i < Shape::queryStages; ++i) {
+      initBarrier(rings.queryFull + 8 * i, 1);
+      initBarrier(rings.queryEmpty + 8 * i, 4 * Shape::consumers);
+    }
     for (int i = 0; i < 2; ++i) {
       initBarrier(rings.tileFull + 8 * i, 1);
       initBarrier(rings.tileEmpty + 8 * i, 4 * Shape::consumers);
@@ -448,13 +474,14 @@ template <class Shape> DEVICE void attendHopper(const HopperAttentionArguments &
   __syncthreads();
   launchDependents();
   waitProducers();
-  if (threadIdx.x < 128) {
+  const int group = __shfl_sync(~0u, threadIdx.x / 128, 0) - 1; // the same in all lanes: addresses go to uniform registers
+  if (group < 0) {
     giveRegisters<Shape::producerRegisters>();
     if (threadIdx.x < 32)
       produceTiles<Shape>(a, rings);
   } else {
     takeRegisters<Shape::consumerRegisters>();
-    consumeTiles<Shape>(a, rings, threadIdx.x / 128 - 1);
+    consumeTiles<Shape>(a, rings, group);
   }
 }
 

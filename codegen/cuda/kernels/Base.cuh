@@ -212,7 +212,15 @@ DEVICE float exp2Fast(float x) {
   return y;
 }
 DEVICE float silu(float x) { return x / (1.0f + exp2Fast(-x * log2E)); }
-DEVICE float geluErf(float x) { return 0.5f * x * (1.0f + erff(x * 0.70710678f)); }
+/// 1 + erf(y), without its cancellation for y < 0: erfc(|y|) is 2 to the power of a polynomial, fitted so that y erfc(y) is within 1.5e-7.
+DEVICE float onePlusErf(float y) {
+  float a = fabsf(y), p = -2.7046367e-5f;
+  p = fmaf(p, a, 2.8378469e-4f), p = fmaf(p, a, -9.1569935e-4f), p = fmaf(p, a, -1.8291034e-3f), p = fmaf(p, a, 2.9333541e-2f);
+  p = fmaf(p, a, -1.4909827e-1f), p = fmaf(p, a, -9.1823089e-1f), p = fmaf(p, a, -1.6279342f), p = fmaf(p, a, 1.1324883e-6f);
+  float complement = exp2Fast(p);
+  return y < 0.0f ? complement : 2.0f - complement;
+}
+DEVICE float geluErf(float x) { return 0.5f * x * onePlusErf(x * 0.70710678f); }
 DEVICE float geluTanh(float x) { return 0.5f * x * (1.0f + tanhf(0.79788456f * (x + 0.044715f * x * x * x))); }
 
 __host__ __device__ constexpr int ceilDiv(int a, int b) { return (a + b - 1) / b; }

@@ -23,16 +23,31 @@ template <class T, int count> union Pieces {
 };
 } // namespace detail
 
-template <int count, class T> DEVICE Lanes<count> loadLanes(const T *p) {
-  detail::Pieces<T, count> pieces;
+/// As they lie in memory: loaded before they are needed.
+template <int count, class T> using Stored = detail::Pieces<T, count>;
+template <int count, class T> DEVICE Stored<count, T> loadStored(const T *p) {
+  Stored<count, T> stored;
   UNROLL
-  for (int i = 0; i < pieces.bytes / pieces.wide; ++i)
-    pieces.words[i] = ((const typename detail::Pieces<T, count>::Wide *)p)[i];
+  for (int i = 0; i < stored.bytes / stored.wide; ++i) {
+    static_assert(stored.wide == 16, "");
+    uint4 &w = stored.words[i];
+    asm volatile("ld.global.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(w.x), "=r"(w.y), "=r"(w.z), "=r"(w.w) : "l"((const uint4 *)p + i) : "memory");
+  }
+  return stored;
+}
+template <class T, int count> DEVICE Lanes<count> lanesOf(const detail::Pieces<T, count> &stored) {
   Lanes<count> lanes;
   UNROLL
   for (int i = 0; i < count; ++i)
-    lanes.v[i] = toFloat(pieces.numbers[i]);
+    lanes.v[i] = toFloat(stored.numbers[i]);
   return lanes;
+}
+template <int count, class T> DEVICE Lanes<count> loadLanes(const T *p) {
+  detail::Pieces<T, count> stored;
+  UNROLL
+  for (int i = 0; i < stored.bytes / stored.wide; ++i)
+    stored.words[i] = ((const typename detail::Pieces<T, count>::Wide *)p)[i];
+  return lanesOf(stored);
 }
 template <int count, class T> DEVICE void storeLanes(T *p, const Lanes<count> &lanes) {
   detail::Pieces<T, count> pieces;

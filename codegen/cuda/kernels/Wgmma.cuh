@@ -29,7 +29,7 @@ DEVICE void arriveAt(uint32 barrier, int rank) {
   asm volatile("{\n"
                ".reg .b32 remote;\n"
                "mapa.shared::cluster.u32 remote, %0, %1;\n"
-               "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [remote];\n"
+               "mbarrier.arrive.shared::cluster.b64 _, [remote];\n"
                "}" ::"r"(barrier), "r"(rank) : "memory");
 }
 /// All threads of all blocks of the cluster.
@@ -51,14 +51,19 @@ DEVICE void copyBox(uint32 to, const TensorMap *map, uint32 barrier, int x, int 
   asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5, %6}], [%2];"
                ::"r"(to), "l"(map), "r"(barrier), "r"(x), "r"(row), "r"(head), "r"(batch) : "memory");
 }
-/// The same of a matrix, and to the same place in all blocks of the cluster in `blocks`, a bit each; the barriers are those of each.
+/// The same of a matrix; ToCluster: to the same place in all blocks of the cluster in `blocks`, a bit each; the barriers are those of each.
 DEVICE void copyBox(uint32 to, const TensorMap *map, uint32 barrier, int x, int row) {
   asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4}], [%2];"
                ::"r"(to), "l"(map), "r"(barrier), "r"(x), "r"(row) : "memory");
 }
-DEVICE void copyBoxToCluster(uint32 to, const TensorMap *map, uint32 barrier, int x, int row, uint16 blocks) {
-  asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1, {%3, %4}], [%2], %5;"
-               ::"r"(to), "l"(map), "r"(barrier), "r"(x), "r"(row), "h"(blocks) : "memory");
+/// Whole groups of rows, from group `group` on, of a matrix whose map has its rows in dimensions 1 to 3 and the groups in dimension 4.
+DEVICE void copyGroups(uint32 to, const TensorMap *map, uint32 barrier, int x, int group) {
+  asm volatile("cp.async.bulk.tensor.5d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %4, %4, %5}], [%2];"
+               ::"r"(to), "l"(map), "r"(barrier), "r"(x), "r"(0), "r"(group) : "memory");
+}
+DEVICE void copyGroupsToCluster(uint32 to, const TensorMap *map, uint32 barrier, int x, int group, uint16 blocks) {
+  asm volatile("cp.async.bulk.tensor.5d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1, {%3, %4, %4, %4, %5}], [%2], %6;"
+               ::"r"(to), "l"(map), "r"(barrier), "r"(x), "r"(0), "r"(group), "h"(blocks) : "memory");
 }
 DEVICE void prefetchMap(const TensorMap *map) { asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory"); }
 /// Makes ordinary writes to shared memory visible to wgmma and TMA.
