@@ -14,6 +14,9 @@ struct CompilerOptions {
   /// own matrices, f16 where they are quantised.
   std::string dtype = "auto";
   bool ownProducts = false; ///< on GPUs of compute capability 9.0: products of many rows by generated kernels instead of cuBLASLt
+  /// A row's results are the same bits whatever stands beside it, on GPUs only: one form for each product and attention at every number of
+  /// rows. Excludes the target "cpu".
+  bool batchInvariant = false;
   bool tf32 = false; ///< with f32 on GPUs: products may round their operands to 10 bits of mantissa
   /// How lower-to-plan stores intermediate numbers and caches: f32, f16 or bf16. Set for each device from the above.
   std::string activations = "f32";
