@@ -51,7 +51,6 @@ def encoder_rows(session, rows, names, width):
     return [[value[i, : len(row)] if value.ndim == 3 and value.shape[1] == width else value[i] for _, value in sorted(outputs.items())] for i, row in enumerate(rows)]
 
 
-
 class Work:
     """What rows give on a session, in batches."""
 
