@@ -50,9 +50,17 @@ def padding_table(figures):
     return ["", f"{found['what']}, with remove-padding and without:", "", padding.table(found["cases"])] if found else []
 
 
+def invariant_table(figures):
+    found = figures.get("invariant")
+    if not found:
+        return []
+    rows = [line(row["batch"], number(row["ms"]), number(row["plain_ms"]), f"{row['ms'] / row['plain_ms']:.2f}") for row in found["batches"]]
+    return ["", f"{found['what']}, what --batch-invariant costs:", ""] + table(["batch", "--batch-invariant, ms", "without, ms", "ratio"], rows)
+
+
 def tables(figures, machine):
     found = figures["ceilings"]
-    lines = main_table(figures) + heads_table(figures) + padding_table(figures)
+    lines = main_table(figures) + heads_table(figures) + padding_table(figures) + invariant_table(figures)
     lines += [
         "",
         f"{machine['gpu']}, driver {machine['driver']}, {machine['date']}, commit {machine['commit']}. Ceilings of the run: "

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Transom's encoders on one GPU against their peers and the ceilings of that GPU, all measured in one run, fp16, random weights: E1 to E3,
-a head's answers beside the naive path's, and time against padding and valid tokens.
+a head's answers beside the naive path's, time against padding and valid tokens, and what --batch-invariant costs.
 
 Targets are met as in bench/gpu.py. Times are those of `transom bench --tensors`: with copying inputs and outputs, which are logits
 [batch, 2]. Writes <date>-<gpu>-encoders.md, .json and a plot of the padding, .svg, into --out. Needs torch, transformers and NumPy.
@@ -21,7 +21,7 @@ from gpu import Bench, ceilings, describe, measure, options_of, publish
 from gpu_tables import profile_text
 from peers import ROOT, BenchError, cpu_name
 
-SECONDS = {"e1": 140, "e2": 100, "e3": 100, "heads": 80, "padding": 110}  # at most, each
+SECONDS = {"e1": 140, "e2": 100, "e3": 100, "heads": 80, "padding": 110, "invariant": 60}  # at most, each
 SEED = 777  # of E1's lengths: one that makes 17598 valid tokens, as where its target was set
 HEADS = {"small": [4, 6], "large": [4, 6, 210]}  # as BetterTransformer's tutorial: two short sentences; these and a paragraph
 
@@ -110,8 +110,20 @@ def pad(bench):
     return {"what": f"{MODELS[key].what} fp16, batches of {rows}", "cases": found}
 
 
+def invariant(bench):
+    """With --batch-invariant and without: a batch of ragged rows, and rows alone."""
+    key, lengths, width = batches(bench.options.tiny)["e1"]
+    sizes = ("--max-batch", len(lengths), "--max-seq", width)
+    plain, mode = (bench.compile(key, f"invariant-{len(flags)}", *sizes, *flags)[0] for flags in ((), ("--batch-invariant",)))
+    found = []
+    for name, rows in (("E1's batch", lengths), ("one row of 32", [32]), (f"one row of {width}", [width])):
+        inputs = bench.inputs(f"invariant-{len(rows)}-{rows[0]}", key, rows)
+        found.append({"batch": name, "ms": bench.ms(mode, inputs), "plain_ms": bench.ms(plain, inputs)})
+    return {"what": f"{MODELS[key].what} fp16, compiled for {len(lengths)} x {width}", "batches": found}
+
+
 WORK = {"e1": lambda bench: encode(bench, "e1"), "e2": lambda bench: encode(bench, "e2"), "e3": lambda bench: encode(bench, "e3"),
-        "heads": heads, "padding": pad}  # fmt: skip
+        "heads": heads, "padding": pad, "invariant": invariant}  # fmt: skip
 
 
 # -- the command --------------------------------------------------------------------------------------------------------
@@ -122,6 +134,7 @@ def bench_all(options):
         machine = {"date": datetime.date.today().isoformat(), "gpu": f"tiny, {cpu_name()}", "driver": "none", "target": "cpu", "commit": "none",
                    "command": sys.argv}  # fmt: skip
         options.device, options.out = "cpu", options.work
+        options.only = [name for name in options.only if name != "invariant"]  # there is no such mode on a CPU
     else:
         machine = describe(options)
     options.target = options.target or machine["target"]

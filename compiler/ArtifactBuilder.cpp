@@ -297,7 +297,8 @@ private:
     gemm.m = expr(plan.m), gemm.n = expr(plan.n), gemm.k = expr(plan.k);
     gemm.when = plan.when;
     gemm.compute = plan.tf32 ? artifact::GemmCompute::tf32 : artifact::GemmCompute::f32;
-    gemm.workspace = uint64_t(32) << 20; // what NVIDIA recommends for Hopper: cuBLAS documentation, cublasSetWorkspace
+    gemm.oneAlgorithm = plan.oneAlgorithm;
+    gemm.workspace = plan.oneAlgorithm ? 0 : uint64_t(32) << 20; // what NVIDIA recommends for Hopper: cuBLAS documentation, cublasSetWorkspace
     return gemm;
   }
 
@@ -376,6 +377,8 @@ private:
           return error(StatusCode::invalidFile, "transom.metadata: {}: expected a string", entry.getName().str());
         entries[entry.getName().str()] = value.getValue().str();
       }
+    if (parts.batchInvariant)
+      entries["batch_invariant"] = "true";
     entries["predicted_bytes"] = std::to_string(predictedBytes());
     for (auto &[key, value] : entries)
       contents.metadata.push_back({key, value});

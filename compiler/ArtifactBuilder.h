@@ -35,6 +35,7 @@ struct ArtifactParts {
   const TensorSource &weights;
   const std::optional<tokenizer::TokenizerSpec> &tokenizer;
   std::vector<int64_t> tokenBuckets; ///< of the size "tokens"; may be empty
+  bool batchInvariant = false;       ///< says so in the metadata
 };
 
 struct BuiltArtifact {

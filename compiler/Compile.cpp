@@ -23,9 +23,10 @@ namespace transom {
 
 namespace {
 
-/// Only 9.0 has kernels of its own for products of many rows; the others' artifacts need not carry them.
+/// Only 9.0 has kernels of its own for products of many rows; the others' artifacts need not carry them. Where results must not depend on the
+/// number of rows, neither may the choice.
 ProductKernels productsOf(const CompilerOptions &options, const std::vector<std::string> &architectures) {
-  if (options.products == "library" || llvm::none_of(architectures, [](const std::string &name) { return name == "sm_90a"; }))
+  if (options.products == "library" || (options.products == "auto" && options.batchInvariant) || llvm::none_of(architectures, [](const std::string &name) { return name == "sm_90a"; }))
     return ProductKernels::library;
   return options.products == "own" ? ProductKernels::own : ProductKernels::wide;
 }
@@ -76,6 +77,21 @@ void addToReport(CompileReport &report, plan::ProgramOp program) {
   entry.products = std::distance(program.getOps<plan::GemmOp>().begin(), program.getOps<plan::GemmOp>().end());
   // States belong to the session, whichever program uses them.
   report.stateBytes = std::max<uint64_t>(report.stateBytes, program.getStateBytes());
+}
+
+/// What CudaForfeits counts, in words.
+std::vector<std::string> forfeitsOf(const CudaForfeits &forfeits) {
+  std::vector<std::string> lines;
+  auto add = [&](size_t count, const char *what) {
+    if (count)
+      lines.push_back(fmt::format("{} {}", count, what));
+  };
+  add(forfeits.fewRows, "products of few rows compute the most rows each time: the same reads of weights, more arithmetic");
+  add(forfeits.toLibrary, "products go to cuBLASLt at every number of rows, in place of kernels that read weights faster for up to 4");
+  add(forfeits.library, "products keep one algorithm of cuBLASLt, that for the most rows, and split no sum: slower with few rows");
+  add(forfeits.tiles, "products by Hopper's kernel compute a whole tile of 128 rows where there are fewer");
+  add(forfeits.attention, "attentions do without Hopper's kernel, as it does not take the masks of padded tokens");
+  return lines;
 }
 
 void addToReport(CompileReport &report, const CudaProgram &program) {
@@ -181,6 +197,9 @@ Result<CompileReport> compileModel(const std::string &input, const std::string &
   TRANSOM_ASSIGN(Targets targets, parseTargets(options.targets));
   if (!options.lengths.empty() && targets.architectures.empty())
     return error(StatusCode::invalidArgument, "--lengths: expected a target for GPUs, found none");
+  if (options.batchInvariant && targets.cpu)
+    return error(StatusCode::invalidArgument, "--batch-invariant: expected --target with GPUs only, found cpu, where products by oneDNN sum in an order that "
+                                              "depends on the number of rows");
   mlir::OwningOpRef<mlir::ModuleOp> copy; // of the graph, for the second device
   if (targets.cpu && !targets.architectures.empty())
     copy = module.clone();
@@ -216,13 +235,15 @@ Result<CompileReport> compileModel(const std::string &input, const std::string &
       report.buckets = buckets.sizes, report.waste = buckets.waste, report.plainWaste = buckets.plainWaste;
     }
     timer.start("generate kernels");
-    mlir::FailureOr<CudaCode> code = generateCuda(graphForGpus, {.tf32 = options.tf32, .products = productsOf(options, targets.architectures)});
+    const CudaOptions how{.tf32 = options.tf32, .products = productsOf(options, targets.architectures), .batchInvariant = options.batchInvariant};
+    mlir::FailureOr<CudaCode> code = generateCuda(graphForGpus, how);
     if (failed(code))
       return diagnostics.status(StatusCode::unsupported, "no CUDA code for this plan");
     cuda.emplace(CudaPart{graphForGpus, std::move(*code), {}});
     timer.start("compile kernels");
     TRANSOM_ASSIGN(cuda->cubins, compileCubins(cuda->code.kernels, cuda->code.headers, targets.architectures, [&](double share) { timer.share(share); }));
     report.dtype = own.activations;
+    report.forfeits = forfeitsOf(cuda->code.forfeits);
     for (const std::string &architecture : targets.architectures)
       report.target += (report.target.empty() ? "cuda:" : ", cuda:") + architecture;
     for (const CudaProgram &program : cuda->code.programs)
@@ -232,7 +253,7 @@ Result<CompileReport> compileModel(const std::string &input, const std::string &
   timer.start("write");
   context.enableMultithreading(); // threads that write weights look at the graph's types
   auto progressed = [&](uint64_t written, uint64_t total) { timer.share(double(written) / double(total)); };
-  ArtifactParts parts{cpu ? &*cpu : nullptr, cuda ? &*cuda : nullptr, *model.weights, model.tokenizer, report.buckets};
+  ArtifactParts parts{cpu ? &*cpu : nullptr, cuda ? &*cuda : nullptr, *model.weights, model.tokenizer, report.buckets, options.batchInvariant};
   TRANSOM_ASSIGN(BuiltArtifact built, buildArtifact(output, parts, progressed));
   report.weightBytes = built.weightBytes;
   report.fileBytes = built.fileBytes;

@@ -40,8 +40,11 @@ int optMain(int argc, char **argv) {
       return interpretMain(argc, argv);
     if (argument.consume_front("--print-cpu-llvm="))
       return printCodeMain(argv[argc - 1], registry, [&](mlir::ModuleOp plan) { return printCpuLlvm(plan, argument); });
-    if (argument == "--print-cuda" || argument == "--print-cuda=own-products")
-      return printCodeMain(argv[argc - 1], registry, [&](mlir::ModuleOp plan) { return printCuda(plan, {.products = argument.ends_with("own-products") ? ProductKernels::own : ProductKernels::library}); });
+    if (argument == "--print-cuda" || argument == "--print-cuda=own-products" || argument == "--print-cuda=batch-invariant")
+      return printCodeMain(argv[argc - 1], registry, [&](mlir::ModuleOp plan) {
+        ProductKernels products = argument.ends_with("own-products") ? ProductKernels::own : ProductKernels::library;
+        return printCuda(plan, {.products = products, .batchInvariant = argument.ends_with("batch-invariant")});
+      });
   }
   registerTransomPasses();
   mlir::registerCanonicalizerPass();

@@ -15,6 +15,9 @@ struct CompilerOptions {
   std::string dtype = "auto";
   /// Products of many rows on GPUs of compute capability 9.0: library (cuBLASLt), own (generated kernels), or auto: the faster by what was measured.
   std::string products = "auto";
+  /// A row's results are the same bits whatever stands beside it, on GPUs only: one form for each product and attention at every number of
+  /// rows. Excludes the target "cpu".
+  bool batchInvariant = false;
   bool tf32 = false; ///< with f32 on GPUs: products may round their operands to 10 bits of mantissa
   /// How lower-to-plan stores intermediate numbers and caches: f32, f16 or bf16. Set for each device from the above.
   std::string activations = "f32";

@@ -209,11 +209,18 @@ private:
     return diagnostic;
   }
 
+  /// Whether a result is `value` unpacked: it stays f32 then, as the result would hold it without remove-padding.
+  static bool unpacksToResult(Value value) {
+    return llvm::any_of(value.getUsers(), [](Operation *user) {
+      return isa<UnpackOp>(user) && llvm::any_of(user->getUsers(), [](Operation *reader) { return isa<func::ReturnOp>(reader); });
+    });
+  }
+
   /// A buffer that stands for `value`.
   LogicalResult addBuffer(Value value, plan::BufferKind kind, StringAttr name) {
     if (failed(checkSizes(value)))
       return failure();
-    bool kept = kind == plan::BufferKind::arena || kind == plan::BufferKind::state;
+    bool kept = (kind == plan::BufferKind::arena && !unpacksToResult(value)) || kind == plan::BufferKind::state;
     Type storedHere = kept && elementOf(value.getType()).isF32() ? stored : Type();
     std::optional<int64_t> bytes = plan::bytesAtBounds(module, value.getType(), dims->of(value), storedHere);
     if (!bytes)

@@ -143,7 +143,7 @@ def LowerToPlanPass : Transom_Pass<"lower-to-plan", "::mlir::ModuleOp"> {
     A group is one step if ir/GroupKernel.h has a form of it: a launch, or with a product of more than 16 rows the matrix
     library's, whose epilogue is what follows the product; what comes before such a product is a launch. Other groups are
     inlined, each a rejection: G1 to G3 of passes/PlanGroups.h. With `activations` f16 or bf16 the arena and the states keep f32
-    numbers in that type.
+    numbers in that type, but for those that a result is unpacked from.
     Leaves alone: the order of the ops; the module's attributes.
   }];
   let options = reporting # [Option<"activations", "activations", "std::string", "\"f32\"", "how f32 is stored in the arena and in states">];

@@ -94,8 +94,13 @@ private:
   FailureOr<CudaLaunchPlan> prefill() {
     bool mma = halves && headDim % 16 == 0, causal = op.getCausal();
     std::vector<CudaChoicePlan> choices;
-    if (mma && (headDim == 64 || headDim == 128) && !op.getMask() && !op.getBias() && !op.getSoftcap())
+    bool suitsHopper = mma && (headDim == 64 || headDim == 128) && !op.getMask() && !op.getBias() && !op.getSoftcap();
+    // Padded tokens come with a mask, which only the other kernel takes, packed ones without: both get the same bits from that one.
+    bool padded = step.forfeits && !cached;
+    if (suitsHopper && !padded)
       choices.push_back(hopper(causal));
+    if (suitsHopper && padded)
+      ++step.forfeits->attention;
     KernelText start = text; // the parameters are those of all choices
     CudaChoicePlan choice = plain(mma, headDim <= 128 ? 64 : 32, 0);
     if (step.pool.sharedBytes(choice.kernel) > sharedOf75) {

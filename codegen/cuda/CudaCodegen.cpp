@@ -22,7 +22,7 @@ FailureOr<CudaCode> generateCuda(ModuleOp plan, const CudaOptions &options) {
     for (Variant variant : {Variant::plain, Variant::step}) {
       if (variant == Variant::step && !isDecode(program))
         continue;
-      FailureOr<CudaProgram> lowered = ProgramLowering(program, pool, weights, options, variant).run();
+      FailureOr<CudaProgram> lowered = ProgramLowering(program, pool, weights, options, variant, code.forfeits).run();
       if (failed(lowered))
         return failure();
       code.programs.push_back(std::move(*lowered));
@@ -60,7 +60,8 @@ FailureOr<std::string> printCuda(ModuleOp plan, const CudaOptions &options) {
         }
         text += " rows " + launch->rows.str() + conditionText(launch->when);
       } else if (auto *gemm = std::get_if<CudaGemmPlan>(&step.kind)) {
-        text += "// product m " + gemm->m.str() + " n " + gemm->n.str() + " k " + gemm->k.str() + " of " + std::string(name(storedType(gemm->lhs))) + conditionText(gemm->when);
+        text += "// product m " + gemm->m.str() + " n " + gemm->n.str() + " k " + gemm->k.str() + " of " + std::string(name(storedType(gemm->lhs))) +
+                (gemm->oneAlgorithm ? " by one algorithm" : "") + conditionText(gemm->when);
       } else {
         text += "// size " + std::get<CudaSizePlan>(step.kind).name + " of input " + std::get<CudaSizePlan>(step.kind).input;
       }

@@ -60,7 +60,7 @@ struct CudaLaunchPlan {
 struct CudaGemmPlan {
   CudaBuffer lhs, rhs, out;
   DimExpr m, n, k;
-  bool tf32 = false;
+  bool tf32 = false, oneAlgorithm = false;
   artifact::CudaCondition when;
 };
 /// A size that a step finds, and how the host finds it first. See artifact::Size.
@@ -103,11 +103,21 @@ struct CudaWeight {
   std::vector<int64_t> shape;
 };
 
+/// What code does without so that a row's results do not depend on other rows: steps that have fewer forms than they would have.
+struct CudaForfeits {
+  size_t fewRows = 0;   ///< products of few rows with the kernel for the most rows only
+  size_t toLibrary = 0; ///< products whose few rows go to cuBLASLt as the many do
+  size_t library = 0;   ///< products with one algorithm of cuBLASLt, which splits no sum, at every number of rows
+  size_t tiles = 0;     ///< products by Hopper's own kernel below a full tile of rows too
+  size_t attention = 0; ///< attention without caches that does without Hopper's kernel
+};
+
 struct CudaCode {
   std::vector<artifact::CudaKernel> kernels;
   std::vector<artifact::CudaHeader> headers; ///< those that the kernels include
   std::vector<CudaProgram> programs;
   std::vector<CudaWeight> weights;
+  CudaForfeits forfeits; ///< all 0 unless batchInvariant
 };
 
 /// Who computes products of many rows on compute capability 9.0: cuBLASLt; generated kernels from 128 rows on; these where a product
@@ -117,6 +127,7 @@ enum class ProductKernels { library, own, wide };
 struct CudaOptions {
   bool tf32 = false; ///< products of f32 may round their operands
   ProductKernels products = ProductKernels::library;
+  bool batchInvariant = false; ///< each sum in an order that depends on neither the number of rows nor on what other rows hold
 };
 
 /// Generates code for all programs of `plan`, whose buffers say how numbers are stored; for decoders also a program `step`

@@ -206,7 +206,7 @@ public:
     CudaLaunchPlan launch;
     launch.rows = program.epilogue.rows;
     SmallVector<int64_t> most;
-    for (int64_t rows = 1; rows < program.mostRows; rows *= 2)
+    for (int64_t rows = 1; rows < program.mostRows && !program.oneForm; rows *= 2)
       most.push_back(rows);
     most.push_back(program.mostRows);
     if (inner() % 8 != 0)

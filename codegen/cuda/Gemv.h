@@ -14,11 +14,12 @@ struct GemvProgram {
   CudaBuffer normScale, normBias;  ///< where there is a norm; a bias has as many sizes as it has, none: none
   RowProgram epilogue;
   int64_t mostRows = 1;
+  bool oneForm = false; ///< only the kernel for the most rows: how warps share a sum depends on the rows that a kernel is for
   /// Where the largest logit of each row goes (u64 [rows], zero before): for the one result; nothing: nowhere.
   std::optional<CudaBuffer> best;
 };
 
-/// The launch, with a kernel for each power of two of rows up to the most. Nothing, without a diagnostic, where the epilogue needs columns
+/// The launch, with a kernel for each power of two of rows up to the most, unless `oneForm`. Nothing, without a diagnostic, where the epilogue needs columns
 /// that no thread has: then the product and what follows it must be kernels of their own. Fails after a diagnostic on what has no
 /// CUDA form.
 mlir::FailureOr<std::optional<CudaLaunchPlan>> emitGemv(KernelPool &pool, const GemvProgram &program, llvm::StringRef name);

@@ -54,9 +54,16 @@ LogicalResult ProgramLowering::lowerGemv(MatmulOp matmul, StringRef name, ValueR
   return addGemv(gemv, name);
 }
 
-LogicalResult ProgramLowering::addGemv(const GemvProgram &gemv, StringRef name) {
-  GemvProgram own = gemv;
+LogicalResult ProgramLowering::addGemv(GemvProgram gemv, StringRef name) {
+  gemv.oneForm = options.batchInvariant;
   bool wide = gemv.mostRows > mostOwnRows && !gemv.best && storedType(gemv.lhs) != DType::f32 && storedType(gemv.weight) == storedType(gemv.lhs);
+  if (wide && options.batchInvariant) {
+    ++forfeits.toLibrary;
+    return addWide(gemv, name, 0);
+  }
+  bool severalForms = gemv.mostRows > 1 && cast<RankedTensorType>(gemv.root.getRhs().getType()).getDimSize(1) % 8 == 0;
+  forfeits.fewRows += gemv.oneForm && severalForms;
+  GemvProgram own = gemv;
   if (wide)
     own.mostRows = mostOwnRows;
   FailureOr<std::optional<CudaLaunchPlan>> plan = emitGemv(pool, own, name);
@@ -68,7 +75,7 @@ LogicalResult ProgramLowering::addGemv(const GemvProgram &gemv, StringRef name) 
   if (wide)
     (*plan)->when.most = mostOwnRows;
   add(**plan);
-  return wide ? addWide(gemv, name) : success();
+  return wide ? addWide(gemv, name, mostOwnRows + 1) : success();
 }
 
 LogicalResult ProgramLowering::addApart(GemvProgram gemv, StringRef name) {
@@ -88,13 +95,19 @@ LogicalResult ProgramLowering::addApart(GemvProgram gemv, StringRef name) {
   return addRows(behind, (name + "_rows").str());
 }
 
-LogicalResult ProgramLowering::addWide(const GemvProgram &gemv, StringRef name) {
+void ProgramLowering::addProduct(CudaGemmPlan plan) {
+  plan.oneAlgorithm = options.batchInvariant;
+  forfeits.library += plan.oneAlgorithm;
+  add(plan);
+}
+
+LogicalResult ProgramLowering::addWide(const GemvProgram &gemv, StringRef name, int64_t least) {
   DimExpr rows = gemv.epilogue.rows;
   Value product = gemv.root.getResult();
   auto type = cast<RankedTensorType>(gemv.root.getRhs().getType());
   CudaGemmPlan plan;
   plan.m = rows, plan.n = DimExpr(type.getDimSize(0)), plan.k = DimExpr(type.getDimSize(1));
-  plan.when.least = mostOwnRows + 1;
+  plan.when.least = least;
   plan.lhs = gemv.lhs, plan.rhs = gemv.weight;
   if (gemv.norm) {
     RowProgram before;
@@ -112,11 +125,11 @@ LogicalResult ProgramLowering::addWide(const GemvProgram &gemv, StringRef name) 
   }
   if (gemv.epilogue.ops.empty()) {
     plan.out = gemv.epilogue.outputs.front();
-    add(plan);
+    addProduct(plan);
     return success();
   }
   plan.out = scratch(storedType(gemv.lhs), {rows, plan.n});
-  add(plan);
+  addProduct(plan);
   RowProgram behind = gemv.epilogue;
   behind.memory[product] = plan.out;
   return addRows(behind, (name + "_wide").str(), plan.when);
@@ -138,7 +151,7 @@ LogicalResult ProgramLowering::lower(plan::GemmOp gemm) {
   if (storedType(plan.rhs) != type)
     plan.rhs = unpacked(plan.rhs, matrix, type);
   if (!gemm.getEpilogue()) {
-    add(plan);
+    addProduct(plan);
     return success();
   }
   plan::KernelOp kernel = kernelOf(gemm, gemm.getEpilogueAttr());
@@ -148,27 +161,31 @@ LogicalResult ProgramLowering::lower(plan::GemmOp gemm) {
   RowProgram behind = epilogueOf(groupKernelOf(group), group, inputs, gemm.getResults());
   std::vector<artifact::CudaCondition> library = {{}};
   if (options.products != ProductKernels::library) {
-    FailureOr<bool> own = addHopper(plan, group.getBody().getArgument(0), behind, kernel.getSymName());
+    const int64_t least = options.batchInvariant ? 0 : leastHopperRows(options.products, plan.n.constant().value_or(1));
+    FailureOr<bool> own = addHopper(plan, group.getBody().getArgument(0), behind, least, kernel.getSymName());
     if (failed(own))
       return failure();
+    forfeits.tiles += *own && least == 0;
     if (*own)
-      library = {{.architectures = artifact::Architectures::others}, {.most = leastHopperRows(options.products, *plan.n.constant()) - 1, .architectures = artifact::Architectures::hopper}};
+      library = {{.architectures = artifact::Architectures::others}};
+    if (*own && least > 0)
+      library.push_back({.most = least - 1, .architectures = artifact::Architectures::hopper});
   }
   for (const artifact::CudaCondition &when : library) {
     plan.when = when;
-    add(plan);
+    addProduct(plan);
     if (failed(addRows(behind, kernel.getSymName(), when)))
       return failure();
   }
   return success();
 }
 
-FailureOr<bool> ProgramLowering::addHopper(const CudaGemmPlan &plan, Value product, const RowProgram &behind, StringRef name) {
+FailureOr<bool> ProgramLowering::addHopper(const CudaGemmPlan &plan, Value product, const RowProgram &behind, int64_t least, StringRef name) {
   DType type = storedType(plan.lhs);
   std::optional<int64_t> n = plan.n.constant(), k = plan.k.constant();
   if ((type != DType::f16 && type != DType::bf16) || storedType(plan.rhs) != type || !n || !k)
     return false;
-  const artifact::CudaCondition when{.least = leastHopperRows(options.products, *n), .architectures = artifact::Architectures::hopper};
+  const artifact::CudaCondition when{.least = least, .architectures = artifact::Architectures::hopper};
   HopperProgram hopper{product, plan.lhs, plan.rhs, *n, *k, behind};
   // A norm needs whole rows: what stands before it goes to memory, in place of the product.
   Operation *norm = nullptr;

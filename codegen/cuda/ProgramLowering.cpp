@@ -9,8 +9,9 @@ using llvm::ArrayRef;
 
 namespace transom::cuda {
 
-ProgramLowering::ProgramLowering(plan::ProgramOp program, KernelPool &pool, WeightForms &weights, const CudaOptions &options, Variant variant)
-    : program(program), module(program->getParentOfType<ModuleOp>()), pool(pool), weights(weights), options(options), variant(variant) {
+ProgramLowering::ProgramLowering(plan::ProgramOp program, KernelPool &pool, WeightForms &weights, const CudaOptions &options, Variant variant,
+                                 CudaForfeits &forfeits)
+    : program(program), module(program->getParentOfType<ModuleOp>()), pool(pool), weights(weights), options(options), forfeits(forfeits), variant(variant) {
   result.plan = program;
   result.name = variant == Variant::step ? "step" : program.getSymName().str();
 }
@@ -42,7 +43,7 @@ CudaBuffer ProgramLowering::bufferOf(Value value) {
 
 Step ProgramLowering::begin(Operation *op, std::string name) {
   Step step{pool, weights, op, llvm::DenseMap<Value, CudaBuffer>(), std::move(name), [this](Value cumulative) { return longestOf(cumulative); }};
-  step.module = module;
+  step.module = module, step.forfeits = options.batchInvariant ? &forfeits : nullptr;
   step.scratchAt = scratchAt, step.mostScratch = mostScratch, step.workspaceBytes = workspaceBytes;
   return step;
 }

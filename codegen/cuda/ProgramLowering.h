@@ -19,7 +19,7 @@ bool isDecode(plan::ProgramOp program);
 
 class ProgramLowering {
 public:
-  ProgramLowering(plan::ProgramOp program, KernelPool &pool, WeightForms &weights, const CudaOptions &options, Variant variant);
+  ProgramLowering(plan::ProgramOp program, KernelPool &pool, WeightForms &weights, const CudaOptions &options, Variant variant, CudaForfeits &forfeits);
   /// Fails, after a diagnostic, on a step that has no CUDA form. Call it once.
   mlir::FailureOr<CudaProgram> run();
 
@@ -70,16 +70,18 @@ private:
   bool isFewRows(MatmulOp matmul, mlir::ValueRange inputs);
   mlir::LogicalResult lowerGemv(MatmulOp matmul, llvm::StringRef name, mlir::ValueRange inputs, mlir::ValueRange outputs);
   /// A product of few rows, by its own kernel, or by the library where it has more rows.
-  mlir::LogicalResult addGemv(const GemvProgram &gemv, llvm::StringRef name);
+  mlir::LogicalResult addGemv(GemvProgram gemv, llvm::StringRef name);
   /// The product first, then what follows it, row by row.
   mlir::LogicalResult addApart(GemvProgram gemv, llvm::StringRef name);
-  /// The same by the library, for more rows: the norm, the product, and what follows it.
-  mlir::LogicalResult addWide(const GemvProgram &gemv, llvm::StringRef name);
+  /// The same by the library, from `least` rows on: the norm, the product, and what follows it.
+  mlir::LogicalResult addWide(const GemvProgram &gemv, llvm::StringRef name, int64_t least);
+  /// A product by the library.
+  void addProduct(CudaGemmPlan plan);
   /// A product of many rows.
   mlir::LogicalResult lower(plan::GemmOp gemm);
   /// The same by Hopper's own kernel, with `behind` taken in as far as it works column by column; `product` is the value that `behind`
-  /// reads. False where that kernel cannot.
-  mlir::FailureOr<bool> addHopper(const CudaGemmPlan &plan, mlir::Value product, const RowProgram &behind, llvm::StringRef name);
+  /// reads; from `least` rows on. False where that kernel cannot.
+  mlir::FailureOr<bool> addHopper(const CudaGemmPlan &plan, mlir::Value product, const RowProgram &behind, int64_t least, llvm::StringRef name);
   /// The matrix of a product: in the type of lhs where that has 16 bits, as the file has it where lhs is f32.
   CudaBuffer matrixOf(mlir::Value weight, DType lhs);
   void convert(const CudaBuffer &from, const CudaBuffer &to, DimExpr count);
@@ -109,6 +111,7 @@ private:
   KernelPool &pool;
   WeightForms &weights;
   const CudaOptions &options;
+  CudaForfeits &forfeits;
   Variant variant;
   CudaProgram result;
   std::string source;

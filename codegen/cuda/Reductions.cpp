@@ -106,16 +106,25 @@ private:
     Dims input = step.sizes(reduce.getInput()), kept, reduced;
     for (size_t axis = 0; axis < input.size(); ++axis)
       (llvm::is_contained(reduce.getAxes(), int64_t(axis)) ? reduced : kept).push_back(input[axis]);
-    return eachBlock(product(kept), [&] {
-      SmallVector<std::string> outer = places("row", kept);
+    auto combineAll = [&](const std::string &result, const std::string &first, const std::string &stride) {
+      SmallVector<std::string> outer = places(result, kept);
       beginReduction(reduce.getKind());
-      text.open("for (int64 c = threadIdx.x; c < " + sizeOf(reduced) + "; c += " + std::to_string(threads) + ")");
+      text.open("for (int64 c = " + first + "; c < " + sizeOf(reduced) + "; c += " + stride + ")");
       SmallVector<std::string> inner = places("c", reduced), at;
       for (size_t axis = 0, o = 0, r = 0; axis < input.size(); ++axis)
         at.push_back(llvm::is_contained(reduce.getAxes(), int64_t(axis)) ? inner[r++] : outer[o++]);
       combine(reduce.getKind(), load(reduce.getInput(), indexOf(input, at)));
       text.close();
-      endReduction(reduce.getKind(), sizeOf(reduced), "row");
+    };
+    if (llvm::is_contained(reduce.getAxes(), int64_t(input.size()) - 1))
+      return eachBlock(product(kept), [&] {
+        combineAll("row", "threadIdx.x", std::to_string(threads));
+        endReduction(reduce.getKind(), sizeOf(reduced), "row");
+      });
+    // In the order of reduce_packed: masked sums over padded tokens are those over packed ones.
+    return eachElement(product(kept), [&] {
+      combineAll("i", "0", "1");
+      text.line(out(op->getResult(0)) + "[i] = " + result(reduce.getKind() == ReduceKind::mean ? "total / (float)" + sizeOf(reduced) : "total") + ";");
     });
   }
 

@@ -15,6 +15,7 @@ struct Step {
   std::string name;
   /// The most sequences' places that tokens packed by `cumulative` may have.
   std::function<DimExpr(mlir::Value cumulative)> longestOf;
+  CudaForfeits *forfeits = nullptr; ///< not null: results depend on no other rows, and this counts what that costs
 
   int64_t scratchAt = 0;     ///< bytes of scratch used so far, behind the program's arena
   int64_t mostScratch = 0;

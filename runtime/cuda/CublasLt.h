@@ -93,6 +93,10 @@ public:
   /// Makes the device current. Errors: unsupported where the library has no algorithm, naming the product.
   static Result<GemmPlan> create(std::shared_ptr<const CublasLtHandle> handle, const GemmSpec &spec,
                                  std::span<const uint8_t> algorithm = {});
+  /// With one algorithm for every m from 1 to `most`: equal arguments but for spec.m give equal algorithms, on one GPU with one version of
+  /// the library. With a workspace of 0 it splits no sum. Errors: unsupported where none serves all, naming the product.
+  static Result<GemmPlan> createForAllRows(std::shared_ptr<const CublasLtHandle> handle, const GemmSpec &spec, int64_t most,
+                                           std::span<const uint8_t> algorithm = {});
   GemmPlan(GemmPlan &&other) noexcept { *this = std::move(other); }
   GemmPlan &operator=(GemmPlan &&other) noexcept;
   ~GemmPlan();
@@ -110,6 +114,9 @@ public:
 
 private:
   GemmPlan() = default;
+  static Result<GemmPlan> described(std::shared_ptr<const CublasLtHandle> handle, const GemmSpec &spec);
+  static Result<GemmAlgorithm> algorithmForAllRows(const std::shared_ptr<const CublasLtHandle> &handle, const GemmSpec &spec, int64_t most,
+                                                   std::span<const uint8_t> algorithm);
   Status describe();
   Status choose();
   bool take(std::span<const uint8_t> algorithm);

@@ -194,6 +194,10 @@ GemmOperands CudaGraphs::operandsOf(const artifact::CudaGemm &gemm) const {
           .residual = optional(gemm.residual), .workspace = addresses_.libraryWorkspace};
 }
 
+int64_t CudaGraphs::mostRowsOf(const artifact::CudaGemm &gemm) const {
+  return std::min(static_cast<int64_t>(upperBound(gemm.m, contents_.symbols).value()), gemm.when.most);
+}
+
 Status CudaGraphs::describeProduct(Bucket &bucket, size_t step, const artifact::CudaGemm &gemm, CUstream stream) {
   GemmSpec spec{.type = program_.buffers[gemm.lhs].dtype, .out = program_.buffers[gemm.out].dtype,
                 .m = mostInBucket(gemm.m, bucket.sizes, contents_.symbols), .n = evaluate(gemm.n, bucket.sizes),
@@ -201,13 +205,17 @@ Status CudaGraphs::describeProduct(Bucket &bucket, size_t step, const artifact::
                 .bias = gemm.bias >= 0, .residual = gemm.residual >= 0, .workspace = gemm.workspace};
   if (spec.m == 0 || spec.n <= 0 || spec.k <= 0 || !gemm.when.holds(spec.m, model_.device().info().sm()))
     return {};
+  auto alike = [&](const artifact::CudaGemm &other) {
+    return other.algorithm == gemm.algorithm && other.oneAlgorithm == gemm.oneAlgorithm && (!gemm.oneAlgorithm || mostRowsOf(other) == mostRowsOf(gemm));
+  };
   for (size_t other = 0; other < step; ++other)
-    if (size_t plan = bucket.products[other]; plan != SIZE_MAX && bucket.plans[plan].spec() == spec &&
-                                              std::get<artifact::CudaGemm>(program_.steps[other].kind).algorithm == gemm.algorithm) {
+    if (size_t plan = bucket.products[other];
+        plan != SIZE_MAX && bucket.plans[plan].spec() == spec && alike(std::get<artifact::CudaGemm>(program_.steps[other].kind))) {
       bucket.products[step] = plan;
       return {};
     }
-  TRANSOM_ASSIGN(GemmPlan plan, GemmPlan::create(model_.cublasLt(), spec, gemm.algorithm));
+  TRANSOM_ASSIGN(GemmPlan plan, gemm.oneAlgorithm ? GemmPlan::createForAllRows(model_.cublasLt(), spec, mostRowsOf(gemm), gemm.algorithm)
+                                                  : GemmPlan::create(model_.cublasLt(), spec, gemm.algorithm));
   // The library loads its kernels when a product first runs, which a capture would not allow. Between runs the arena and outputs
   // hold nothing that is needed.
   artifact::BufferKind kind = program_.buffers[gemm.out].kind;

@@ -88,6 +88,8 @@ private:
   Status describeProduct(Bucket &bucket, size_t step, const artifact::CudaGemm &gemm, cuda::CUstream stream);
   Status encode(const artifact::TensorMap &map, const Bucket &bucket, cuda::CUtensorMap &out) const;
   GemmOperands operandsOf(const artifact::CudaGemm &gemm) const;
+  /// The largest m that the step computes.
+  int64_t mostRowsOf(const artifact::CudaGemm &gemm) const;
   Status launchKernel(Bucket::Launch &launch, size_t step, const artifact::CudaLaunch &what, bool follows, cuda::CUstream stream);
   Status at(size_t step, const Status &status) const;
   Status check(cuda::CUresult result, std::string_view what) const { return model_.device().driver().check(result, what); }

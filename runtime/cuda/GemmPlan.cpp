@@ -2,6 +2,8 @@
 // is rhs, transposed, its B is lhs, and a bias goes along its rows, which are our columns.
 #include "runtime/cuda/CublasLt.h"
 
+#include <algorithm>
+#include <cassert>
 #include <cstring>
 #include <map>
 #include <mutex>
@@ -38,16 +40,22 @@ std::string textOf(const GemmSpec &spec) {
                      spec.residual ? ", with a residual" : "");
 }
 
-/// What the library's choice depends on.
+/// What a choice depends on; where it is for all rows up to m, also on the algorithm that was given.
 using ChoiceKey = std::tuple<const CublasLt *, int, DType, DType, int64_t, int64_t, int64_t, artifact::GemmCompute,
-                             artifact::GemmActivation, bool, bool, uint64_t>;
+                             artifact::GemmActivation, bool, bool, uint64_t, std::optional<std::vector<uint8_t>>>;
 
-ChoiceKey keyOf(const CublasLtHandle &handle, const GemmSpec &s) {
+ChoiceKey keyOf(const CublasLtHandle &handle, const GemmSpec &s, std::optional<std::vector<uint8_t>> forAllRows = {}) {
   return {&handle.library(), handle.device().ordinal(), s.type, s.out, s.m, s.n, s.k, s.compute, s.activation, s.bias, s.residual,
-          s.workspace};
+          s.workspace, std::move(forAllRows)};
 }
 
-/// The library's choices in this process.
+GemmAlgorithm bytesOf(const cublasLtMatmulAlgo_t &algorithm) {
+  GemmAlgorithm bytes;
+  std::memcpy(&bytes, &algorithm, sizeof algorithm);
+  return bytes;
+}
+
+/// The choices of this process.
 class Choices {
 public:
   std::optional<cublasLtMatmulAlgo_t> find(const ChoiceKey &key) {
@@ -86,18 +94,55 @@ Status checkSpec(const GemmSpec &spec) {
 
 } // namespace
 
-Result<GemmPlan> GemmPlan::create(std::shared_ptr<const CublasLtHandle> handle, const GemmSpec &spec,
-                                  std::span<const uint8_t> algorithm) {
+Result<GemmPlan> GemmPlan::described(std::shared_ptr<const CublasLtHandle> handle, const GemmSpec &spec) {
   TRANSOM_RETURN_IF_ERROR(checkSpec(spec));
   TRANSOM_RETURN_IF_ERROR(handle->device().makeCurrent());
   GemmPlan plan;
   plan.handle_ = std::move(handle);
   plan.spec_ = spec;
   TRANSOM_RETURN_IF_ERROR(plan.describe());
+  return plan;
+}
+
+Result<GemmPlan> GemmPlan::create(std::shared_ptr<const CublasLtHandle> handle, const GemmSpec &spec,
+                                  std::span<const uint8_t> algorithm) {
+  TRANSOM_ASSIGN(GemmPlan plan, described(std::move(handle), spec));
   plan.given_ = plan.take(algorithm);
   if (!plan.given_)
     TRANSOM_RETURN_IF_ERROR(plan.choose());
   return plan;
+}
+
+Result<GemmPlan> GemmPlan::createForAllRows(std::shared_ptr<const CublasLtHandle> handle, const GemmSpec &spec, int64_t most,
+                                            std::span<const uint8_t> algorithm) {
+  assert(spec.m <= most && "m is one of them");
+  TRANSOM_ASSIGN(GemmPlan plan, described(handle, spec));
+  TRANSOM_ASSIGN(GemmAlgorithm one, algorithmForAllRows(handle, spec, most, algorithm));
+  plan.given_ = std::equal(one.begin(), one.end(), algorithm.begin(), algorithm.end());
+  if (!plan.take(one))
+    return error(StatusCode::unsupported, "cuBLASLt refuses for {} the algorithm that it takes for 1 and {} rows", textOf(spec), most);
+  return plan;
+}
+
+/// The first of the one given and those that the library proposes for the most rows that serves these and a single one.
+Result<GemmAlgorithm> GemmPlan::algorithmForAllRows(const std::shared_ptr<const CublasLtHandle> &handle, const GemmSpec &spec, int64_t most,
+                                                    std::span<const uint8_t> algorithm) {
+  GemmSpec ofMost = spec, ofOne = spec;
+  ofMost.m = most, ofOne.m = 1;
+  ChoiceKey key = keyOf(*handle, ofMost, std::vector<uint8_t>(algorithm.begin(), algorithm.end()));
+  if (std::optional<cublasLtMatmulAlgo_t> kept = choices().find(key))
+    return bytesOf(*kept);
+  TRANSOM_ASSIGN(GemmPlan largest, described(handle, ofMost));
+  TRANSOM_ASSIGN(GemmPlan smallest, described(handle, ofOne));
+  auto serves = [&](std::span<const uint8_t> bytes) { return largest.take(bytes) && smallest.take(bytes); };
+  if (!serves(algorithm)) {
+    TRANSOM_ASSIGN(std::vector<GemmCandidate> found, largest.candidates(heuristicResults));
+    if (std::none_of(found.begin(), found.end(), [&](const GemmCandidate &candidate) { return serves(candidate.algorithm); }))
+      return error(StatusCode::unsupported, "cuBLASLt has no algorithm for {} that serves 1 row too in {} bytes of workspace", textOf(ofMost),
+                   spec.workspace);
+  }
+  choices().keep(key, smallest.algorithm_);
+  return smallest.algorithm();
 }
 
 Status GemmPlan::describe() {
@@ -160,8 +205,9 @@ Result<std::vector<GemmCandidate>> GemmPlan::candidates(int most) const {
     return library.check(library.cublasLtMatmulPreferenceSetAttribute(preference, attribute, &value, sizeof value), what);
   };
   TRANSOM_RETURN_IF_ERROR(set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, spec_.workspace));
-  // Parts of a sum meet in fp32 and in a fixed order, never in the output's type.
-  TRANSOM_RETURN_IF_ERROR(set(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, uint32_t(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE)));
+  // Parts of a sum meet in fp32 and in a fixed order, never in the output's type; without a workspace a sum has no parts.
+  TRANSOM_RETURN_IF_ERROR(set(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+                              uint32_t(spec_.workspace ? CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE : CUBLASLT_REDUCTION_SCHEME_NONE)));
   for (auto attribute : {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
                          CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES})
     TRANSOM_RETURN_IF_ERROR(set(attribute, operandAlignment));
@@ -187,11 +233,7 @@ Result<std::vector<GemmCandidate>> GemmPlan::candidates(int most) const {
   return candidates;
 }
 
-GemmAlgorithm GemmPlan::algorithm() const {
-  GemmAlgorithm bytes;
-  std::memcpy(bytes.data(), &algorithm_, sizeof algorithm_);
-  return bytes;
-}
+GemmAlgorithm GemmPlan::algorithm() const { return bytesOf(algorithm_); }
 
 Status GemmPlan::run(CUstream stream, const GemmOperands &operands) {
   assert((operands.bias != 0) == spec_.bias && (operands.residual != 0) == spec_.residual && "operands are those of the spec");

@@ -85,7 +85,7 @@ private:
     return fb::CreateCudaGemm(builder_, gemm.lhs, gemm.rhs, gemm.out, m, n, k, static_cast<fb::GemmCompute>(gemm.compute), gemm.bias,
                               gemm.residual, static_cast<fb::GemmActivation>(gemm.activation), gemm.workspace,
                               builder_.CreateVector(gemm.algorithm), gemm.when.least, gemm.when.most,
-                              static_cast<fb::Architectures>(gemm.when.architectures));
+                              static_cast<fb::Architectures>(gemm.when.architectures), gemm.oneAlgorithm);
   }
   Offset<fb::Step> pack(const Step &step) {
     auto source = pack(step.source);

@@ -181,6 +181,8 @@ Status ProgramChecker::checkStep(const CudaGemm &gemm) const {
   TRANSOM_RETURN_IF_ERROR(checkCondition(gemm.when));
   if (gemm.workspace > maxGemmWorkspace)
     return invalid("workspace: {} bytes, more than {}", gemm.workspace, maxGemmWorkspace);
+  if (gemm.oneAlgorithm && gemm.workspace > 0)
+    return invalid("one_algorithm: expected no workspace, found {} bytes", gemm.workspace);
   if (!gemm.algorithm.empty() && gemm.algorithm.size() != algorithmBytes)
     return invalid("algorithm: expected none or {} bytes, found {}", algorithmBytes, gemm.algorithm.size());
   return checkAddends(gemm);

@@ -148,6 +148,7 @@ struct CudaGemm {
   GemmActivation activation = GemmActivation::none;
   uint64_t workspace = 0;         ///< bytes the library may use
   std::vector<uint8_t> algorithm; ///< empty: the library chooses; or a cublasLtMatmulAlgo_t
+  bool oneAlgorithm = false; ///< the same algorithm at every m, which splits no sum; then `workspace` is 0
   CudaCondition when; ///< its rows are m
 };
 

@@ -117,6 +117,7 @@ public:
     to.activation = static_cast<GemmActivation>(from->activation());
     to.workspace = from->workspace();
     copy(from->algorithm(), to.algorithm);
+    to.oneAlgorithm = from->one_algorithm();
     to.when = {from->least(), from->most(), static_cast<Architectures>(from->architectures())};
   }
   void copy(const fb::Step *from, Step &to) {

@@ -21,6 +21,8 @@ public:
   CachedEngine(Session &session, size_t prefill, size_t decode, std::optional<StepProgram> step, Limits limits, TokenBatch tokens)
       : DecoderEngine(session), prefill_(prefill), decode_(decode), step_(step), tokens_(std::move(tokens)) {
     limits_ = limits;
+    const std::string *invariant = session.model().contents().findMetadata("batch_invariant");
+    batchInvariant_ = invariant && *invariant == "true";
     auto rows = static_cast<size_t>(limits.batch);
     lengths_.resize(rows);
     past_.resize(rows);
@@ -34,7 +36,7 @@ public:
     loop_ = nullptr;
   }
 
-  Status step(std::span<const std::span<const int32_t>> rows) override {
+  Status step(std::span<const std::span<const int32_t>> rows, Source source) override {
     tokens_.fill(rows);
     // Rows that the last step gave tokens have them in their cache now.
     for (size_t row = 0; row < past_.size(); ++row) {
@@ -45,7 +47,8 @@ public:
     TensorView inputs[] = {tokens_.view("input_ids"),
                            {"lengths", DType::i32, batch, lengths_.data()},
                            {"past_lengths", DType::i32, batch, past_.data()}};
-    TRANSOM_ASSIGN(auto outputs, session_.run(tokens_.seq() == 1 ? decode_ : prefill_, inputs));
+    bool one = tokens_.seq() == 1 && (source == Source::answers || !batchInvariant_);
+    TRANSOM_ASSIGN(auto outputs, session_.run(one ? decode_ : prefill_, inputs));
     auto logits = std::find_if(outputs.begin(), outputs.end(), [](const auto &o) { return o.name == "logits"; });
     logits_ = static_cast<const float *>(logits->data);
     return {};
@@ -144,6 +147,7 @@ private:
   }
 
   size_t prefill_, decode_;
+  bool batchInvariant_ = false; ///< then a prompt's last token alone takes the way that it takes beside longer prompts
   std::optional<StepProgram> step_;
   TokenBatch tokens_;
   std::vector<int32_t> lengths_, past_; ///< of the last step, or while choosing of the last one whose tokens were taken

@@ -25,8 +25,9 @@ public:
 
   /// Forgets everything; from now on `rows` sequences, at most limits().batch.
   virtual void begin(size_t rows) = 0;
-  /// Appends new tokens to every row that has some. The caller keeps to the limits: see room().
-  virtual Status step(std::span<const std::span<const int32_t>> tokens) = 0;
+  enum class Source { prompts, answers };
+  /// Appends new tokens to every row that has some; of answers one a row. The caller keeps to the limits: see room().
+  virtual Status step(std::span<const std::span<const int32_t>> tokens, Source source) = 0;
   /// The next token's logits, [vocab], of a row that the last step gave tokens. Valid until the next step.
   virtual const float *logits(size_t row) const = 0;
   /// Whether each row could take that many tokens more in one step.

@@ -110,7 +110,7 @@ Status Generator::prefill(std::span<Row> rows, std::span<std::span<const int32_t
           return invalid("prompt {}: {} tokens do not fit the model's context in chunks of {}", rows[i].index,
                          rows[i].prompt.size(), limits().chunk);
       }
-      TRANSOM_RETURN_IF_ERROR(engine_->step(tokens));
+      TRANSOM_RETURN_IF_ERROR(engine_->step(tokens, DecoderEngine::Source::prompts));
     }
     for (size_t i = 0; i < rows.size(); ++i) {
       rows[i].consumed += tokens[i].size();
@@ -142,7 +142,7 @@ Status Generator::runBatch(std::span<Row> rows, const GenerateOptions &options, 
     }
     if (std::none_of(rows.begin(), rows.end(), [](const Row &row) { return row.active; }))
       break;
-    TRANSOM_RETURN_IF_ERROR(engine_->step(tokens));
+    TRANSOM_RETURN_IF_ERROR(engine_->step(tokens, DecoderEngine::Source::answers));
     ++out.stats.decodeSteps;
     for (size_t i = 0; i < rows.size(); ++i)
       if (!tokens[i].empty())
@@ -159,7 +159,7 @@ Status Generator::decodeChosen(std::span<Row> rows, const GenerateOptions &optio
   for (size_t i = 0; i < rows.size(); ++i) {
     const std::vector<int32_t> &tokens = out.tokens[rows[i].index];
     if (rows[i].active)
-      starts[i] = {.token = tokens.back(), .row = static_cast<int64_t>(rows[i].index), .index = std::ssize(tokens),
+      starts[i] = {.token = tokens.back(), .row = static_cast<int64_t>(options.firstRow + rows[i].index), .index = std::ssize(tokens),
                    .most = options.maxNewTokens - std::ssize(tokens)};
   }
   TRANSOM_RETURN_IF_ERROR(engine_->beginChoosing(starts, samplingOf(options), options.seed));
@@ -179,7 +179,7 @@ Status Generator::decodeChosen(std::span<Row> rows, const GenerateOptions &optio
 
 Status Generator::emit(Row &row, size_t slot, const GenerateOptions &options, const TokenCallback &onToken,
                        Generated &out) {
-  double u = options.temperature > 0 ? sampling::uniform(options.seed, out.tokens[row.index].size(), row.index) : 0;
+  double u = options.temperature > 0 ? sampling::uniform(options.seed, out.tokens[row.index].size(), options.firstRow + row.index) : 0;
   return accept(row, slot, sampling::sample(engine_->logits(slot), limits().vocab, samplingOf(options), u), options, onToken, out);
 }
 

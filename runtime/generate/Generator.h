@@ -24,6 +24,7 @@ struct GenerateOptions {
   float topP = 1;        ///< 1: off
   uint64_t seed = 0;     ///< row r's n-th token depends on (seed, r, n) and the logits only
   bool ignoreEos = false;
+  size_t firstRow = 0; ///< r of the first prompt: of a file that is read in batches, those before them
 };
 
 struct TokenEvent {

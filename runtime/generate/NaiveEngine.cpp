@@ -41,7 +41,7 @@ public:
     std::fill(valid_.begin(), valid_.end(), 0);
   }
 
-  Status step(std::span<const std::span<const int32_t>> rows) override {
+  Status step(std::span<const std::span<const int32_t>> rows, Source) override {
     tokens_.fill(rows);
     int64_t batch = tokens_.batch(), seq = tokens_.seq(), total = past_ + seq;
     for (int64_t row = 0; row < batch; ++row)

@@ -8,19 +8,23 @@ module attributes {transom.bounds = {batch = [1, 4], seq = [1, 100], tokens = [0
   // CHECK: = b0[i];
   // CHECK-NEXT: = b1[i0 + ((symbols[0]) == 1 ? 0 : i4) * (20)];
 
-  // A mean over the middle dimension, and a maximum over all, with the numbers' own type.
+  // A mean over the middle dimension by a thread for each result, and a maximum over all by a block, with the numbers' own type.
   // CHECK-LABEL: // reduce_20 block 256 shared 0
+  // CHECK: for (int64 c = 0; c < (symbols[1]); c += 1) {
   // CHECK: total = total + b0[
-  // CHECK: b1[row] = shares[0] / (float)(symbols[1]);
+  // CHECK: b1[i] = total / (float)(symbols[1]);
   // CHECK-LABEL: // reduce_i32 block 256 shared 0
   // CHECK: int total = (-2147483647 - 1);
   // CHECK: for (int64 c = threadIdx.x; c < (symbols[0] * symbols[1]); c += 256) {
 
-  // Padding removed and put back: unpack looks for each place in the index, and finds zeros where it is missing.
+  // Padding removed and put back: unpack looks for each place in the index, and finds zeros where it is missing. What is packed has 16
+  // bits, but for what a result is unpacked from.
   // CHECK-LABEL: // valid_tokens_i32 block 256 shared 0
   // CHECK: __ballot_sync(~0u,
   // CHECK-LABEL: // pack_20 block 256 shared 0
   // CHECK: b2[i] = fromFloat<BFloat>(b1[(int64)b0[i / (20)] * (20) + i % (20)]);
+  // CHECK-LABEL: // exp_20 block
+  // CHECK: exp_20(const BFloat *b0, float *b1,
   // CHECK-LABEL: // unpack_20 block 256 shared 0
   // CHECK: const bool found = low < (symbols[2]) && b0[low] == place;
   // CHECK: b2[i] = 0.0f;

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compiled models on one GPU against transformers on the same GPU, in fp32, fp16 and bf16: random-weight models of every
 architecture, batch 1 and ragged batches, prompts of 1 to 700 tokens, 64 greedy tokens; encoders with each head; replays and
-sessions in threads (replay.py); with --smollm2 a GGUF file on GPU and CPU; with --sanitize a reduced set under compute-sanitizer
+sessions in threads (replay.py); rows alone and in batches of artifacts made with --batch-invariant, bit for bit (invariance.py); with --smollm2 a GGUF file on GPU and CPU; with --sanitize a reduced set under compute-sanitizer
 instead. Needs torch, transformers, NumPy; where those or a GPU are missing it says so and exits 77.
 
 How a case is judged:
@@ -35,6 +35,7 @@ BOUNDS = {"f32": 1e-5, "f16": 2e-3, "bf16": 1e-2}
 SLACK = 1.5
 TIE = 6.0
 DEEP = 6.0  # more error for a real model of 30 layers with quantised weights, which is compared with fp32: each rounding counts 30 times, and prompts round the decoded weights too
+INVARIANT = ("llama", "llama-d128", "mistral", "gpt2", "bert-Model", "xlm-r-ForSequenceClassification", "roberta-ForTokenClassification")
 SINGLES, RAGGED = (1, 37, 700), (1, 130, 700, 33, 257)
 ENCODED_SINGLE, ENCODED_RAGGED = (37,), (1, 130, 500, 33, 257)
 NEW, CONTEXT = 64, 768
@@ -313,6 +314,40 @@ def check_replays(options, report, folder):
         report.case("replays", [f"exit code {done.returncode}: {(done.stderr.splitlines() or ['no reason given'])[-1]}"])
 
 
+def invariance_of(options, model, artifact, *saved):
+    """(problems, how many kinds of batches were equal) by invariance.py; `saved` are --save or --expect and a file."""
+    lengths, inputs = (RAGGED, []) if model.decoder else (ENCODED_RAGGED, ["input_ids", "attention_mask", *(["token_type_ids"] if model.types else [])])
+    words = [sys.executable, HERE / "invariance.py", artifact, "--library", options.library, "--device", options.device, "--vocab", model.vocab, "--chunk", 256,
+             *saved, "--lengths", *lengths, *(["--encoder", *inputs] if inputs else [])]  # fmt: skip
+    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=TIMEOUT_S, stdin=subprocess.DEVNULL)
+    lines = [line.removeprefix("invariance: ") for line in done.stdout.splitlines()][:-1]
+    problems = [line for line in lines if not line.endswith(": bitwise equal")]
+    if not problems and (done.returncode or not lines):
+        problems = [f"exit code {done.returncode}: {(done.stderr.splitlines() or ['no reason given'])[-1]}"]
+    return problems, len(lines) - len(problems)
+
+
+def check_invariance(options, report, folder):
+    """With --batch-invariant, with remove-padding and without: products by cuBLASLt, whose sums only a GPU shows, and on compute
+    capability 9.0 by Hopper's own kernel."""
+    import parity_models
+
+    ways = [(model, dtype, by) for model in map(parity_models.ALL.get, INVARIANT) for dtype in options.dtypes for by in ("library", "own")
+            if by == "library" or (options.target.startswith("cuda:sm_90") and dtype != "f32")]  # fmt: skip
+    for model, dtype, by in ways:
+        source, saved = folder / f"invariant-{model.name}-{dtype}", folder / "invariant.npz"
+        if not source.exists():
+            parity_models.write(source, model, dtype)
+        sizes = ["--max-batch", len(RAGGED), "--max-seq", model.max_seq, *(["--max-context", CONTEXT] if model.decoder else [])]
+        for what, flags, keep in (("packed", [], "--save"), ("padded", ["--disable=remove-padding"], "--expect")):
+            try:
+                artifact = compile_model(options, source, folder / "invariant.transom", dtype, options.target, "--batch-invariant", f"--products={by}", *sizes, *flags)
+                problems, equal = invariance_of(options, model, artifact, keep, saved)
+            except (CommandError, subprocess.TimeoutExpired, OSError) as error:
+                problems, equal = [str(error)], 0
+            report.case(f"invariance of {model.name} {dtype}, products by {by}, {what}", problems, f"{equal} kinds of batches bitwise equal")
+
+
 # -- the command ----------------------------------------------------------------------------------------------------
 
 
@@ -326,7 +361,8 @@ def parse():
     parser.add_argument("--only", nargs="*", metavar="NAME", help="these models of parity_models.py")
     parser.add_argument("--dtypes", nargs="*", choices=BOUNDS, default=list(BOUNDS))
     parser.add_argument("--smollm2", help="SmolLM2's GGUF file")
-    parser.add_argument("--skip", nargs="*", choices=("parity", "replays"), default=[])
+    parser.add_argument("--skip", nargs="*", choices=("parity", "replays", "invariance"), default=[])
+    parser.add_argument("--only-invariant", action="store_true", help="only rows alone and in batches, with --batch-invariant")
     parser.add_argument("--runs", type=int, default=10000, help="replays")
     parser.add_argument("--jobs", type=int, default=min(8, os.cpu_count() or 1), help="models at once")
     parser.add_argument("--sanitize", action="store_true", help="only a reduced set under compute-sanitizer")
@@ -359,6 +395,8 @@ def main():
     if not Path(options.transom).is_file() or not options.library:
         print(f"check_models: expected the command transom and lib/libtransom.so beside it, found neither or one at {options.transom}", file=sys.stderr)
         return 1
+    if options.only_invariant:
+        options.skip, options.smollm2 = ["parity", "replays"], None
     report, started = Report(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="transom-check-models-") as scratch:
         folder = Path(scratch)
@@ -371,6 +409,8 @@ def main():
                 check_smollm2(options, report, folder)
             if "replays" not in options.skip:
                 check_replays(options, report, folder)
+            if "invariance" not in options.skip and options.device != "cpu":
+                check_invariance(options, report, folder)
     for tie in report.ties:
         print(f"near-tie: {tie}")
     print(f"check_models: {len(report.ties)} near-ties, {time.monotonic() - started:.0f} s")

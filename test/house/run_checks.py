@@ -66,6 +66,7 @@ STEPS = [
     Step("cuda-kernels", f"{PYTHON} test/cuda/compile_kernels.py", alone=True),
     Step("cuda-models", f"{PYTHON} test/cuda/compile_models.py --transom {TRANSOM}", alone=True),
     e2e("cuda-emulated", "emulated.py"),
+    e2e("cuda-invariant", "invariant.py"),
     Step("lit", f"{PYTHON} {LIT} -sv build/release/test"),
     e2e("cuda-devices", "devices.py"),
     Step("random", "build/release/test/transom-random --count=500 --out=build/check/random"),

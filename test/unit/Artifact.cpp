@@ -283,6 +283,7 @@ TEST(Artifact, InconsistentCuda) {
   EXPECT_CUDA("compute and activation: 2 and 1", gemm.compute = static_cast<GemmCompute>(2));
   EXPECT_CUDA("compute and activation: 1 and 3", gemm.activation = static_cast<GemmActivation>(3));
   EXPECT_CUDA("workspace: 2147483648 bytes", gemm.workspace = uint64_t(1) << 31);
+  EXPECT_CUDA("one_algorithm: expected no workspace, found 1024 bytes", gemm.oneAlgorithm = true);
   EXPECT_CUDA("algorithm: expected none or 64 bytes, found 63", gemm.algorithm.pop_back());
   EXPECT_CUDA("bias: 6 of 6", gemm.bias = 6);
   EXPECT_CUDA("bias and residual: expected buffers or -1", gemm.bias = -2);

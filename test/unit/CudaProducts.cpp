@@ -86,7 +86,7 @@ TEST(FakeProducts, AgainstFp64) {
                     .bias = c.bias, .residual = c.residual, .workspace = 0};
       auto plan = GemmPlan::create(*handle, spec);
       ASSERT_EQ(plan.status().message(), "");
-      EXPECT_EQ(plan->candidates(8)->size(), 1u); // the other needs workspace
+      EXPECT_EQ(plan->candidates(8)->size(), 2u); // the third needs workspace
       GemmOperands operands{.lhs = lhs.memory.pointer(), .rhs = rhs.memory.pointer(), .out = out.memory.pointer(),
                             .bias = c.bias ? bias.memory.pointer() : 0, .residual = c.residual ? residual.memory.pointer() : 0, .workspace = 0};
       EXPECT_EQ(plan->run(stream.get(), operands).message(), "");
@@ -121,6 +121,31 @@ TEST(FakeProducts, OperandsAreChecked) {
   GemmOperands operands{.lhs = memory.pointer(), .rhs = memory.pointer() + 512, .out = memory.pointer() + 4096 - 64};
   EXPECT_FALSE(plan.run(nullptr, operands).ok());
   EXPECT_EQ(gpu.faults(), std::vector<std::string>{"cublasLtMatmul: D: 128 bytes at 4032 of a block of 4096"});
+}
+
+// A product for all rows keeps one algorithm, that of the most rows or a given one, and never one whose sums are split; one that is refused
+// somewhere is passed over.
+TEST(FakeProducts, OneAlgorithmForAllRows) {
+  FakeCuda gpu;
+  {
+    std::shared_ptr<const CudaDevice> device = openDevice();
+    auto handle = *CublasLtHandle::create(device);
+    auto algorithmAt = [&](int64_t m, int64_t most, std::span<const uint8_t> given) {
+      auto plan = GemmPlan::createForAllRows(handle, {.m = m, .n = 24, .k = 40}, most, given);
+      EXPECT_EQ(plan.status().message(), "");
+      return plan->algorithm();
+    };
+    auto ofFew = GemmPlan::create(handle, {.m = 1, .n = 24, .k = 40})->algorithm(), ofMany = GemmPlan::create(handle, {.m = 100, .n = 24, .k = 40})->algorithm();
+    auto split = GemmPlan::create(handle, {.m = 1, .n = 24, .k = 40, .workspace = 8192})->algorithm();
+    ASSERT_TRUE(ofFew != ofMany && ofFew != split && ofMany != split);
+    for (int64_t m : {1, 3, 47, 48, 100}) {
+      EXPECT_EQ(algorithmAt(m, 100, {}), ofMany) << m;
+      EXPECT_EQ(algorithmAt(m, 101, ofFew), ofFew) << m;
+      EXPECT_EQ(algorithmAt(m, 102, split), ofMany) << m;
+    }
+    EXPECT_EQ(algorithmAt(3, 20, {}), ofFew);
+  }
+  EXPECT_EQ(gpu.problems(), "");
 }
 
 // An error at each call of both libraries while a product is planned and run.

@@ -24,11 +24,17 @@ struct Layout {
 };
 struct Preference {
   uint64_t workspace = 0;
+  uint32_t reductions = ~0u; ///< a mask of schemes
 };
 
 constexpr uint64_t algorithmMark = 0x7472616e736f6dull;
-/// What the second algorithm that the fake proposes needs.
-constexpr uint64_t workspaceOfSecond = 4096;
+/// How a sum over k goes: in eight parts or in four, as larger and smaller tiles might, or split over blocks, whose halves meet in a
+/// workspace. Each gives other bits.
+enum Algorithm : uint64_t { eightParts, fourParts, halves, algorithms };
+constexpr uint64_t workspaceOf[] = {0, 0, 4096};
+/// As the real library, the fake proposes another algorithm first where there are few rows.
+constexpr uint64_t fewRows = 48;
+constexpr Algorithm ofFewRows[] = {halves, fourParts, eightParts}, ofManyRows[] = {eightParts, halves, fourParts};
 
 /// As call(): a status that fits the driver's result.
 cublasStatus_t library(const char *name, Effect effect, const std::function<cublasStatus_t(State &)> &body) {
@@ -121,6 +127,7 @@ struct Product {
   void *d;
   void *workspace;
   size_t workspaceBytes;
+  uint64_t algorithm;
 
   static std::string range(const State &s, const void *data, uint64_t bytes, std::string_view what) {
     std::string wrong = s.checkDevice(reinterpret_cast<uintptr_t>(data), bytes);
@@ -158,6 +165,20 @@ struct Product {
     return wrong;
   }
 
+  /// In `count` parts, so that the loop may be vectorised.
+  template <uint64_t count> static float sumOf(const float *a, const float *b, uint64_t inner) {
+    float parts[count] = {}, sum = 0;
+    uint64_t k = 0;
+    for (; k + count <= inner; k += count)
+      for (uint64_t e = 0; e < count; ++e)
+        parts[e] += a[k + e] * b[k + e];
+    for (; k < inner; ++k)
+      sum += a[k] * b[k];
+    for (float part : parts)
+      sum += part;
+    return sum;
+  }
+
   void run() const {
     uint64_t rows = dLayout.rows, columns = dLayout.columns, inner = bLayout.rows;
     bool narrow = desc.compute == CUBLAS_COMPUTE_32F_FAST_TF32;
@@ -175,16 +196,10 @@ struct Product {
       for (uint64_t k = 0; k < inner; ++k)
         rhs[k] = number(b, bLayout, j * static_cast<uint64_t>(bLayout.leading) + k);
       for (uint64_t i = 0; i < rows; ++i) {
-        float parts[8] = {}, sum = 0; // eight sums, so that the loop may be vectorised
         const float *row = &lhs[i * inner];
-        uint64_t k = 0;
-        for (; k + 8 <= inner; k += 8)
-          for (int e = 0; e < 8; ++e)
-            parts[e] += row[k + static_cast<uint64_t>(e)] * rhs[k + static_cast<uint64_t>(e)];
-        for (; k < inner; ++k)
-          sum += row[k] * rhs[k];
-        for (float part : parts)
-          sum += part;
+        float sum = algorithm == eightParts  ? sumOf<8>(row, &rhs[0], inner)
+                    : algorithm == fourParts ? sumOf<4>(row, &rhs[0], inner)
+                                             : sumOf<8>(row, &rhs[0], inner / 2) + sumOf<8>(row + inner / 2, &rhs[inner / 2], inner - inner / 2);
         sum *= alpha;
         if (beta != 0)
           sum += beta * load(c, cLayout.type, j * static_cast<uint64_t>(cLayout.leading) + i);
@@ -265,11 +280,11 @@ FAKE_LT(cublasLtMatmulPreferenceSetAttribute,
      (cublasLtMatmulPreference_t preference, cublasLtMatmulPreferenceAttributes_t attribute, const void *value, size_t bytes)) {
   return library("cublasLtMatmulPreferenceSetAttribute", Effect::none, [&](State &s) {
     auto *found = object<Preference>(s, preference, "preference");
-    bool workspace = attribute == CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES;
+    bool workspace = attribute == CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, reductions = attribute == CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK;
     if (!found || bytes != (workspace ? sizeof(uint64_t) : sizeof(uint32_t)))
       return refuse(s, "cublasLtMatmulPreferenceSetAttribute", fmt::format("attribute {} of {} bytes", static_cast<int>(attribute), bytes));
-    if (workspace)
-      std::memcpy(&found->workspace, value, bytes);
+    if (workspace || reductions)
+      std::memcpy(workspace ? static_cast<void *>(&found->workspace) : &found->reductions, value, bytes);
     return CUBLAS_STATUS_SUCCESS;
   });
 }
@@ -294,15 +309,15 @@ FAKE_LT(cublasLtMatmulAlgoGetHeuristic,
     *found = 0;
     if (!supported(*what))
       return CUBLAS_STATUS_NOT_SUPPORTED;
-    for (uint64_t i = 0; i < 2 && *found < wanted; ++i) {
-      uint64_t workspace = i == 0 ? 0 : workspaceOfSecond;
-      if (workspace > limits->workspace)
+    for (Algorithm algorithm : object<Layout>(s, b, "layout of a matrix")->columns < fewRows ? ofFewRows : ofManyRows) {
+      bool split = algorithm == halves;
+      if (*found == wanted || workspaceOf[algorithm] > limits->workspace || (split && !(limits->reductions & CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE)))
         continue;
       cublasLtMatmulHeuristicResult_t &result = results[(*found)++];
       result = {};
       result.algo.data[0] = algorithmMark;
-      result.algo.data[1] = i;
-      result.workspaceSize = workspace;
+      result.algo.data[1] = algorithm;
+      result.workspaceSize = workspaceOf[algorithm];
       result.wavesCount = 1;
     }
     return CUBLAS_STATUS_SUCCESS;
@@ -315,11 +330,11 @@ FAKE_LT(cublasLtMatmulAlgoCheck,
     auto *what = object<MatmulDesc>(s, desc, "description of a product");
     if (!what || !algorithm || !result)
       return refuse(s, "cublasLtMatmulAlgoCheck", "a handle that is none");
-    if (algorithm->data[0] != algorithmMark || algorithm->data[1] > 1 || !supported(*what))
+    if (algorithm->data[0] != algorithmMark || algorithm->data[1] >= algorithms || !supported(*what))
       return CUBLAS_STATUS_NOT_SUPPORTED;
     *result = {};
     result->algo = *algorithm;
-    result->workspaceSize = algorithm->data[1] == 0 ? 0 : workspaceOfSecond;
+    result->workspaceSize = workspaceOf[algorithm->data[1]];
     result->wavesCount = 1;
     return CUBLAS_STATUS_SUCCESS;
   });
@@ -338,11 +353,11 @@ FAKE_LT(cublasLtMatmul,
     auto stream = s.streamOf(handleOfStream);
     if (!object<int>(s, handle, "cuBLASLt handle") || !what || !stream || !alpha || !beta)
       return refuse(s, "cublasLtMatmul", "a handle that is none");
-    if (algorithm && algorithm->data[0] == algorithmMark && algorithm->data[1] == 1 && workspaceBytes < workspaceOfSecond)
-      return refuse(s, "cublasLtMatmul", "less workspace than the algorithm needs");
-    if (algorithm && algorithm->data[0] != algorithmMark)
+    if (!algorithm || algorithm->data[0] != algorithmMark || algorithm->data[1] >= algorithms)
       return CUBLAS_STATUS_NOT_SUPPORTED;
-    Product product{*what, *layouts[0], *layouts[1], *layouts[2], *layouts[3], 0, 0, a, b, c, d, workspace, workspaceBytes};
+    if (workspaceBytes < workspaceOf[algorithm->data[1]])
+      return refuse(s, "cublasLtMatmul", "less workspace than the algorithm needs");
+    Product product{*what, *layouts[0], *layouts[1], *layouts[2], *layouts[3], 0, 0, a, b, c, d, workspace, workspaceBytes, algorithm->data[1]};
     std::memcpy(&product.alpha, alpha, sizeof(float)), std::memcpy(&product.beta, beta, sizeof(float));
     if (std::string wrong = product.check(s); !wrong.empty())
       return refuse(s, "cublasLtMatmul", wrong);

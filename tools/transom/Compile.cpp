@@ -17,12 +17,20 @@ struct CompileFlags {
   bool quiet = false;
 };
 
-void printReport(const CompileReport &report, const artifact::Contents &written, const std::string &output) {
+void printForfeits(const std::vector<std::string> &forfeits) {
+  fmt::print("  batch-invariant, which costs{}\n", forfeits.empty() ? " nothing here" : ", in all programs together:");
+  for (const std::string &line : forfeits)
+    fmt::print("    {}\n", line);
+  if (!forfeits.empty())
+    fmt::print("    in time: transom bench of this artifact and of one without --batch-invariant\n");
+}
+
+void printReport(const CompileReport &report, const artifact::Contents &written, const CompileFlags &flags) {
   double seconds = 0;
   for (const CompileReport::Stage &stage : report.stages)
     seconds += stage.seconds;
   fmt::print("{} ({}) for {}{}: {} in {:.1f} s -> {}\n", report.model, report.architecture, report.target,
-             report.dtype.empty() ? "" : " in " + report.dtype, humanBytes(report.fileBytes), seconds, output);
+             report.dtype.empty() ? "" : " in " + report.dtype, humanBytes(report.fileBytes), seconds, flags.output);
   for (const CompileReport::Program &program : report.programs)
     fmt::print("  {:<8} {} kernels, {} launches, {} library products; arena {}, inputs and outputs {}\n",
                program.device == "cuda" ? program.name + " on GPUs" : program.name, program.kernels,
@@ -30,6 +38,8 @@ void printReport(const CompileReport &report, const artifact::Contents &written,
   if (!report.buckets.empty())
     fmt::print("  graphs for {} tokens: of what is computed {:.1f}% is expected to be no text's, {:.1f}% without --lengths\n", fmt::join(report.buckets, ", "),
                100 * report.waste, 100 * report.plainWaste);
+  if (flags.options.batchInvariant)
+    printForfeits(report.forfeits);
   if (written.runsOn(artifact::Device::cpu)) {
     MemoryPlan plan = memoryPlanOf(written, artifact::Device::cpu, 1);
     fmt::print("  memory: weights {}, a session {} (caches {}) and {} for each thread\n", humanBytes(plan.weights),
@@ -52,7 +62,7 @@ Status compile(const CompileFlags &flags) {
   if (flags.quiet)
     return {};
   TRANSOM_ASSIGN(Artifact written, Artifact::open(flags.output));
-  printReport(*report, written.contents(), flags.output);
+  printReport(*report, written.contents(), flags);
   return {};
 }
 
@@ -98,6 +108,8 @@ void addCompile(CLI::App &app, Action &action) {
   command->add_option("--products", flags->options.products, "products of many rows on sm_90a: library (cuBLASLt), own (generated kernels), or auto: either, by size")
       ->capture_default_str()
       ->check(CLI::IsMember({"auto", "library", "own"}));
+  command->add_flag("--batch-invariant", flags->options.batchInvariant,
+                    "on GPUs only: a row's results are the same bits in any batch, padded or packed; prints what that costs");
   command->add_option("--lengths", flags->options.lengths, "a file with a text's number of tokens on each line: GPUs get graphs of sizes that fit such texts");
   addSizeOptions(*command, flags->options);
   addPassOptions(*command, flags->options);

@@ -75,7 +75,9 @@ Status generateTokens(Generator &generator, const GenerateFlags &flags) {
   GenerateStats total;
   for (size_t start = 0; start < prompts.size(); start += batch) {
     auto group = std::span(prompts).subspan(start, std::min(batch, prompts.size() - start));
-    TRANSOM_ASSIGN(Generated generated, generator.generate(group, flags.options));
+    GenerateOptions options = flags.options;
+    options.firstRow = start; // so that what is drawn does not depend on the batch
+    TRANSOM_ASSIGN(Generated generated, generator.generate(group, options));
     for (const std::vector<int32_t> &tokens : generated.tokens)
       fmt::print("{}\n", fmt::join(tokens, " "));
     total.promptTokens += generated.stats.promptTokens;
