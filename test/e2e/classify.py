@@ -114,9 +114,8 @@ class Classify(Agreement):
             ids = [token["id"] for token in entry["tokens"]]
             self.near(f"{what}: scores of mask {position}", [token["score"] for token in entry["tokens"]], -np.sort(-scores)[:TOP])
             self.near(f"{what}: tokens of mask {position}", scores[ids], -np.sort(-scores)[:TOP])
-            if tokenizer:
-                wanted = [tokenizer.decode([token], skip_special_tokens=False) for token in ids]
-                self.same(f"{what}: words of mask {position}", [token["token"] for token in entry["tokens"]], wanted)
+            wanted = [tokenizer.decode([token], skip_special_tokens=False) for token in ids]
+            self.same(f"{what}: words of mask {position}", [token["token"] for token in entry["tokens"]], wanted)
 
     def check_row(self, what, found, row, logits, head, mask, tokenizer):
         if head == "ForSequenceClassification":
@@ -138,19 +137,18 @@ class Classify(Agreement):
 
     def check_model(self, family, head):
         name = f"{family} {head}"
-        tokenizer, json_tokenizer = None, tiny_classifiers.tokenizer_of(family)
-        if json_tokenizer:
-            tokenizer = Tokenizer.from_str(json.dumps(json_tokenizer))
-            tokenizer.enable_truncation(MAX_TOKENS)
+        tokenizer = Tokenizer.from_str(json.dumps(tiny_classifiers.tokenizer_of(family)))
+        tokenizer.enable_truncation(MAX_TOKENS)
         artifact = self.model(name, tiny_classifiers.write(self.folder / name.replace(" ", "-"), family, head))
         if artifact is None:
             return
-        mask = tokenizer.token_to_id(tiny_classifiers.mask_of(family)) if tokenizer else 5
-        given = {"token ids": [[5], [5, 6, 7], list(range(5, 5 + MAX_TOKENS)), [9, 5, 5, 8, 30]]}
-        if tokenizer:
-            masked = [tiny_classifiers.masked(text[:60], tiny_classifiers.mask_of(family)) for text in TEXTS]
-            given["texts"] = masked if head == "ForMaskedLM" else TEXTS
-            given["pairs"] = [(text, "and") for text in masked[:3]] if head == "ForMaskedLM" else PAIRS
+        mask = tokenizer.token_to_id(tiny_classifiers.mask_of(family))
+        masked = [tiny_classifiers.masked(text[:60], tiny_classifiers.mask_of(family)) for text in TEXTS]
+        given = {
+            "token ids": [[5], [5, 6, 7], [5 + i % 40 for i in range(MAX_TOKENS)], [9, 5, 5, 8, 30]],
+            "texts": masked if head == "ForMaskedLM" else TEXTS,
+            "pairs": [(text, "and") for text in masked[:3]] if head == "ForMaskedLM" else PAIRS,
+        }
         for kind, entries in given.items():
             rows = [Row(tokenizer, entry) for entry in entries]
             flags = ("--top-k", TOP) if head == "ForMaskedLM" else ()
