@@ -162,6 +162,26 @@ class Classify(Agreement):
             if found:
                 self.check_orders(f"{name}, {kind}", artifact, rows, found, flags)
 
+    def check_masked(self, family):
+        """The program for chosen tokens gives their rows of all logits: any tokens of padded rows, in any order, again and again."""
+        folder = self.folder / f"{family}-ForMaskedLM"
+        rng = np.random.default_rng(8)
+        lengths, seq = [7, 3, 12], 12
+        mask = (np.arange(seq) < np.array(lengths)[:, None]).astype("<i4")
+        given = {"input_ids": rng.integers(5, 40, mask.shape).astype("<i4"), "attention_mask": mask, "token_type_ids": np.zeros_like(mask)}
+        places = rng.choice(np.flatnonzero(mask), 9).astype("<i4")
+        for variant, flags in (("optimised", ()), ("naive", ("-O0",)), ("padded", ("--disable=remove-padding",))):
+            what = f"{family}, chosen tokens, {variant}"
+            artifact = self.compiled(what, folder, (*SIZES, *flags))
+            if artifact is None:
+                continue
+            inputs = {value["name"]: given[value["name"]] for value in self.inspect(artifact)["programs"][0]["inputs"]}
+            whole = self.run(what, artifact, inputs)
+            chosen = self.run(what, artifact, inputs | {"masked_positions": places}, "--program=masked")
+            if whole and chosen:
+                wanted = whole["logits"].reshape(-1, whole["logits"].shape[-1])[places]
+                self.compare(what, chosen["logits"], wanted)
+
     def check_score_functions(self):
         """How config.json makes scores of logits; the same weights each time."""
         identity = {"activation_fn": "torch.nn.modules.linear.Identity"}
@@ -203,6 +223,7 @@ def main():
     for family in tiny_classifiers.FAMILIES:
         for head in HEADS:
             suite.check_model(family, head)
+        suite.check_masked(family)
     suite.check_score_functions()
     suite.check_output()
     return suite.finish()
