@@ -87,10 +87,8 @@ def transformers_ms(options, folder, files):
     import transformers
 
     cuda = options.device.startswith("cuda")
-    model = transformers.AutoModelForSequenceClassification.from_pretrained(
-        folder, torch_dtype=torch.float16 if cuda else torch.float32, attn_implementation="eager"
-    )
-    model = model.to(options.device).eval()
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(folder, attn_implementation="eager").eval()
+    model = model.to(options.device, torch.float16 if cuda else torch.float32)
     found = {}
     for name, (file, _) in files.items():
         with np.load(file) as arrays, torch.inference_mode():

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """`transom classify` on tiny random models: every family of encoders with every head, against NumPy over the logits that `transom run`
 gives for each text alone, and against Hugging Face `tokenizers` for ids and offsets. Ragged texts from none to more tokens than the model
-takes, in several orders and batches; pairs; token ids; score functions; bad input. Needs NumPy and tokenizers.
+takes, in several orders and batches; pairs; token ids; score functions; bad input. And `transom embed` of an XLM-R. Needs
+NumPy and tokenizers.
 """
 
 import json
@@ -11,8 +12,9 @@ import numpy as np
 from tokenizers import Tokenizer
 
 import tiny_classifiers
+import tiny_models
 from agreement import BOUND, Agreement, outcome
-from tiny_architectures import LABELS
+from tiny_architectures import HIDDEN, LABELS
 from tiny_classifiers import HEADS, MAX_TOKENS, PAIRS, TEXTS, difference
 
 TOP = 4  # words for a mask
@@ -182,6 +184,23 @@ class Classify(Agreement):
                 wanted = whole["logits"].reshape(-1, whole["logits"].shape[-1])[places]
                 self.compare(what, chosen["logits"], wanted)
 
+    def check_embedder(self):
+        """`transom embed`: vectors of texts are those of the reference tokenizer's ids, for an XLM-R with mean pooling."""
+        folder = tiny_classifiers.write(self.folder / "embedder", "xlm-roberta", "Model")
+        tiny_models.write_pooling(folder, "mean_tokens", HIDDEN)
+        artifact = self.compiled("embedder", folder, ("--max-batch=4",))
+        texts, out = self.folder / "texts.txt", self.folder / "vectors.npy"
+        texts.write_text("".join(text + "\n" for text in TEXTS))
+        if artifact is None or not self.ok("embed", "embed", artifact, "--input", texts, "--output", out):
+            return
+        tokenizer = Tokenizer.from_str(json.dumps(tiny_classifiers.tokenizer_of("xlm-roberta")))
+        tokenizer.enable_truncation(tiny_models.SENTENCE_TOKENS)
+        for i, vector in enumerate(np.load(out)):
+            row = Row(tokenizer, TEXTS[i])
+            found = self.run(f"embedder, row {i}", artifact, {"input_ids": np.array([row.ids], "<i4"), "attention_mask": np.ones((1, len(row.ids)), "<i4")})
+            if found:
+                self.compare(f"embedder, row {i}", vector, found["sentence_embedding"][0])
+
     def check_score_functions(self):
         """How config.json makes scores of logits; the same weights each time."""
         identity = {"activation_fn": "torch.nn.modules.linear.Identity"}
@@ -224,6 +243,7 @@ def main():
         for head in HEADS:
             suite.check_model(family, head)
         suite.check_masked(family)
+    suite.check_embedder()
     suite.check_score_functions()
     suite.check_output()
     return suite.finish()

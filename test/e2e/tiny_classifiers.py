@@ -64,8 +64,8 @@ def write(folder, family, head, labels=tiny_architectures.LABELS, **changes):
     if "roberta" in family:
         vocab = len(tokenizer["model"]["vocab"])
         changes = {"vocab_size": vocab, **changes}
-        sizes = {"roberta.embeddings.word_embeddings.weight": [vocab, tiny_architectures.HIDDEN], "lm_head.bias": [vocab]}
-        shapes = {name: shape for name, shape in sizes.items() if name in dict(architecture.shapes)}
+        sizes = {"embeddings.word_embeddings.weight": [vocab, tiny_architectures.HIDDEN], "lm_head.bias": [vocab]}
+        shapes = {name: shape for name, _ in architecture.shapes for end, shape in sizes.items() if name.endswith(end)}
     if labels != tiny_architectures.LABELS:
         changes["id2label"] = {str(i): label for i, label in enumerate(labels)}
         old = len(tiny_architectures.LABELS)

@@ -17,6 +17,7 @@ SAFETENSORS_DTYPES = {"F32": "<f4", "F16": "<f2", "F64": "<f8", "I32": "<i4", "B
 GGML_TYPES = {"F32": (0, 1, 4), "F16": (1, 1, 2), "Q4_0": (2, 32, 18), "Q4_1": (3, 32, 20), "Q5_0": (6, 32, 22),
               "Q5_1": (7, 32, 24), "Q8_0": (8, 32, 34), "Q4_K": (12, 256, 144), "Q5_K": (13, 256, 176),
               "Q6_K": (14, 256, 210), "BF16": (30, 1, 2)}
+SENTENCE_TOKENS = 32  # of a sentence embedder
 QUANTIZED = [name for name, (_, elements, _) in GGML_TYPES.items() if elements > 1]
 
 
@@ -286,15 +287,19 @@ def bert_folder(folder, config=Bert(), seed=2, dtype="F32", shards=1, **changes)
     write_weights(folder, tensors, dtype, shards)
     (folder / "tokenizer.json").write_text(json.dumps(wordpiece_tokenizer(tokens)))
     if config.pooling:
-        modules = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
-        (folder / "modules.json").write_text(json.dumps([
-            {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
-            for i, (path, kind) in enumerate(modules)]))
-        (folder / "1_Pooling").mkdir(exist_ok=True)
-        (folder / "1_Pooling" / "config.json").write_text(json.dumps(
-            {"word_embedding_dimension": config.hidden, f"pooling_mode_{config.pooling}": True}))
-        (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 32, "do_lower_case": False}))
+        write_pooling(folder, config.pooling, config.hidden)
     return folder
+
+
+def write_pooling(folder, pooling, hidden):
+    """The files that make a sentence embedder of an encoder's folder; texts are cut at SENTENCE_TOKENS."""
+    modules = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
+    (folder / "modules.json").write_text(json.dumps([
+        {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for i, (path, kind) in enumerate(modules)]))
+    (folder / "1_Pooling").mkdir(exist_ok=True)
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps({"word_embedding_dimension": hidden, f"pooling_mode_{pooling}": True}))
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": SENTENCE_TOKENS, "do_lower_case": False}))
 
 
 # -- GGUF ---------------------------------------------------------------------------------------------------------
