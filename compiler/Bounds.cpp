@@ -74,6 +74,8 @@ Status BoundsEditor::apply(const CompilerOptions &options) {
     int64_t seq = options.maxContext ? std::min(options.maxSeq, context) : options.maxSeq;
     TRANSOM_RETURN_IF_ERROR(expectAtMost("max seq", seq, context));
     TRANSOM_RETURN_IF_ERROR(setMax("max seq", "seq", seq));
+    if (boundsOf(module, "masks")) // as many as one row can have
+      TRANSOM_RETURN_IF_ERROR(setMax("max seq", "masks", seq));
   }
   return {};
 }

@@ -8,7 +8,7 @@
 
 namespace transom {
 
-/// Sets the bounds of batch, seq and past, and the metadata's context_length, as `options` say; sizes that are 0 in
+/// Sets the bounds of batch, seq, masks and past, and the metadata's context_length, as `options` say; sizes that are 0 in
 /// `options` stay. Errors: invalidArgument for a size that is not positive, that the model has no name for, or that is
 /// larger than the model's context_length or max_sequence_length.
 Status applyBounds(mlir::ModuleOp module, const CompilerOptions &options);

@@ -27,7 +27,7 @@ double secondsSince(Clock::time_point start) { return std::chrono::duration<doub
 
 int64_t typicalSize(StringRef name, StringRef task, Bounds bounds, const std::map<std::string, int64_t> &chosen) {
   int64_t value = 128;
-  if (name == "batch")
+  if (name == "batch" || name == "masks") // one in each row
     value = task == "generate" ? 1 : 8;
   if (name == "tokens") {
     auto of = [&](const char *size, int64_t otherwise) {

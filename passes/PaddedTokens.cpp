@@ -215,12 +215,20 @@ LogicalResult Matcher::proveUses(Operation *op) {
   return success();
 }
 
+/// Whether `op` makes one list of all tokens, of which readers choose by places that they are given.
+static bool isTableOfTokens(Operation *op) {
+  return isa<ReshapeOp>(op) && llvm::all_of(op->getUses(), [](OpOperand &use) {
+           auto chosen = dyn_cast<EmbeddingOp>(use.getOwner());
+           return chosen && use.get() == chosen.getTable() && isa<BlockArgument>(chosen.getIndices());
+         });
+}
+
 LogicalResult Matcher::proveUse(OpOperand &use, size_t index) {
   Operation *op = use.getOwner();
   const TokenSpace &space = graph.spaces[index];
   failed = index;
   auto attention = dyn_cast<AttentionOp>(op); // not packed: padded queries over masked keys
-  if (isa<func::ReturnOp>(op) || (attention && (use.get() == attention.getKey() || use.get() == attention.getValue()))) {
+  if (isa<func::ReturnOp>(op) || isTableOfTokens(op) || (attention && (use.get() == attention.getKey() || use.get() == attention.getValue()))) {
     exit(Kind::padded, use, index);
   } else if (auto iota = dyn_cast<IotaOp>(op); iota && iota.getAxis() < 2) {
     exit(Kind::sizes, use, index);

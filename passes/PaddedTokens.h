@@ -42,7 +42,7 @@ struct PaddedGraph {
 /// P4: attention, rotary and cache_append have layout bshd. P5: attention has no bias; with a mask no window, as a mask may
 /// have holes, which change distances; and causal attention is over the queries' own rows. P6: where queries are packed,
 /// keys and values are too. P7: what depends on attention is read token by token, returned, appended to caches, reduced
-/// over rows where the padding does not count, or asked for each row's first or last token. P8: an argument has the
+/// over rows where the padding does not count, or asked for each row's first or last token, or for tokens at places that are given. P8: an argument has the
 /// sizes [batch, seq] where lengths say which tokens are valid.
 PaddedGraph matchPaddedGraph(mlir::func::FuncOp function, const DimAnalysis &dims, const Reporter &reporter);
 

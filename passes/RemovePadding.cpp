@@ -6,6 +6,8 @@
 #include "passes/PackTokens.h"
 #include "passes/Passes.h"
 
+#include <map>
+
 using namespace mlir;
 using llvm::SmallVector;
 using llvm::StringRef;
@@ -132,17 +134,23 @@ class RemovePaddingPass : public impl::RemovePaddingPassBase<RemovePaddingPass> 
   void runOnOperation() override {
     ModuleOp module = getOperation();
     Reporter reporter(getArgument(), report);
+    std::map<std::string, std::string> names; // of the tokens of [batch, seq]: functions that share these sizes share the name
     for (auto function : module.getOps<func::FuncOp>())
       if (!function.isExternal() && function.getBody().hasOneBlock())
-        packFunction(module, function, reporter);
+        packFunction(module, function, names, reporter);
   }
 
-  void packFunction(ModuleOp module, func::FuncOp function, const Reporter &reporter) {
+  void packFunction(ModuleOp module, func::FuncOp function, std::map<std::string, std::string> &known, const Reporter &reporter) {
     DimAnalysis dims(function);
     PaddedGraph graph = matchPaddedGraph(function, dims, reporter);
     if (graph.attention.empty())
       return;
-    SmallVector<std::string> names = llvm::map_to_vector(graph.spaces, [&](const TokenSpace &space) { return nameTokens(module, space); });
+    SmallVector<std::string> names = llvm::map_to_vector(graph.spaces, [&](const TokenSpace &space) {
+      auto [entry, isNew] = known.try_emplace(str(Dims{space.batch, space.seq}));
+      if (isNew)
+        entry->second = nameTokens(module, space);
+      return entry->second;
+    });
     TokenPacker packer(function, graph, dims, names);
     packer.pack(graph.exits);
     Rewriter rewriter(graph, dims, packer);

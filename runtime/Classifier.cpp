@@ -46,6 +46,8 @@ SoftmaxScale softmaxOf(std::span<const float> logits) {
 
 float sigmoid(float logit) { return static_cast<float>(1 / (1 + std::exp(-static_cast<double>(logit)))); }
 
+VectorPer perOf(ClassifierHead head) { return head == ClassifierHead::sequence ? VectorPer::row : VectorPer::token; }
+
 std::vector<TokenRow> viewsOf(std::span<const Encoding> rows) {
   std::vector<TokenRow> out(rows.size());
   std::ranges::transform(rows, out.begin(), [](const Encoding &row) { return TokenRow{row.ids, row.typeIds}; });
@@ -74,7 +76,8 @@ Result<Classifier> Classifier::create(Session &session) {
   for (ClassifierHead head : {ClassifierHead::sequence, ClassifierHead::token, ClassifierHead::words}) {
     if (found.head != name(head))
       continue;
-    Result<EncoderProgram> program = EncoderProgram::create(session, "logits", head == ClassifierHead::sequence ? 2 : 3);
+    bool chooses = head == ClassifierHead::words && session.programIndex("masked").ok();
+    Result<EncoderProgram> program = EncoderProgram::create(session, "logits", chooses ? VectorPer::chosenToken : perOf(head));
     if (!program.ok())
       return program.status().within(found.head);
     Classifier classifier(std::move(*program), head);
@@ -200,17 +203,20 @@ Result<std::vector<MaskToken>> Classifier::fillMasks(std::span<const Encoding> r
       return found.status().within(fmt::format("text {}", row));
     masks[row] = std::move(*found);
   }
+  std::vector<TokenRow> views = viewsOf(rows);
+  for (size_t row = 0; row < rows.size(); ++row)
+    views[row].chosen = masks[row];
   std::vector<MaskToken> out;
   auto width = static_cast<size_t>(program_.width());
   auto take = [&](size_t row, const float *output) {
-    for (size_t position : masks[row]) {
-      std::span logits(output + position * width, width);
+    for (size_t i = 0; i < masks[row].size(); ++i) {
+      std::span logits(output + (program_.chooses() ? i : masks[row][i]) * width, width);
       SoftmaxScale score = softmaxOf(logits);
       for (size_t token : largest(logits, most))
-        out.push_back({row, position, static_cast<int32_t>(token), score(logits[token])});
+        out.push_back({row, masks[row][i], static_cast<int32_t>(token), score(logits[token])});
     }
   };
-  TRANSOM_RETURN_IF_ERROR(program_.run(viewsOf(rows), take, stats));
+  TRANSOM_RETURN_IF_ERROR(program_.run(views, take, stats));
   std::ranges::stable_sort(out, {}, &MaskToken::row);
   return out;
 }

@@ -6,7 +6,7 @@
 namespace transom {
 
 Result<Embedder> Embedder::create(Session &session) {
-  Result<EncoderProgram> program = EncoderProgram::create(session, "sentence_embedding", 2);
+  Result<EncoderProgram> program = EncoderProgram::create(session, "sentence_embedding", VectorPer::row);
   if (!program.ok())
     return Status(StatusCode::unsupported, "the model does not embed texts: " + program.status().message());
   return Embedder(std::move(*program));

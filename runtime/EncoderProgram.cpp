@@ -23,31 +23,36 @@ bool packsOnGpu(const artifact::Program &program) {
 
 } // namespace
 
-Result<EncoderProgram> EncoderProgram::create(Session &session, std::string_view output, size_t rank) {
-  EncoderProgram program(session);
-  TRANSOM_RETURN_IF_ERROR(program.readProgram(output, rank));
+Result<EncoderProgram> EncoderProgram::create(Session &session, std::string_view output, VectorPer per) {
+  EncoderProgram program(session, per);
+  TRANSOM_RETURN_IF_ERROR(program.readProgram(output));
   return program;
 }
 
-Status EncoderProgram::readProgram(std::string_view outputName, size_t rank) {
+Status EncoderProgram::readProgram(std::string_view outputName) {
   const artifact::Contents &contents = model().contents();
-  TRANSOM_ASSIGN(program_, session_->programIndex("main"));
+  TRANSOM_ASSIGN(program_, session_->programIndex(chooses() ? "masked" : "main"));
   const artifact::Program &program = contents.programs[program_];
   TRANSOM_ASSIGN(const artifact::Value *ids, findValue(program.inputs, "input_ids", DType::i32, 2));
-  TRANSOM_ASSIGN(const artifact::Value *output, findValue(program.outputs, outputName, DType::f32, rank));
+  TRANSOM_ASSIGN(const artifact::Value *output, findValue(program.outputs, outputName, DType::f32, per_ == VectorPer::token ? 3 : 2));
   for (const artifact::Value &input : program.inputs) {
-    if (input.name != "input_ids")
-      TRANSOM_RETURN_IF_ERROR(findValue(program.inputs, input.name, DType::i32, 2).status());
+    bool isChoice = chooses() && input.name == "masked_positions";
+    TRANSOM_RETURN_IF_ERROR(findValue(program.inputs, input.name, DType::i32, isChoice ? 1 : 2).status());
     takesMask_ |= input.name == "attention_mask";
     takesTypes_ |= input.name == "token_type_ids";
-    if (input.name != "input_ids" && input.name != "attention_mask" && input.name != "token_type_ids")
+    if (isChoice)
+      maxChosen_ = rangeOf(input.shape[0], contents.symbols).max;
+    else if (input.name != "input_ids" && input.name != "attention_mask" && input.name != "token_type_ids")
       return error(StatusCode::unsupported, "it wants \"{}\"", input.name);
   }
-  byToken_ = rank == 3;
   fillsBatches_ = packsOnGpu(program);
-  if (!std::equal(ids->shape.begin(), ids->shape.begin() + (byToken_ ? 2 : 1), output->shape.begin()) || !output->shape.back().isConstant())
-    return error(StatusCode::unsupported, "\"{}\": expected a vector of fixed size for each {} of input_ids, found {}", outputName,
-                 byToken_ ? "token" : "row", toString(output->shape, contents.symbols));
+  const artifact::Value *counted = ids;
+  if (chooses()) {
+    TRANSOM_ASSIGN(counted, findValue(program.inputs, "masked_positions", DType::i32, 1));
+  }
+  if (!std::equal(output->shape.begin(), output->shape.end() - 1, counted->shape.begin()) || !output->shape.back().isConstant())
+    return error(StatusCode::unsupported, "\"{}\": expected a vector of fixed size for each {} of {}, found {}", outputName,
+                 per_ == VectorPer::row ? "row" : "token", counted->name, toString(output->shape, contents.symbols));
   Range batch = rangeOf(ids->shape[0], contents.symbols), seq = rangeOf(ids->shape[1], contents.symbols);
   output_ = static_cast<size_t>(output - program.outputs.data());
   width_ = rangeOf(output->shape.back(), contents.symbols).max;
@@ -75,25 +80,56 @@ Status EncoderProgram::runBatch(std::span<const size_t> order, std::span<const T
   ids_.assign(size, 0);
   mask_.assign(size, 0);
   types_.assign(size, 0);
+  chosen_.clear();
   for (int64_t i = 0; i < batch; ++i) {
     // Rows that only fill up the batch repeat its first.
     const TokenRow &row = rows[i < std::ssize(order) ? order[static_cast<size_t>(i)] : order[0]];
     std::copy(row.ids.begin(), row.ids.end(), ids_.begin() + i * seq);
     std::copy(row.types.begin(), row.types.end(), types_.begin() + i * seq);
     std::fill_n(mask_.begin() + i * seq, row.ids.size(), 1);
+    if (i < std::ssize(order))
+      for (size_t position : row.chosen)
+        chosen_.push_back(static_cast<int32_t>(i * seq + static_cast<int64_t>(position)));
   }
-  int64_t shape[] = {batch, seq};
-  TensorView inputs[3] = {{"input_ids", DType::i32, shape, ids_.data()}};
+  int64_t shape[] = {batch, seq}, choices[] = {std::ssize(chosen_)};
+  TensorView inputs[4] = {{"input_ids", DType::i32, shape, ids_.data()}};
   size_t count = 1;
   if (takesMask_)
     inputs[count++] = {"attention_mask", DType::i32, shape, mask_.data()};
   if (takesTypes_)
     inputs[count++] = {"token_type_ids", DType::i32, shape, types_.data()};
+  if (chooses())
+    inputs[count++] = {"masked_positions", DType::i32, choices, chosen_.data()};
   TRANSOM_ASSIGN(auto outputs, session_->run(program_, std::span(inputs, count)));
   auto *values = static_cast<const float *>(outputs[output_].data);
-  int64_t stride = byToken_ ? seq * width_ : width_;
-  for (int64_t i = 0; i < std::ssize(order); ++i)
-    take(order[static_cast<size_t>(i)], values + i * stride);
+  for (size_t row : order) {
+    take(row, values);
+    values += width_ * (per_ == VectorPer::row ? 1 : per_ == VectorPer::token ? seq : std::ssize(rows[row].chosen));
+  }
+  return {};
+}
+
+/// How many of the rows `order` names, which get shorter, share a run.
+size_t EncoderProgram::batchFrom(std::span<const size_t> order, std::span<const TokenRow> rows) const {
+  int64_t longest = std::ssize(rows[order[0]].ids), tokens = 0, chosen = 0, count = 0;
+  for (size_t row : order) {
+    tokens += std::ssize(rows[row].ids);
+    chosen += std::ssize(rows[row].chosen);
+    int64_t padded = longest * (count + 1);
+    bool wasteful = static_cast<double>(padded - tokens) > maxPadding * static_cast<double>(padded);
+    bool fits = count < maxBatch_ && (!chooses() || chosen <= maxChosen_);
+    if (count > 0 && (!fits || (!fillsBatches_ && (padded > maxBatchTokens || wasteful))))
+      break;
+    ++count;
+  }
+  return static_cast<size_t>(count);
+}
+
+Status EncoderProgram::checkRow(size_t index, const TokenRow &row) const {
+  if (row.ids.empty() || std::ssize(row.ids) > maxSeq_)
+    return error(StatusCode::invalidArgument, "text {}: expected 1 to {} tokens, found {}", index, maxSeq_, row.ids.size());
+  if (chooses() && (row.chosen.empty() || std::ssize(row.chosen) > maxChosen_))
+    return error(StatusCode::invalidArgument, "text {}: expected 1 to {} chosen tokens, found {}", index, maxChosen_, row.chosen.size());
   return {};
 }
 
@@ -101,25 +137,18 @@ Status EncoderProgram::run(std::span<const TokenRow> rows, const Take &take, Enc
   EncoderStats ignored;
   EncoderStats &counts = stats ? *stats : ignored;
   for (size_t i = 0; i < rows.size(); ++i)
-    if (rows[i].ids.empty() || std::ssize(rows[i].ids) > maxSeq_)
-      return error(StatusCode::invalidArgument, "text {}: expected 1 to {} tokens, found {}", i, maxSeq_, rows[i].ids.size());
+    TRANSOM_RETURN_IF_ERROR(checkRow(i, rows[i]));
   std::vector<size_t> order(rows.size());
   std::iota(order.begin(), order.end(), size_t(0));
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return rows[a].ids.size() > rows[b].ids.size(); });
   auto start = std::chrono::steady_clock::now();
   for (size_t begin = 0; begin < order.size();) {
-    int64_t longest = std::ssize(rows[order[begin]].ids), tokens = 0, count = 0;
-    for (size_t i = begin; i < order.size() && count < maxBatch_; ++i, ++count) {
-      int64_t sum = tokens + std::ssize(rows[order[i]].ids), padded = longest * (count + 1);
-      bool wasteful = static_cast<double>(padded - sum) > maxPadding * static_cast<double>(padded);
-      if (count > 0 && !fillsBatches_ && (padded > maxBatchTokens || wasteful))
-        break;
-      tokens = sum;
-    }
-    TRANSOM_RETURN_IF_ERROR(runBatch(std::span(order).subspan(begin, static_cast<size_t>(count)), rows, take));
-    counts.tokens += tokens;
-    counts.paddedTokens += longest * count;
-    begin += static_cast<size_t>(count);
+    std::span batch = std::span(order).subspan(begin, batchFrom(std::span(order).subspan(begin), rows));
+    TRANSOM_RETURN_IF_ERROR(runBatch(batch, rows, take));
+    for (size_t row : batch)
+      counts.tokens += std::ssize(rows[row].ids);
+    counts.paddedTokens += std::ssize(rows[batch[0]].ids) * std::ssize(batch);
+    begin += batch.size();
   }
   counts.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return {};

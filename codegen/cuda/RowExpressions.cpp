@@ -248,7 +248,8 @@ std::string RowExpressions::embedding(EmbeddingOp op, const Column &column) {
   bool planes = isa<BlockType>(type.getElementType());
   if (planes && (table->second.kind != CudaBuffer::Kind::weight || lanes != 8))
     return fail(op, "looks up quantised rows that are no weight, or other than eight columns at a time, which has no CUDA form");
-  std::string inside = index + " >= 0 && " + index + " < " + std::to_string(type.getDimSize(0));
+  std::string rows = type.isDynamicDim(0) ? text.size(sizesOf(table->second)[0]) : std::to_string(type.getDimSize(0));
+  std::string inside = index + " >= 0 && " + index + " < " + rows;
   std::string result = text.fresh("x"), width = std::to_string(type.getDimSize(1));
   text.line("Lanes<" + std::to_string(lanes) + "> " + result + " = {};");
   text.open("if (" + inside + ")");

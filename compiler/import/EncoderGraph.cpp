@@ -47,6 +47,8 @@ private:
     return ports;
   }
 
+  /// The vectors of all tokens behind the last layer, [batch, seq, hidden].
+  Result<Value> hiddenStates();
   Value mask() { return g_.input(1); }
   std::string name(const std::string &pattern, int64_t layer) const {
     return c_.prefix + fmt::format(fmt::runtime(pattern), layer);
@@ -63,6 +65,8 @@ private:
   Value first(Value x) { return g_.reshape(g_.slice(x, 1, 0, 1), {0, c_.hidden}); }
   Status addHidden(Value x, const SentenceConfig &sentence);
   Status addScores(Value x);
+  /// A program for the words at few places: the head computes these alone.
+  Status addMaskedScores();
   Result<Value> scores(Value x);
   std::string tensorNames() const;
 
@@ -174,6 +178,18 @@ Status EncoderGraph::addScores(Value x) {
   return {};
 }
 
+Status EncoderGraph::addMaskedScores() {
+  std::vector<Port> ports = inputs(c_, *g_.i32().getContext());
+  ports.push_back({"masked_positions", g_.i32(), {"masks"}}); // row * seq + position of each
+  g_.start("masked", ports);
+  TRANSOM_ASSIGN(Value x, hiddenStates());
+  g_.at("head");
+  Value chosen = g_.op<EmbeddingOp>(g_.reshape(x, {-1, c_.hidden}), g_.input(ports.size() - 1), TypeAttr());
+  TRANSOM_ASSIGN(Value logits, scores(chosen));
+  g_.addResult({"logits", g_.f32(), {"masks", std::to_string(c_.vocab)}}, logits);
+  return {};
+}
+
 std::string EncoderGraph::tensorNames() const {
   const EncoderNames &n = c_.names;
   std::vector<std::string> all;
@@ -187,7 +203,7 @@ std::string EncoderGraph::tensorNames() const {
   return listed(all);
 }
 
-Status EncoderGraph::build(const SentenceConfig &sentence) {
+Result<Value> EncoderGraph::hiddenStates() {
   TRANSOM_ASSIGN(Value x, embeddings());
   for (int64_t i = 0; i < c_.layers; ++i) {
     g_.at(fmt::format("encoder.layer.{}.attention", i));
@@ -195,7 +211,14 @@ Status EncoderGraph::build(const SentenceConfig &sentence) {
     g_.at(fmt::format("encoder.layer.{}.feed_forward", i));
     TRANSOM_ASSIGN(x, feedForward(mixed, i));
   }
+  return x;
+}
+
+Status EncoderGraph::build(const SentenceConfig &sentence) {
+  TRANSOM_ASSIGN(Value x, hiddenStates());
   TRANSOM_RETURN_IF_ERROR(c_.head.kind == EncoderHead::Kind::hidden ? addHidden(x, sentence) : addScores(x));
+  if (c_.head.kind == EncoderHead::Kind::words)
+    TRANSOM_RETURN_IF_ERROR(addMaskedScores());
   return g_.checkAllUsed(c_.ignored, tensorNames());
 }
 
@@ -223,6 +246,8 @@ ModelInfo describe(const EncoderConfig &c, const HfFolder &folder, const Sentenc
   info.task = embeds ? "embed" : "run";
   info.bounds["batch"] = {1, bounds.batch};
   info.bounds["seq"] = {1, bounds.seq};
+  if (c.head.kind == EncoderHead::Kind::words)
+    info.bounds["masks"] = {1, bounds.seq};
   info.metadata["source"] = "huggingface";
   info.metadata["max_sequence_length"] = std::to_string(bounds.seq);
   info.metadata["head"] = embeds ? "sentence_embedding" : nameOf(c.head.kind);

@@ -64,11 +64,17 @@ std::optional<DType> dtypeOf(Type type) {
 GraphBuilder::GraphBuilder(MLIRContext &context, const TensorSource &source, llvm::ArrayRef<Port> inputs)
     : source_(source), builder_(&context), module_(ModuleOp::create(UnknownLoc::get(&context))),
       location_(UnknownLoc::get(&context)) {
+  start("main", inputs);
+}
+
+void GraphBuilder::start(llvm::StringRef function, llvm::ArrayRef<Port> inputs) {
+  if (function_)
+    endFunction();
   llvm::SmallVector<Type> types;
   for (const Port &port : inputs)
     types.push_back(typeOf(port));
-  builder_.setInsertionPointToStart(module_->getBody());
-  function_ = builder_.create<func::FuncOp>(location_, "main", builder_.getFunctionType(types, {}));
+  builder_.setInsertionPointToEnd(module_->getBody());
+  function_ = builder_.create<func::FuncOp>(UnknownLoc::get(builder_.getContext()), function, builder_.getFunctionType(types, {}));
   builder_.setInsertionPointToStart(function_.addEntryBlock());
   for (size_t i = 0; i < inputs.size(); ++i)
     function_.setArgAttrs(static_cast<unsigned>(i), attributesOf(inputs[i]).getAttrs());
@@ -98,12 +104,19 @@ void GraphBuilder::addResult(Port port, Value value) {
   resultAttributes_.push_back(attributesOf(port).getDictionary(builder_.getContext()));
 }
 
-Result<OwningOpRef<ModuleOp>> GraphBuilder::finish(const ModelInfo &info) {
+void GraphBuilder::endFunction() {
   builder_.create<func::ReturnOp>(UnknownLoc::get(builder_.getContext()), results_);
   function_.setFunctionType(
       builder_.getFunctionType(function_.getArgumentTypes(), ValueRange(results_).getTypes()));
   for (size_t i = 0; i < resultAttributes_.size(); ++i)
     function_.setResultAttrs(static_cast<unsigned>(i), resultAttributes_[i]);
+  results_.clear();
+  resultAttributes_.clear();
+  weights_.clear();
+}
+
+Result<OwningOpRef<ModuleOp>> GraphBuilder::finish(const ModelInfo &info) {
+  endFunction();
   NamedAttrList bounds, metadata;
   for (const auto &[name, range] : info.bounds)
     bounds.append(name, builder_.getI64ArrayAttr({range.first, range.second}));

@@ -1,4 +1,4 @@
-// Builds the module of an importer: its entry function, weights checked against the source file, and the few
+// Builds the module of an importer: its entry functions, weights checked against the source file, and the few
 // shapes of computation that every transformer repeats. No architecture is known here.
 #pragma once
 
@@ -13,7 +13,7 @@
 
 namespace transom {
 
-/// An argument or result of the entry function. Each of `dims` is a size expression, "batch" or "past+seq" or
+/// An argument or result of an entry function. Each of `dims` is a size expression, "batch" or "past+seq" or
 /// "64".
 struct Port {
   std::string name;
@@ -41,6 +41,9 @@ class GraphBuilder {
 public:
   /// Starts function `main`. `source` outlives the builder.
   GraphBuilder(mlir::MLIRContext &context, const TensorSource &source, llvm::ArrayRef<Port> inputs);
+
+  /// Ends the function and starts another; values belong to one function.
+  void start(llvm::StringRef function, llvm::ArrayRef<Port> inputs);
 
   mlir::Value input(size_t index) { return function_.getArgument(static_cast<unsigned>(index)); }
   void addResult(Port port, mlir::Value value);
@@ -85,13 +88,14 @@ public:
   mlir::Value splitHeads(mlir::Value x, int64_t heads, int64_t headDim);
   mlir::Value mergeHeads(mlir::Value x, int64_t width);
 
-  /// An error for the first tensor of the source that nothing has used and that `ignored` does not accept;
+  /// An error for the first tensor of the source that nothing in the function has used and that `ignored` does not accept;
   /// `known` lists the names that the architecture has.
   Status checkAllUsed(llvm::function_ref<bool(llvm::StringRef name)> ignored, std::string_view known) const;
 
 private:
   mlir::RankedTensorType typeOf(const Port &port) const;
   mlir::NamedAttrList attributesOf(const Port &port);
+  void endFunction();
 
   const TensorSource &source_;
   mlir::OpBuilder builder_;

@@ -78,7 +78,8 @@ Result<std::optional<tokenizer::TokenizerSpec>> readTokenizer(const std::string 
     for (const char *name : {"tokenizer.model", "sentencepiece.bpe.model", "spiece.model"})
       if (isThere(root / name))
         return error(StatusCode::unsupported,
-                     "{}: SentencePiece models are not supported, and there is no tokenizer.json beside it",
+                     "{}: SentencePiece models are not read; expected tokenizer.json beside it, which transformers' "
+                     "save_pretrained writes",
                      (root / name).string());
     return std::optional<tokenizer::TokenizerSpec>();
   }

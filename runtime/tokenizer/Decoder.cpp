@@ -5,6 +5,7 @@
 #include "runtime/tokenizer/PreTokenizer.h"
 #include "runtime/tokenizer/Utf8.h"
 
+#include <charconv>
 #include <utility>
 
 namespace transom::tokenizer {
@@ -63,6 +64,44 @@ std::string stripToken(const DecoderStep &step, std::string_view token) {
   return std::string(rest);
 }
 
+/// With spaces for the step's character; those of the first token may be dropped.
+std::string metaspaceText(const DecoderStep &step, std::string token, bool first) {
+  replaceLiteral(token, step.content, first && step.dropFirst ? "" : " ");
+  return token;
+}
+
+/// The byte that a token of the form <0x4F> stands for, or -1.
+int fallbackByte(std::string_view token) {
+  if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>')
+    return -1;
+  uint8_t byte = 0;
+  auto [end, problem] = std::from_chars(token.data() + 3, token.data() + 5, byte, 16);
+  return problem == std::errc() && end == token.data() + 5 ? byte : -1;
+}
+
+/// Runs of byte tokens become their text; in a run that is no text each byte becomes U+FFFD, as in the reference.
+std::vector<std::string> joinBytes(const std::vector<std::string> &tokens) {
+  std::vector<std::string> out;
+  std::string bytes;
+  auto flush = [&] {
+    if (!bytes.empty() && isValidUtf8(bytes))
+      out.push_back(bytes);
+    else
+      out.insert(out.end(), bytes.size(), "\xEF\xBF\xBD");
+    bytes.clear();
+  };
+  for (const std::string &token : tokens) {
+    if (int byte = fallbackByte(token); byte >= 0) {
+      bytes += static_cast<char>(byte);
+      continue;
+    }
+    flush();
+    out.push_back(token);
+  }
+  flush();
+  return out;
+}
+
 std::string joined(const std::vector<std::string> &tokens) {
   std::string out;
   for (const std::string &token : tokens)
@@ -83,6 +122,8 @@ Result<Decoder> Decoder::create(const std::vector<DecoderStep> &steps) {
     }
     out.streams_ = out.streams_ && !joins; // a step that sees the joined text needs all of it
     joins = joins || step.kind == DecoderKind::byteLevel || step.kind == DecoderKind::fuse;
+    if (step.kind == DecoderKind::byteFallback) // what a byte becomes depends on later ones
+      out.streams_ = false;
   }
   return out;
 }
@@ -120,6 +161,12 @@ std::vector<std::string> Decoder::applyStep(size_t index, std::vector<std::strin
     for (std::string &token : tokens)
       token = stripToken(step, token);
     return tokens;
+  case DecoderKind::metaspace:
+    for (size_t i = 0; i < tokens.size(); ++i)
+      tokens[i] = metaspaceText(step, std::move(tokens[i]), i == 0);
+    return tokens;
+  case DecoderKind::byteFallback:
+    return joinBytes(tokens);
   }
   return tokens;
 }
@@ -134,6 +181,8 @@ std::string Decoder::bytesOf(std::string_view token, bool first) const {
       return byteLevelBytes(text);
     if (step.kind == DecoderKind::wordPiece)
       text = wordPieceText(step, text, first);
+    else if (step.kind == DecoderKind::metaspace)
+      text = metaspaceText(step, std::move(text), first);
     else
       text = applyStep(i, {text})[0];
   }

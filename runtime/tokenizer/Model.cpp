@@ -1,4 +1,4 @@
-// Byte-pair encoding with a priority queue, and WordPiece. No splitting and no special tokens here.
+// Byte-pair encoding with a priority queue, and WordPiece; what models share. No splitting and no special tokens here.
 #include "runtime/tokenizer/Model.h"
 
 #include "runtime/tokenizer/Utf8.h"
@@ -32,8 +32,23 @@ int32_t VocabIndex::find(std::string_view text) const {
   return index_.slot(hashOf(text), [&](int32_t id) { return (*tokens_)[id] == text; });
 }
 
+ByteTokens::ByteTokens(const TokenizerSpec &spec, const VocabIndex &vocab) {
+  for (size_t byte = 0; byte < ids_.size(); ++byte)
+    ids_[byte] = spec.byteFallback ? vocab.find(fmt::format("<0x{:02X}>", byte)) : noToken;
+}
+
+std::vector<int32_t> ByteTokens::of(std::string_view text) const {
+  std::vector<int32_t> out;
+  for (char c : text) {
+    out.push_back(ids_[static_cast<uint8_t>(c)]);
+    if (out.back() == noToken)
+      return {};
+  }
+  return out;
+}
+
 Bpe::Bpe(const TokenizerSpec &spec, const VocabIndex &vocab)
-    : spec_(spec), vocab_(vocab), ranks_(spec.merges.size()) {
+    : spec_(spec), vocab_(vocab), ranks_(spec.merges.size()), byteTokens_(spec, vocab) {
   for (size_t rank = 0; rank < spec.merges.size(); ++rank) {
     const Merge &merge = spec.merges[rank];
     ranks_.slot(hashOf(merge.left, merge.right), [&](int32_t other) {
@@ -70,9 +85,20 @@ std::vector<Bpe::Symbol> Bpe::symbolsOf(std::string_view piece) const {
   bool previousUnknown = false;
   for (size_t pos = 0; pos < piece.size();) {
     uint32_t size = decodeUtf8(piece, pos).size;
-    int32_t id = vocab_.find(piece.substr(pos, size));
+    std::string_view character = piece.substr(pos, size);
+    int32_t id = vocab_.find(character);
     pos += size;
+    auto add = [&](int32_t symbol, size_t bytes) {
+      int32_t at = static_cast<int32_t>(word.size());
+      word.push_back({symbol, at - 1, at + 1, bytes, true});
+    };
     bool unknown = id == noToken;
+    if (std::vector<int32_t> bytes; unknown && !(bytes = byteTokens_.of(character)).empty()) {
+      for (int32_t byte : bytes)
+        add(byte, 1);
+      previousUnknown = false;
+      continue;
+    }
     if (unknown && spec_.unknownId == noToken)
       continue; // a character without token and without stand-in leaves no trace, not even in ranges, as in the reference
     if (unknown && spec_.fuseUnknown && previousUnknown) {
@@ -80,8 +106,7 @@ std::vector<Bpe::Symbol> Bpe::symbolsOf(std::string_view piece) const {
       continue;
     }
     previousUnknown = unknown;
-    int32_t at = static_cast<int32_t>(word.size());
-    word.push_back({unknown ? spec_.unknownId : id, at - 1, at + 1, size, true});
+    add(unknown ? spec_.unknownId : id, size);
   }
   if (!word.empty())
     word.back().next = -1;

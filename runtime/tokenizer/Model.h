@@ -1,10 +1,12 @@
-// The two models that turn a piece into token ids: byte-pair encoding and WordPiece.
+// The models that turn a piece into token ids: byte-pair encoding, WordPiece and Unigram.
 #pragma once
 
 #include "runtime/tokenizer/FlatIndex.h"
+#include "runtime/tokenizer/PrefixTree.h"
 #include "runtime/tokenizer/Regex.h"
 #include "runtime/tokenizer/Spec.h"
 
+#include <array>
 #include <string_view>
 #include <vector>
 
@@ -20,6 +22,18 @@ public:
 private:
   const std::vector<std::string> *tokens_;
   FlatIndex index_;
+};
+
+/// The tokens <0x00> to <0xFF>, which stand for the bytes of text that has no other.
+class ByteTokens {
+public:
+  /// None, unless `spec.byteFallback`.
+  ByteTokens(const TokenizerSpec &spec, const VocabIndex &vocab);
+  /// The tokens of all bytes of `text`, or none where one is missing.
+  std::vector<int32_t> of(std::string_view text) const;
+
+private:
+  std::array<int32_t, 256> ids_; ///< or noToken
 };
 
 struct Token {
@@ -49,6 +63,7 @@ private:
   const TokenizerSpec &spec_;
   const VocabIndex &vocab_;
   FlatIndex ranks_;
+  ByteTokens byteTokens_;
 };
 
 /// WordPiece: the longest token that begins the rest of the word, again and again; unknown if there is none.
@@ -61,6 +76,30 @@ private:
   const TokenizerSpec &spec_;
   const VocabIndex &vocab_;
   size_t longest_ = 0; ///< bytes of the longest token: no candidate is longer
+};
+
+/// Unigram (Kudo, 2018): of all ways to cut the piece into tokens the one with the best sum of scores; a character without token counts
+/// as a token with a score of its own, below all others. Time is the piece's length by the longest token's.
+class Unigram {
+public:
+  Unigram(const TokenizerSpec &spec, const VocabIndex &vocab);
+  void encode(std::string_view piece, std::vector<Token> &out) const;
+
+private:
+  /// The best way to a place in the piece: its last token and where that begins.
+  struct Step {
+    double score = 0;
+    size_t begin = 0;
+    int32_t id = noToken; ///< noToken: no way leads here yet
+  };
+  std::vector<Step> bestSteps(std::string_view piece) const;
+  void append(std::string_view piece, Match range, std::vector<Token> &out) const;
+
+  const TokenizerSpec &spec_;
+  const VocabIndex &vocab_;
+  PrefixTree tokens_;
+  double unknownScore_;
+  ByteTokens byteTokens_;
 };
 
 } // namespace transom::tokenizer

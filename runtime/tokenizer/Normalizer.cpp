@@ -53,6 +53,19 @@ TrackedText spaceChineseChars(const TrackedText &text) {
   });
 }
 
+/// Of machine translation's preprocessing: control characters are dropped, what counts as a space becomes one.
+TrackedText nmt(const TrackedText &text) {
+  return rewritten(text, [](std::string &out, char32_t c, std::string_view bytes) {
+    bool control = (c >= 0x01 && c <= 0x08) || c == 0x0B || (c >= 0x0E && c <= 0x1F) || c == 0x7F || c == 0x8F || c == 0x9F;
+    bool space = c == 0x09 || c == 0x0A || c == 0x0C || c == 0x0D || c == 0x1680 || (c >= 0x200B && c <= 0x200F) || c == 0x2028 ||
+                 c == 0x2029 || c == 0x2581 || c == 0xFEFF || c == 0xFFFD;
+    if (space)
+      out += ' ';
+    else if (!control)
+      out += bytes;
+  });
+}
+
 TrackedText normalForm(const TrackedText &from, NormalizationForm form) {
   TrackedText out = from.emptied();
   std::vector<size_t> sources;
@@ -117,20 +130,24 @@ Result<Normalizer> Normalizer::create(const std::vector<NormalizerStep> &steps) 
   out.steps_ = steps;
   for (const NormalizerStep &step : steps) {
     std::optional<Regex> &pattern = out.patterns_.emplace_back();
-    if (step.kind != NormalizerKind::replace)
-      continue;
-    TRANSOM_ASSIGN(pattern, step.pattern.isRegex ? Regex::create(step.pattern.text) : Regex::literal(step.pattern.text));
+    Charsmap &charsmap = out.charsmaps_.emplace_back();
+    if (step.kind == NormalizerKind::replace) {
+      TRANSOM_ASSIGN(pattern, step.pattern.isRegex ? Regex::create(step.pattern.text) : Regex::literal(step.pattern.text));
+    } else if (step.kind == NormalizerKind::precompiled) {
+      TRANSOM_ASSIGN(charsmap, Charsmap::create(step.charsmap));
+    }
   }
   return out;
 }
 
 TrackedText Normalizer::apply(TrackedText text) const {
   for (size_t i = 0; i < steps_.size(); ++i)
-    text = applyStep(steps_[i], patterns_[i], std::move(text));
+    text = applyStep(i, std::move(text));
   return text;
 }
 
-TrackedText Normalizer::applyStep(const NormalizerStep &step, const std::optional<Regex> &pattern, TrackedText text) const {
+TrackedText Normalizer::applyStep(size_t index, TrackedText text) const {
+  const NormalizerStep &step = steps_[index];
   switch (step.kind) {
   case NormalizerKind::bert:
     return bert(step, std::move(text));
@@ -149,9 +166,13 @@ TrackedText Normalizer::applyStep(const NormalizerStep &step, const std::optiona
   case NormalizerKind::strip:
     return strip(text, step.left, step.right);
   case NormalizerKind::replace:
-    return replaceAll(text, *pattern, step.content);
+    return replaceAll(text, *patterns_[index], step.content);
   case NormalizerKind::prepend:
     return prepend(text, step.content);
+  case NormalizerKind::nmt:
+    return nmt(text);
+  case NormalizerKind::precompiled:
+    return charsmaps_[index].apply(text);
   }
   return text;
 }

@@ -1,6 +1,7 @@
 // The normalisation steps of a tokenizer, ready to run.
 #pragma once
 
+#include "runtime/tokenizer/Charsmap.h"
 #include "runtime/tokenizer/Regex.h"
 #include "runtime/tokenizer/Spec.h"
 #include "runtime/tokenizer/TrackedText.h"
@@ -20,10 +21,11 @@ public:
   bool empty() const { return steps_.empty(); }
 
 private:
-  TrackedText applyStep(const NormalizerStep &step, const std::optional<Regex> &pattern, TrackedText text) const;
+  TrackedText applyStep(size_t index, TrackedText text) const;
 
   std::vector<NormalizerStep> steps_;
   std::vector<std::optional<Regex>> patterns_; ///< one a step
+  std::vector<Charsmap> charsmaps_;            ///< one a step, without entries but for those that have one
 };
 
 } // namespace transom::tokenizer

@@ -1,4 +1,4 @@
-// Pre-tokenisers of Hugging Face tokenizers. Every one of them maps pieces to smaller pieces; only ByteLevel rewrites.
+// Pre-tokenisers of Hugging Face tokenizers. Every one of them maps pieces to smaller pieces; only ByteLevel and Metaspace rewrite.
 #include "runtime/tokenizer/PreTokenizer.h"
 
 #include "runtime/tokenizer/Unicode.h"
@@ -103,6 +103,21 @@ void appendWithSpace(TrackedText &out, const TrackedText &from, Match range) {
   out.append(from, range);
 }
 
+/// With `step.replacement` for spaces, and before the piece where the scheme asks for it and there is none.
+void appendMetaspace(const PreTokenizerStep &step, TrackedText &out, const TrackedText &from, Match range) {
+  std::string_view text = from.view(range);
+  bool asked = step.prepend == PrependScheme::always || (step.prepend == PrependScheme::first && from.origins[range.begin] == 0);
+  if (asked && !text.starts_with(' ') && !text.starts_with(step.replacement))
+    out.text += step.replacement;
+  for (size_t i = range.begin; i < range.end; ++i) {
+    if (from.text[i] == ' ')
+      out.text += step.replacement;
+    else
+      out.text += from.text[i];
+    out.mark(from, i);
+  }
+}
+
 void appendByteLevel(TrackedText &out, const TrackedText &from, Match range) {
   const std::vector<char32_t> &chars = byteLevelChars();
   for (size_t i = range.begin; i < range.end; ++i) {
@@ -149,9 +164,15 @@ Result<PreTokenizer> PreTokenizer::create(const std::vector<PreTokenizerStep> &s
       if (step.pattern.isRegex || !step.pattern.text.empty()) {
         TRANSOM_ASSIGN(pattern, step.pattern.isRegex ? Regex::create(step.pattern.text) : Regex::literal(step.pattern.text));
       }
+    } else if (step.kind == PreTokenizerKind::metaspace) {
+      TRANSOM_ASSIGN(pattern, Regex::literal(step.replacement));
     }
   }
   return out;
+}
+
+bool PreTokenizer::needsOrigins() const {
+  return std::ranges::any_of(steps_, [](const PreTokenizerStep &step) { return step.prepend == PrependScheme::first; });
 }
 
 Pieces PreTokenizer::apply(TrackedText text) const {
@@ -193,6 +214,11 @@ void PreTokenizer::applyStep(size_t index, Pieces &pieces) const {
     return split(pieces, SplitBehavior::contiguous, false, chars(isWordChar));
   case PreTokenizerKind::whitespaceSplit:
     return split(pieces, SplitBehavior::removed, false, chars(isWhitespace));
+  case PreTokenizerKind::metaspace:
+    rewritePieces(pieces, [&](TrackedText &out, const TrackedText &from, Match range) { appendMetaspace(step, out, from, range); });
+    if (step.split)
+      split(pieces, SplitBehavior::mergedWithNext, false, matches);
+    return;
   }
 }
 

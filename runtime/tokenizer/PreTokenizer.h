@@ -20,6 +20,8 @@ public:
   static Result<PreTokenizer> create(const std::vector<PreTokenizerStep> &steps);
   /// `text` must be valid UTF-8. No piece is empty.
   Pieces apply(TrackedText text) const;
+  /// Whether what it does depends on where a piece stands in the original text, so that the text must be tracked.
+  bool needsOrigins() const;
 
 private:
   void applyStep(size_t step, Pieces &pieces) const;

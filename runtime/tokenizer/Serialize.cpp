@@ -26,16 +26,21 @@ class TextReader {
 public:
   explicit TextReader(size_t bytes) : left_(bytes) {}
   std::string operator()(const flatbuffers::String *string) {
-    size_t size = string ? string->size() : 0;
-    overrun_ = overrun_ || size > left_;
-    if (overrun_ || size == 0)
-      return std::string();
-    left_ -= size;
-    return string->str();
+    return string ? copied(string->c_str(), string->size()) : std::string();
+  }
+  std::string operator()(const flatbuffers::Vector<uint8_t> *bytes) {
+    return bytes ? copied(reinterpret_cast<const char *>(bytes->data()), bytes->size()) : std::string();
   }
   bool overrun() const { return overrun_; }
 
 private:
+  std::string copied(const char *data, size_t size) {
+    overrun_ = overrun_ || size > left_;
+    if (overrun_)
+      return std::string();
+    left_ -= size;
+    return std::string(data, size);
+  }
   size_t left_;
   bool overrun_ = false;
 };
@@ -69,18 +74,21 @@ auto packNormalizers(FlatBufferBuilder &builder, const TokenizerSpec &spec) {
   std::vector<Offset<fb::Normalizer>> out;
   for (const NormalizerStep &step : spec.normalizers) {
     auto pattern = builder.CreateString(step.pattern.text), content = builder.CreateString(step.content);
+    auto charsmap = builder.CreateVector(reinterpret_cast<const uint8_t *>(step.charsmap.data()), step.charsmap.size());
     out.push_back(fb::CreateNormalizer(builder, number(step.kind), step.cleanText, step.chineseChars, step.accents,
-                                       step.lowercase, step.left, step.right, pattern, step.pattern.isRegex, content));
+                                       step.lowercase, step.left, step.right, pattern, step.pattern.isRegex, content, charsmap));
   }
   return builder.CreateVector(out);
 }
 
 auto packPreTokenizers(FlatBufferBuilder &builder, const TokenizerSpec &spec) {
   std::vector<Offset<fb::PreTokenizer>> out;
-  for (const PreTokenizerStep &step : spec.preTokenizers)
+  for (const PreTokenizerStep &step : spec.preTokenizers) {
+    auto pattern = builder.CreateString(step.pattern.text), replacement = builder.CreateString(step.replacement);
     out.push_back(fb::CreatePreTokenizer(builder, number(step.kind), step.addPrefixSpace, step.useRegex,
-                                         step.individualDigits, step.invert, number(step.behavior),
-                                         builder.CreateString(step.pattern.text), step.pattern.isRegex));
+                                         step.individualDigits, step.invert, number(step.behavior), pattern,
+                                         step.pattern.isRegex, replacement, number(step.prepend), step.split));
+  }
   return builder.CreateVector(out);
 }
 
@@ -89,7 +97,7 @@ auto packDecoders(FlatBufferBuilder &builder, const TokenizerSpec &spec) {
   for (const DecoderStep &step : spec.decoders) {
     auto pattern = builder.CreateString(step.pattern.text), content = builder.CreateString(step.content);
     out.push_back(fb::CreateDecoder(builder, number(step.kind), step.cleanup, step.start, step.stop, pattern,
-                                    step.pattern.isRegex, content));
+                                    step.pattern.isRegex, content, step.dropFirst));
   }
   return builder.CreateVector(out);
 }
@@ -103,7 +111,7 @@ void unpackAdded(TokenizerSpec &spec, const fb::Tokenizer &from, TextReader &tex
 Status unpackSteps(TokenizerSpec &spec, const fb::Tokenizer &from, TextReader &text) {
   for (const fb::Normalizer *step : *from.normalizers()) {
     NormalizerStep &to = spec.normalizers.emplace_back();
-    TRANSOM_RETURN_IF_ERROR(readEnum(to.kind, step->kind(), NormalizerKind::prepend, "normalizer"));
+    TRANSOM_RETURN_IF_ERROR(readEnum(to.kind, step->kind(), NormalizerKind::precompiled, "normalizer"));
     to.cleanText = step->clean_text();
     to.chineseChars = step->chinese_chars();
     to.accents = step->accents();
@@ -112,21 +120,26 @@ Status unpackSteps(TokenizerSpec &spec, const fb::Tokenizer &from, TextReader &t
     to.right = step->right();
     to.pattern = {text(step->pattern()), step->pattern_is_regex()};
     to.content = text(step->content());
+    to.charsmap = text(step->charsmap());
   }
   for (const fb::PreTokenizer *step : *from.pre_tokenizers()) {
     PreTokenizerStep &to = spec.preTokenizers.emplace_back();
-    TRANSOM_RETURN_IF_ERROR(readEnum(to.kind, step->kind(), PreTokenizerKind::whitespaceSplit, "pre-tokenizer"));
+    TRANSOM_RETURN_IF_ERROR(readEnum(to.kind, step->kind(), PreTokenizerKind::metaspace, "pre-tokenizer"));
     TRANSOM_RETURN_IF_ERROR(readEnum(to.behavior, step->behavior(), SplitBehavior::contiguous, "split behavior"));
+    TRANSOM_RETURN_IF_ERROR(readEnum(to.prepend, step->prepend(), PrependScheme::always, "prepend scheme"));
     to.addPrefixSpace = step->add_prefix_space();
     to.useRegex = step->use_regex();
     to.individualDigits = step->individual_digits();
     to.invert = step->invert();
     to.pattern = {text(step->pattern()), step->pattern_is_regex()};
+    to.replacement = text(step->replacement());
+    to.split = step->split();
   }
   for (const fb::Decoder *step : *from.decoders()) {
     DecoderStep &to = spec.decoders.emplace_back();
-    TRANSOM_RETURN_IF_ERROR(readEnum(to.kind, step->kind(), DecoderKind::strip, "decoder"));
+    TRANSOM_RETURN_IF_ERROR(readEnum(to.kind, step->kind(), DecoderKind::byteFallback, "decoder"));
     to.cleanup = step->cleanup();
+    to.dropFirst = step->drop_first();
     to.start = step->start();
     to.stop = step->stop();
     to.pattern = {text(step->pattern()), step->pattern_is_regex()};
@@ -153,11 +166,13 @@ std::vector<std::byte> serialize(const TokenizerSpec &spec) {
   auto single = builder.CreateVectorOfStructs(packTemplate(spec.single));
   auto pair = builder.CreateVectorOfStructs(packTemplate(spec.pair));
   auto decoders = packDecoders(builder, spec);
+  auto scores = builder.CreateVector(spec.scores);
   fb::FinishTokenizerBuffer(
       builder, fb::CreateTokenizer(builder, number(spec.model), vocab, added, mergeVector, spec.ignoreMerges,
                                    spec.fuseUnknown, prefix, spec.maxCharsPerWord, normalizers, preTokenizers, single,
                                    pair, spec.templateTypesAlways, decoders, spec.unknownId, spec.bosId, spec.eosId,
-                                   spec.padId, number(spec.chatFormat), spec.trimSpans, spec.prefixSpace, spec.maskId));
+                                   spec.padId, number(spec.chatFormat), spec.trimSpans, spec.prefixSpace, spec.maskId, scores,
+                                   spec.byteFallback));
   auto *begin = reinterpret_cast<const std::byte *>(builder.GetBufferPointer());
   return std::vector<std::byte>(begin, begin + builder.GetSize());
 }
@@ -173,7 +188,7 @@ Result<TokenizerSpec> deserialize(std::span<const std::byte> bytes) {
     return error(StatusCode::invalidFile, "tokenizer section lacks a required field");
   TextReader text(bytes.size());
   TokenizerSpec spec;
-  TRANSOM_RETURN_IF_ERROR(readEnum(spec.model, from.model(), ModelKind::wordPiece, "model"));
+  TRANSOM_RETURN_IF_ERROR(readEnum(spec.model, from.model(), ModelKind::unigram, "model"));
   TRANSOM_RETURN_IF_ERROR(readEnum(spec.chatFormat, from.chat_format(), ChatFormat::chatmlSmolLm2, "chat format"));
   spec.vocab.reserve(from.vocab()->size());
   for (const flatbuffers::String *token : *from.vocab())
@@ -197,6 +212,9 @@ Result<TokenizerSpec> deserialize(std::span<const std::byte> bytes) {
   spec.trimSpans = from.trim_spans();
   spec.prefixSpace = from.prefix_space();
   spec.maskId = from.mask_id();
+  if (from.scores())
+    spec.scores.assign(from.scores()->begin(), from.scores()->end());
+  spec.byteFallback = from.byte_fallback();
   if (text.overrun())
     return error(StatusCode::invalidFile, "tokenizer section holds more text than its {} bytes", bytes.size());
   TRANSOM_RETURN_IF_ERROR(validate(spec));

@@ -16,7 +16,7 @@ namespace transom::tokenizer {
 constexpr int32_t noToken = -1;
 
 /// Values of all enums are part of the artifact format: append only.
-enum class ModelKind : uint8_t { bpe, wordPiece };
+enum class ModelKind : uint8_t { bpe, wordPiece, unigram };
 
 struct Merge {
   int32_t left, right, result; ///< token ids
@@ -39,7 +39,7 @@ struct Pattern {
 };
 
 enum class NormalizerKind : uint8_t {
-  bert, nfc, nfd, nfkc, nfkd, lowercase, stripAccents, strip, replace, prepend
+  bert, nfc, nfd, nfkc, nfkd, lowercase, stripAccents, strip, replace, prepend, nmt, precompiled
 };
 struct NormalizerStep {
   NormalizerKind kind = NormalizerKind::nfc;
@@ -47,11 +47,14 @@ struct NormalizerStep {
   bool left = false, right = false;                                                ///< of strip
   Pattern pattern = {};                                                                 ///< of replace
   std::string content = {}; ///< of replace: the replacement; of prepend: the prefix
+  std::string charsmap = {}; ///< of precompiled: bytes, see Charsmap.h
 };
 
-enum class PreTokenizerKind : uint8_t { byteLevel, split, digits, punctuation, bert, whitespace, whitespaceSplit };
+enum class PreTokenizerKind : uint8_t { byteLevel, split, digits, punctuation, bert, whitespace, whitespaceSplit, metaspace };
 /// What becomes of the text that a splitting pattern matches.
 enum class SplitBehavior : uint8_t { removed, isolated, mergedWithPrevious, mergedWithNext, contiguous };
+/// Which pieces get a space before them that have none: none, those that begin the text, or all.
+enum class PrependScheme : uint8_t { never, first, always };
 struct PreTokenizerStep {
   PreTokenizerKind kind = PreTokenizerKind::byteLevel;
   bool addPrefixSpace = false, useRegex = false;  ///< of byteLevel
@@ -59,6 +62,9 @@ struct PreTokenizerStep {
   bool invert = false;                            ///< of split: the pattern matches what to keep
   SplitBehavior behavior = SplitBehavior::isolated; ///< of split and punctuation
   Pattern pattern = {};                                ///< of split
+  std::string replacement = {};                        ///< of metaspace: what stands for a space; one character
+  PrependScheme prepend = PrependScheme::never;        ///< of metaspace
+  bool split = false;                                  ///< of metaspace: before each replacement
 };
 
 enum class PieceKind : uint8_t { sequenceA, sequenceB, special };
@@ -68,13 +74,14 @@ struct TemplatePiece {
   int32_t typeId = 0;
 };
 
-enum class DecoderKind : uint8_t { byteLevel, wordPiece, replace, fuse, strip };
+enum class DecoderKind : uint8_t { byteLevel, wordPiece, replace, fuse, strip, metaspace, byteFallback };
 struct DecoderStep {
   DecoderKind kind = DecoderKind::byteLevel;
   bool cleanup = false;             ///< of wordPiece: no space before punctuation and in English contractions
+  bool dropFirst = false;           ///< of metaspace: the first token's spaces are not text
   uint32_t start = 0, stop = 0;     ///< of strip: how many leading and trailing `content` to drop at most
   Pattern pattern = {};                  ///< of replace
-  std::string content = {};              ///< of wordPiece: the prefix; of replace; of strip: one character
+  std::string content = {};              ///< of wordPiece: the prefix; of replace; of strip and metaspace: one character
 };
 
 /// Declared chat formats; not a template interpreter.
@@ -93,6 +100,8 @@ struct TokenizerSpec {
   bool fuseUnknown = false;  ///< of bpe: one unknown token for a run of them
   std::string continuingPrefix; ///< of wordPiece
   uint32_t maxCharsPerWord = 100; ///< of wordPiece: longer words are unknown
+  std::vector<double> scores; ///< of unigram: the log probability of each token
+  bool byteFallback = false;  ///< of bpe and unigram: unknown text becomes tokens <0x00> to <0xFF>, where all its bytes have one
 
   std::vector<NormalizerStep> normalizers;
   std::vector<PreTokenizerStep> preTokenizers;

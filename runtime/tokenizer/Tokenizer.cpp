@@ -59,40 +59,37 @@ private:
 struct Tokenizer::Data {
   TokenizerSpec spec;
   VocabIndex vocab;
-  std::variant<Bpe, WordPiece> model;
+  std::variant<Bpe, WordPiece, Unigram> model;
   Normalizer normalizer;
   PreTokenizer preTokenizer;
   Decoder decoder;
   AddedTokenFinder rawTokens, normalizedTokens;
-  /// An added token as decoding sees it. A normalised token decodes to its normalised form, and counts as special only
-  /// if that form still is the text of a special token, as in the reference.
-  struct DecodedToken {
-    std::string text;
-    bool special;
-  };
-  std::unordered_map<int32_t, DecodedToken> addedById;
+  std::unordered_map<int32_t, std::string> addedById; ///< as decoding sees them: a normalised token in its normalised form
   std::unordered_map<std::string_view, int32_t> addedByText;
+  std::unordered_set<std::string_view> specialTexts;
 
   Data(TokenizerSpec from, Normalizer normalizerStage, PreTokenizer preTokenizerStage, Decoder decoderStage)
       : spec(std::move(from)), vocab(spec.vocab), model(makeModel()), normalizer(std::move(normalizerStage)),
         preTokenizer(std::move(preTokenizerStage)), decoder(std::move(decoderStage)), rawTokens(makeFinder(false)),
         normalizedTokens(makeFinder(true)) {
-    std::unordered_set<std::string_view> specialTexts;
-    for (const AddedToken &token : spec.addedTokens)
+    for (const AddedToken &token : spec.addedTokens) {
+      addedById[token.id] = token.normalized ? normalizer.apply({token.content}).text : token.content;
+      addedByText[token.content] = token.id;
       if (token.special)
         specialTexts.insert(token.content);
-    for (const AddedToken &token : spec.addedTokens) {
-      std::string text = token.normalized ? normalizer.apply({token.content}).text : token.content;
-      bool special = specialTexts.contains(text);
-      addedById[token.id] = {std::move(text), special};
-      addedByText[token.content] = token.id;
     }
   }
 
-  std::variant<Bpe, WordPiece> makeModel() const {
-    if (spec.model == ModelKind::bpe)
+  std::variant<Bpe, WordPiece, Unigram> makeModel() const {
+    switch (spec.model) {
+    case ModelKind::bpe:
       return Bpe(spec, vocab);
-    return WordPiece(spec, vocab);
+    case ModelKind::wordPiece:
+      return WordPiece(spec, vocab);
+    case ModelKind::unigram:
+      break;
+    }
+    return Unigram(spec, vocab);
   }
   AddedTokenFinder makeFinder(bool normalized) const {
     std::vector<AddedToken> tokens;
@@ -144,15 +141,16 @@ struct Tokenizer::Data {
 
   std::optional<std::string_view> tokenOf(int32_t id) const {
     if (auto added = addedById.find(id); added != addedById.end())
-      return added->second.text;
+      return added->second;
     if (id < 0 || static_cast<size_t>(id) >= spec.vocab.size() || spec.vocab[id].empty())
       return std::nullopt;
     return spec.vocab[id];
   }
 
+  /// By its text, as in the reference: a normalised token may not be, and a second token of the same text is.
   bool isSpecial(int32_t id) const {
-    auto added = addedById.find(id);
-    return added != addedById.end() && added->second.special;
+    std::optional<std::string_view> text = tokenOf(id);
+    return text && specialTexts.contains(*text);
   }
 };
 
@@ -195,7 +193,7 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, EncodeOptions opti
 Encoding Tokenizer::encodePair(std::string_view first, std::optional<std::string_view> second,
                                EncodeOptions options) const {
   const TokenizerSpec &spec = data_->spec;
-  Tracking tracking = options.spans ? Tracking::on : Tracking::off;
+  Tracking tracking = options.spans || data_->preTokenizer.needsOrigins() ? Tracking::on : Tracking::off;
   std::vector<Token> texts[2] = {data_->encodeText(first, options.parseSpecialTokens, tracking), {}};
   if (second)
     texts[1] = data_->encodeText(*second, options.parseSpecialTokens, tracking);

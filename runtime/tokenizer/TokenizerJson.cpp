@@ -9,6 +9,16 @@ namespace {
 
 constexpr int64_t maxTokenId = (1 << 24) - 1;
 
+/// Unigram's list of tokens with their scores, by id.
+void readScoredVocab(JsonReader &reader, const Json &model, TokenizerSpec &spec) {
+  for (const Json &entry : reader.list(model, "vocab", "model")) {
+    if (!entry.is_array() || entry.size() != 2 || !entry[0].is_string() || !entry[1].is_number())
+      return reader.invalid(fmt::format("model vocab {}", spec.vocab.size()), "expected a token and its score");
+    spec.vocab.push_back(entry[0].get<std::string>());
+    spec.scores.push_back(entry[1].get<double>());
+  }
+}
+
 /// Tokens by id. Ids may leave gaps, but not so many that the table dwarfs the file.
 std::vector<std::string> readVocab(JsonReader &reader, const Json &model) {
   const Json &vocab = reader.member(model, "vocab");
@@ -65,7 +75,7 @@ int32_t findToken(JsonReader &reader, const VocabIndex &vocab, const std::string
 void readBpe(JsonReader &reader, const Json &model, TokenizerSpec &spec) {
   auto refuse = [&](const char *option) {
     reader.fail(StatusCode::unsupported, "model BPE",
-                fmt::format("option {} is not supported; supported: unk_token, fuse_unk, ignore_merges", option));
+                fmt::format("option {} is not supported; supported: unk_token, fuse_unk, ignore_merges, byte_fallback", option));
   };
   const Json &dropout = reader.member(model, "dropout");
   if (!dropout.is_null() && !(dropout.is_number() && dropout.get<double>() == 0.0))
@@ -74,9 +84,8 @@ void readBpe(JsonReader &reader, const Json &model, TokenizerSpec &spec) {
     refuse("continuing_subword_prefix");
   if (!reader.text(model, "end_of_word_suffix", "model BPE").empty())
     refuse("end_of_word_suffix");
-  if (reader.flag(model, "byte_fallback", "model BPE", false))
-    refuse("byte_fallback");
   spec.model = ModelKind::bpe;
+  spec.byteFallback = reader.flag(model, "byte_fallback", "model BPE", false);
   spec.fuseUnknown = reader.flag(model, "fuse_unk", "model BPE", false);
   spec.ignoreMerges = reader.flag(model, "ignore_merges", "model BPE", false);
   VocabIndex vocab(spec.vocab);
@@ -95,15 +104,27 @@ void readWordPiece(JsonReader &reader, const Json &model, TokenizerSpec &spec) {
         reader.number(limit, "model WordPiece max_input_chars_per_word", std::numeric_limits<uint32_t>::max()));
 }
 
+void readUnigram(JsonReader &reader, const Json &model, TokenizerSpec &spec) {
+  spec.model = ModelKind::unigram;
+  readScoredVocab(reader, model, spec);
+  const Json &unknown = reader.member(model, "unk_id");
+  if (unknown.is_null())
+    return reader.fail(StatusCode::unsupported, "model Unigram", "unk_id is missing; vocabularies without unknown token are not supported");
+  spec.unknownId = static_cast<int32_t>(reader.number(unknown, "model Unigram unk_id", maxTokenId));
+  spec.byteFallback = reader.flag(model, "byte_fallback", "model Unigram", false);
+}
+
 void readModel(JsonReader &reader, const Json &model, TokenizerSpec &spec) {
   std::string type = reader.text(model, "type", "model");
   if (type.empty()) // old files do not say; the members do
     type = !reader.member(model, "merges").is_null()                      ? "BPE"
            : !reader.member(model, "continuing_subword_prefix").is_null() ? "WordPiece"
                                                                           : "";
+  if (type == "Unigram")
+    return readUnigram(reader, model, spec);
   if (type != "BPE" && type != "WordPiece")
     return reader.fail(StatusCode::unsupported, "model",
-                       fmt::format("type '{}' is not supported; supported: BPE, WordPiece", type));
+                       fmt::format("type '{}' is not supported; supported: BPE, WordPiece, Unigram", type));
   spec.vocab = readVocab(reader, model);
   if (!reader.ok())
     return;

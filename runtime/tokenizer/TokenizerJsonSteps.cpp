@@ -42,6 +42,40 @@ SplitBehavior readBehavior(JsonReader &reader, const Json &component, std::strin
   return SplitBehavior::isolated;
 }
 
+/// Of a Metaspace; old files have `add_prefix_space` instead.
+PrependScheme readPrependScheme(JsonReader &reader, const Json &component, std::string_view where) {
+  static constexpr std::string_view names[] = {"never", "first", "always"};
+  bool addPrefix = reader.flag(component, "add_prefix_space", where, true);
+  std::string name = reader.text(component, "prepend_scheme", where, addPrefix ? "always" : "never");
+  if (!addPrefix && name != "never")
+    reader.invalid(where, fmt::format("prepend_scheme '{}' contradicts add_prefix_space false", name));
+  for (size_t i = 0; i < std::size(names); ++i)
+    if (names[i] == name)
+      return static_cast<PrependScheme>(i);
+  reader.invalid(where, fmt::format("prepend_scheme '{}' is unknown; known: never, first, always", name));
+  return PrependScheme::never;
+}
+
+/// The bytes that padded Base64 (RFC 4648) stands for.
+std::string readBase64(JsonReader &reader, const Json &component, const char *key, std::string_view where) {
+  constexpr std::string_view alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string text = reader.requiredText(component, key, where), out;
+  std::string_view digits = std::string_view(text).substr(0, text.find('='));
+  bool sound = text.size() % 4 == 0 && text.size() - digits.size() <= 2 && text.find_first_not_of('=', digits.size()) == text.npos;
+  uint32_t bits = 0;
+  int held = 0; // of `bits`, the lowest, that are not in `out` yet
+  for (char digit : digits) {
+    size_t value = alphabet.find(digit);
+    sound = sound && value != alphabet.npos;
+    bits = bits << 6 | static_cast<uint32_t>(value & 63);
+    if ((held += 6) >= 8)
+      out += static_cast<char>(bits >> (held -= 8));
+  }
+  if (!sound)
+    reader.invalid(where, fmt::format("{} is not Base64", key));
+  return out;
+}
+
 void unsupported(JsonReader &reader, std::string_view stage, std::string_view type, std::string_view supported) {
   reader.fail(StatusCode::unsupported, stage, fmt::format("'{}' is not supported; supported: {}", type, supported));
 }
@@ -69,6 +103,11 @@ void readNormalizer(JsonReader &reader, const Json &component, std::vector<Norma
     } else if (type == "Prepend") {
       step.kind = NormalizerKind::prepend;
       step.content = reader.requiredText(from, "prepend", where);
+    } else if (type == "Precompiled") {
+      step.kind = NormalizerKind::precompiled;
+      step.charsmap = readBase64(reader, from, "precompiled_charsmap", where);
+    } else if (type == "Nmt") {
+      step.kind = NormalizerKind::nmt;
     } else if (type == "NFC") {
       step.kind = NormalizerKind::nfc;
     } else if (type == "NFD") {
@@ -83,7 +122,7 @@ void readNormalizer(JsonReader &reader, const Json &component, std::vector<Norma
       step.kind = NormalizerKind::stripAccents;
     } else {
       unsupported(reader, "normalizer", type,
-                  "BertNormalizer, NFC, NFD, NFKC, NFKD, Lowercase, StripAccents, Strip, Replace, Prepend, Sequence");
+                  "BertNormalizer, NFC, NFD, NFKC, NFKD, Lowercase, StripAccents, Strip, Replace, Prepend, Nmt, Precompiled, Sequence");
     }
     out.push_back(std::move(step));
   });
@@ -114,9 +153,14 @@ void readPreTokenizer(JsonReader &reader, const Json &component, std::vector<Pre
       step.kind = PreTokenizerKind::whitespace;
     } else if (type == "WhitespaceSplit") {
       step.kind = PreTokenizerKind::whitespaceSplit;
+    } else if (type == "Metaspace") {
+      step.kind = PreTokenizerKind::metaspace;
+      step.replacement = reader.requiredText(from, "replacement", where);
+      step.prepend = readPrependScheme(reader, from, where);
+      step.split = reader.flag(from, "split", where, true);
     } else {
       unsupported(reader, "pre_tokenizer", type,
-                  "ByteLevel, Split, Digits, Punctuation, BertPreTokenizer, Whitespace, WhitespaceSplit, Sequence");
+                  "ByteLevel, Split, Digits, Punctuation, BertPreTokenizer, Whitespace, WhitespaceSplit, Metaspace, Sequence");
     }
     out.push_back(std::move(step));
   });
@@ -143,8 +187,14 @@ void readDecoder(JsonReader &reader, const Json &component, std::vector<DecoderS
       step.content = reader.requiredText(from, "content", where);
       step.start = static_cast<uint32_t>(reader.number(reader.member(from, "start"), where + " start", maxNumber));
       step.stop = static_cast<uint32_t>(reader.number(reader.member(from, "stop"), where + " stop", maxNumber));
+    } else if (type == "Metaspace") {
+      step.kind = DecoderKind::metaspace;
+      step.content = reader.requiredText(from, "replacement", where);
+      step.dropFirst = readPrependScheme(reader, from, where) != PrependScheme::never;
+    } else if (type == "ByteFallback") {
+      step.kind = DecoderKind::byteFallback;
     } else {
-      unsupported(reader, "decoder", type, "ByteLevel, WordPiece, Replace, Fuse, Strip, Sequence");
+      unsupported(reader, "decoder", type, "ByteLevel, WordPiece, Replace, Fuse, Strip, Metaspace, ByteFallback, Sequence");
     }
     out.push_back(std::move(step));
   });

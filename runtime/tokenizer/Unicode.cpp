@@ -199,6 +199,13 @@ bool isChineseChar(char32_t c) {
          (c >= 0x2F800 && c <= 0x2FA1F);
 }
 
+bool graphemeEndsBetween(char32_t left, char32_t right, int32_t &state) {
+  auto known = [](char32_t c) -> utf8proc_int32_t { // a mark that utf8proc has stands for one that it has not
+    return findRange<CodepointRange>(extendingRanges, c) ? 0x301 : static_cast<utf8proc_int32_t>(c);
+  };
+  return utf8proc_grapheme_break_stateful(known(left), known(right), &state);
+}
+
 void appendLowercase(std::string &out, char32_t c) {
   if (c < 0x80) {
     out += static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);

@@ -46,6 +46,10 @@ bool isChineseChar(char32_t c);  ///< the CJK blocks that BERT surrounds with sp
 /// Appends the lower case of `c`: one code point, except that U+0130 gives two.
 void appendLowercase(std::string &out, char32_t c);
 
+/// Whether a user-perceived character (extended grapheme cluster, Unicode's annex 29) may end between two neighbours. `state` is of the
+/// text so far; 0 where it begins.
+bool graphemeEndsBetween(char32_t left, char32_t right, int32_t &state);
+
 enum class NormalizationForm : uint8_t { nfc, nfd, nfkc, nfkd };
 /// Linear in the text, n log n in a run of combining marks. `sources` gets, for each byte of the result, the byte of `text` where the
 /// character begins that it comes from; of several that one is composed of, the first.

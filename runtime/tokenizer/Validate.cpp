@@ -2,6 +2,8 @@
 #include "runtime/tokenizer/Spec.h"
 #include "runtime/tokenizer/Utf8.h"
 
+#include <cmath>
+
 namespace transom::tokenizer {
 
 namespace {
@@ -49,6 +51,15 @@ Status checkModel(const TokenizerSpec &spec) {
   }
   if (spec.model == ModelKind::wordPiece && spec.unknownId == noToken)
     return invalid("WordPiece: the unknown token is missing from the vocabulary");
+  if (spec.model == ModelKind::unigram) {
+    if (!inVocab(spec.unknownId))
+      return invalid("Unigram: unknown token: expected an id of the vocabulary of {}, found {}", spec.vocab.size(), spec.unknownId);
+    if (spec.scores.size() != spec.vocab.size())
+      return invalid("Unigram: expected a score for each of {} tokens, found {}", spec.vocab.size(), spec.scores.size());
+    for (size_t id = 0; id < spec.scores.size(); ++id)
+      if (!std::isfinite(spec.scores[id]))
+        return invalid("Unigram: score of token {} is not finite", id);
+  }
   TRANSOM_RETURN_IF_ERROR(checkId(spec, spec.unknownId, "unknown token"));
   TRANSOM_RETURN_IF_ERROR(checkId(spec, spec.bosId, "begin-of-sequence token"));
   TRANSOM_RETURN_IF_ERROR(checkId(spec, spec.eosId, "end-of-sequence token"));
@@ -81,14 +92,19 @@ Status checkStrings(const TokenizerSpec &spec) {
   for (const NormalizerStep &step : spec.normalizers)
     if (!isValidUtf8(step.content) || !isValidUtf8(step.pattern.text))
       return bad("normalizer");
-  for (const PreTokenizerStep &step : spec.preTokenizers)
-    if (!isValidUtf8(step.pattern.text))
+  for (const PreTokenizerStep &step : spec.preTokenizers) {
+    if (!isValidUtf8(step.pattern.text) || !isValidUtf8(step.replacement))
       return bad("pre-tokenizer");
+    if (step.kind == PreTokenizerKind::metaspace && countCodepoints(step.replacement) != 1)
+      return invalid("metaspace pre-tokenizer: expected a replacement of one character, found '{}'", step.replacement);
+  }
   for (const DecoderStep &step : spec.decoders) {
     if (!isValidUtf8(step.content) || !isValidUtf8(step.pattern.text))
       return bad("decoder");
-    if (step.kind == DecoderKind::strip && countCodepoints(step.content) != 1)
-      return invalid("strip decoder: expected content of one character, found '{}'", step.content);
+    bool oneCharacter = step.kind == DecoderKind::strip || step.kind == DecoderKind::metaspace;
+    if (oneCharacter && countCodepoints(step.content) != 1)
+      return invalid("{} decoder: expected one character, found '{}'", step.kind == DecoderKind::strip ? "strip" : "metaspace",
+                     step.content);
   }
   return Status();
 }

@@ -81,6 +81,15 @@ module attributes {transom.bounds = {batch = [1, 4], rows = [1, 40], seq = [1, 1
     } : (tensor<?x512xf32>, tensor<?xi32>, tensor<?x?x512xf32>, !transom.cache<?x2x64x64xf32>, tensor<?xi32>, tensor<?xi32>) -> (tensor<?x6x64xf32>, !transom.cache<?x2x64x64xf32>)
     return %q, %c : tensor<?x6x64xf32>, !transom.cache<?x2x64x64xf32>
   }
+  // A table of activations has as many rows as its size says.
+  // CHECK-LABEL: // embedding_64 block 32 shared 0
+  // CHECK: if ((int)b0[row] >= 0 && (int)b0[row] < symbols[1]) {
+  func.func @chosen(%x: tensor<?x64xf32> {transom.name = "x", transom.dims = ["rows", "64"]},
+                    %i: tensor<?xi32> {transom.name = "i", transom.dims = ["seq"]}) -> (tensor<?x64xf32> {transom.name = "y"}) {
+    %e = transom.exp %x : (tensor<?x64xf32>) -> tensor<?x64xf32>
+    %y = transom.embedding %e, %i : (tensor<?x64xf32>, tensor<?xi32>) -> tensor<?x64xf32>
+    return %y : tensor<?x64xf32>
+  }
 }
 // CHECK-LABEL: // program in_place
 // CHECK: // launch add_rms_norm_512<rows> rows rows (group)

@@ -112,7 +112,7 @@ def tensors(t):
 def tokenizers(t):
     folder = tiny_architectures.write(t.folder / "sentencepiece", tiny_architectures.ALL["chatglm"])
     (folder / "tokenizer.model").write_bytes(b"\n\x0e\n\x05<unk>")
-    t.refuses_model("a SentencePiece model", folder, says="--no-tokenizer leaves it out: token ids in, token ids out")
+    t.refuses_model("a SentencePiece model", folder, says="expected tokenizer.json beside it, which transformers' save_pretrained writes; --no-tokenizer leaves it out")
     t.ok("a SentencePiece model left out", "compile", folder, "--no-tokenizer", "-o", t.folder / "x.transom", "--quiet")
 
 

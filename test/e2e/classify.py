@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """`transom classify` on tiny random models: every family of encoders with every head, against NumPy over the logits that `transom run`
 gives for each text alone, and against Hugging Face `tokenizers` for ids and offsets. Ragged texts from none to more tokens than the model
-takes, in several orders and batches; pairs; token ids; score functions; bad input. Needs NumPy and tokenizers.
+takes, in several orders and batches; pairs; token ids; score functions; bad input. And `transom embed` of an XLM-R. Needs
+NumPy and tokenizers.
 """
 
 import json
@@ -11,8 +12,9 @@ import numpy as np
 from tokenizers import Tokenizer
 
 import tiny_classifiers
+import tiny_models
 from agreement import BOUND, Agreement, outcome
-from tiny_architectures import LABELS
+from tiny_architectures import HIDDEN, LABELS
 from tiny_classifiers import HEADS, MAX_TOKENS, PAIRS, TEXTS, difference
 
 TOP = 4  # words for a mask
@@ -114,9 +116,8 @@ class Classify(Agreement):
             ids = [token["id"] for token in entry["tokens"]]
             self.near(f"{what}: scores of mask {position}", [token["score"] for token in entry["tokens"]], -np.sort(-scores)[:TOP])
             self.near(f"{what}: tokens of mask {position}", scores[ids], -np.sort(-scores)[:TOP])
-            if tokenizer:
-                wanted = [tokenizer.decode([token], skip_special_tokens=False) for token in ids]
-                self.same(f"{what}: words of mask {position}", [token["token"] for token in entry["tokens"]], wanted)
+            wanted = [tokenizer.decode([token], skip_special_tokens=False) for token in ids]
+            self.same(f"{what}: words of mask {position}", [token["token"] for token in entry["tokens"]], wanted)
 
     def check_row(self, what, found, row, logits, head, mask, tokenizer):
         if head == "ForSequenceClassification":
@@ -138,19 +139,18 @@ class Classify(Agreement):
 
     def check_model(self, family, head):
         name = f"{family} {head}"
-        tokenizer, json_tokenizer = None, tiny_classifiers.tokenizer_of(family)
-        if json_tokenizer:
-            tokenizer = Tokenizer.from_str(json.dumps(json_tokenizer))
-            tokenizer.enable_truncation(MAX_TOKENS)
+        tokenizer = Tokenizer.from_str(json.dumps(tiny_classifiers.tokenizer_of(family)))
+        tokenizer.enable_truncation(MAX_TOKENS)
         artifact = self.model(name, tiny_classifiers.write(self.folder / name.replace(" ", "-"), family, head))
         if artifact is None:
             return
-        mask = tokenizer.token_to_id(tiny_classifiers.mask_of(family)) if tokenizer else 5
-        given = {"token ids": [[5], [5, 6, 7], list(range(5, 5 + MAX_TOKENS)), [9, 5, 5, 8, 30]]}
-        if tokenizer:
-            masked = [tiny_classifiers.masked(text[:60], tiny_classifiers.mask_of(family)) for text in TEXTS]
-            given["texts"] = masked if head == "ForMaskedLM" else TEXTS
-            given["pairs"] = [(text, "and") for text in masked[:3]] if head == "ForMaskedLM" else PAIRS
+        mask = tokenizer.token_to_id(tiny_classifiers.mask_of(family))
+        masked = [tiny_classifiers.masked(text[:60], tiny_classifiers.mask_of(family)) for text in TEXTS]
+        given = {
+            "token ids": [[5], [5, 6, 7], [5 + i % 40 for i in range(MAX_TOKENS)], [9, 5, 5, 8, 30]],
+            "texts": masked if head == "ForMaskedLM" else TEXTS,
+            "pairs": [(text, "and") for text in masked[:3]] if head == "ForMaskedLM" else PAIRS,
+        }
         for kind, entries in given.items():
             rows = [Row(tokenizer, entry) for entry in entries]
             flags = ("--top-k", TOP) if head == "ForMaskedLM" else ()
@@ -163,6 +163,43 @@ class Classify(Agreement):
                     self.check_row(what, found[i], row, logits, head, mask if row.offsets else 5, tokenizer)
             if found:
                 self.check_orders(f"{name}, {kind}", artifact, rows, found, flags)
+
+    def check_masked(self, family):
+        """The program for chosen tokens gives their rows of all logits: any tokens of padded rows, in any order, again and again."""
+        folder = self.folder / f"{family}-ForMaskedLM"
+        rng = np.random.default_rng(8)
+        lengths, seq = [7, 3, 12], 12
+        mask = (np.arange(seq) < np.array(lengths)[:, None]).astype("<i4")
+        given = {"input_ids": rng.integers(5, 40, mask.shape).astype("<i4"), "attention_mask": mask, "token_type_ids": np.zeros_like(mask)}
+        places = rng.choice(np.flatnonzero(mask), 9).astype("<i4")
+        for variant, flags in (("optimised", ()), ("naive", ("-O0",)), ("padded", ("--disable=remove-padding",))):
+            what = f"{family}, chosen tokens, {variant}"
+            artifact = self.compiled(what, folder, (*SIZES, *flags))
+            if artifact is None:
+                continue
+            inputs = {value["name"]: given[value["name"]] for value in self.inspect(artifact)["programs"][0]["inputs"]}
+            whole = self.run(what, artifact, inputs)
+            chosen = self.run(what, artifact, inputs | {"masked_positions": places}, "--program=masked")
+            if whole and chosen:
+                wanted = whole["logits"].reshape(-1, whole["logits"].shape[-1])[places]
+                self.compare(what, chosen["logits"], wanted)
+
+    def check_embedder(self):
+        """`transom embed`: vectors of texts are those of the reference tokenizer's ids, for an XLM-R with mean pooling."""
+        folder = tiny_classifiers.write(self.folder / "embedder", "xlm-roberta", "Model")
+        tiny_models.write_pooling(folder, "mean_tokens", HIDDEN)
+        artifact = self.compiled("embedder", folder, ("--max-batch=4",))
+        texts, out = self.folder / "texts.txt", self.folder / "vectors.npy"
+        texts.write_text("".join(text + "\n" for text in TEXTS))
+        if artifact is None or not self.ok("embed", "embed", artifact, "--input", texts, "--output", out):
+            return
+        tokenizer = Tokenizer.from_str(json.dumps(tiny_classifiers.tokenizer_of("xlm-roberta")))
+        tokenizer.enable_truncation(tiny_models.SENTENCE_TOKENS)
+        for i, vector in enumerate(np.load(out)):
+            row = Row(tokenizer, TEXTS[i])
+            found = self.run(f"embedder, row {i}", artifact, {"input_ids": np.array([row.ids], "<i4"), "attention_mask": np.ones((1, len(row.ids)), "<i4")})
+            if found:
+                self.compare(f"embedder, row {i}", vector, found["sentence_embedding"][0])
 
     def check_score_functions(self):
         """How config.json makes scores of logits; the same weights each time."""
@@ -205,6 +242,8 @@ def main():
     for family in tiny_classifiers.FAMILIES:
         for head in HEADS:
             suite.check_model(family, head)
+        suite.check_masked(family)
+    suite.check_embedder()
     suite.check_score_functions()
     suite.check_output()
     return suite.finish()

@@ -55,6 +55,10 @@ def consumer(t, llm, embedder):
     )
     done = subprocess.run([build / "generate", t.folder / "none", "x"], capture_output=True, text=True)
     t.check("the C example reports errors", None if done.returncode == 1 and "none" in done.stderr else outcome(done))
+    found = sh(t, "run the encoder example", sys.executable, ROOT / "examples/fast_encoder/fast_encoder.py", "--tiny", "--repeat=1",
+               "--no-transformers", "--work", t.folder / "fast_encoder", "--transom", BUILD / "bin/transom")  # fmt: skip
+    rows = re.findall(r"^(?:small|large) +[23] +\d+ .*x$", found or "", re.M)
+    t.check("the encoder example measures both batches", None if len(rows) == 2 else f"found {found!r}")
     headers = sorted(str(p.relative_to(tree / "include")) for p in (tree / "include").rglob("*.h*"))
     t.check("public headers", None if headers == ["transom/transom.h", "transom/transom.hpp"] else f"found {headers}")
 

@@ -1,5 +1,5 @@
-"""Writes tiny random encoders with a head and, but for XLM-R, a tokenizer: tiny_architectures.py's models with WordPiece for BERT and
-DistilBERT and byte-level BPE for RoBERTa. And texts to give them. No test lives here. Needs NumPy.
+"""Writes tiny random encoders with a head and a tokenizer: tiny_architectures.py's models with WordPiece for BERT and DistilBERT,
+byte-level BPE for RoBERTa and Unigram for XLM-R. And texts to give them. No test lives here. Needs NumPy.
 """
 
 import json
@@ -39,10 +39,12 @@ def roberta_tokenizer():
 
 
 def tokenizer_of(family):
-    """The tokenizer.json of a family, or None."""
+    """The tokenizer.json of a family."""
     if family == "roberta":
         return roberta_tokenizer()
-    return None if family == "xlm-roberta" else tiny_models.wordpiece_tokenizer(tiny_models.bert_vocabulary())
+    if family == "xlm-roberta":
+        return tiny_models.unigram_tokenizer(tiny_models.unigram_vocabulary())
+    return tiny_models.wordpiece_tokenizer(tiny_models.bert_vocabulary())
 
 
 def mask_of(family):
@@ -59,18 +61,17 @@ def write(folder, family, head, labels=tiny_architectures.LABELS, **changes):
     architecture = tiny_architectures.ALL[family + head]
     tokenizer = tokenizer_of(family)
     shapes = {}
-    if family == "roberta":
+    if "roberta" in family:
         vocab = len(tokenizer["model"]["vocab"])
         changes = {"vocab_size": vocab, **changes}
-        sizes = {"roberta.embeddings.word_embeddings.weight": [vocab, tiny_architectures.HIDDEN], "lm_head.bias": [vocab]}
-        shapes = {name: shape for name, shape in sizes.items() if name in dict(architecture.shapes)}
+        sizes = {"embeddings.word_embeddings.weight": [vocab, tiny_architectures.HIDDEN], "lm_head.bias": [vocab]}
+        shapes = {name: shape for name, _ in architecture.shapes for end, shape in sizes.items() if name.endswith(end)}
     if labels != tiny_architectures.LABELS:
         changes["id2label"] = {str(i): label for i, label in enumerate(labels)}
         old = len(tiny_architectures.LABELS)
         shapes |= {name: [len(labels), *shape[1:]] for name, shape in architecture.shapes if shape[0] == old}
     tiny_architectures.write(folder, architecture, shapes=shapes, **changes)
-    if tokenizer:
-        (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
     return folder
 
 

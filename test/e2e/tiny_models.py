@@ -5,6 +5,7 @@ Equal arguments give equal bytes. Quantised blocks are random bits with scales t
 bit of a block matters and no quantiser is needed.
 """
 
+import base64
 import json
 import struct
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ SAFETENSORS_DTYPES = {"F32": "<f4", "F16": "<f2", "F64": "<f8", "I32": "<i4", "B
 GGML_TYPES = {"F32": (0, 1, 4), "F16": (1, 1, 2), "Q4_0": (2, 32, 18), "Q4_1": (3, 32, 20), "Q5_0": (6, 32, 22),
               "Q5_1": (7, 32, 24), "Q8_0": (8, 32, 34), "Q4_K": (12, 256, 144), "Q5_K": (13, 256, 176),
               "Q6_K": (14, 256, 210), "BF16": (30, 1, 2)}
+SENTENCE_TOKENS = 32  # of a sentence embedder
 QUANTIZED = [name for name, (_, elements, _) in GGML_TYPES.items() if elements > 1]
 
 
@@ -215,6 +217,44 @@ def wordpiece_tokenizer(tokens):
                   "max_input_chars_per_word": 100, "vocab": {t: i for i, t in enumerate(tokens)}}}
 
 
+def charsmap(key, replacement):
+    """SentencePiece's precompiled normalisation, in Base64, with this one entry. Each level of the double array has 256 units."""
+    units, at = [0] * 256 * (len(key) + 2), 0
+    for level, byte in enumerate([*key, 0], 1):
+        units[at] |= (at ^ 256 * level) << 10 | (byte == 0) << 8
+        at = 256 * level + byte
+        units[at] = byte or 1 << 31
+    raw = struct.pack(f"<{len(units) + 1}I", 4 * len(units), *units) + replacement + b"\0"
+    return base64.b64encode(raw).decode()
+
+
+def unigram_vocabulary():
+    """(token, score) of an XLM-R; the first four and the last are its special ones."""
+    space = "\u2581"
+    pieces = [space, *"abcdefghijklmnopqrstuvwxyz,.-'!?\u00e9", "th", space + "the", space + "and", "ing", "end", space + "wal"]
+    special = ["<s>", "<pad>", "</s>", "<unk>"]
+    return [(t, 0.0) for t in special] + [(t, -3.0 - i / 8) for i, t in enumerate(pieces)] + [("<mask>", 0.0)]
+
+
+def unigram_tokenizer(vocabulary):
+    """A tokenizer.json of XLM-R, with a table that has the no-break space alone."""
+    special = [(i, t) for i, (t, _) in enumerate(vocabulary) if t[0] == "<"]
+    added_tokens = added(special)
+    added_tokens[-1]["lstrip"] = True
+    part = lambda name: {"Sequence": {"id": name, "type_id": 0}}
+    begin, end = ({"SpecialToken": {"id": t, "type_id": 0}} for t in ("<s>", "</s>"))
+    space = {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always", "split": True}
+    return {
+        "version": "1.0", "truncation": None, "padding": None, "added_tokens": added_tokens,
+        "normalizer": {"type": "Precompiled", "precompiled_charsmap": charsmap(b"\xc2\xa0", b" ")},
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, space]},
+        "post_processor": {"type": "TemplateProcessing", "single": [begin, part("A"), end],
+                           "pair": [begin, part("A"), end, end, part("B"), end],
+                           "special_tokens": {t: {"id": t, "ids": [i], "tokens": [t]} for i, t in special if t in ("<s>", "</s>")}},
+        "decoder": space,
+        "model": {"type": "Unigram", "unk_id": 3, "vocab": vocabulary, "byte_fallback": False}}
+
+
 def llama_folder(folder, config=Llama(), seed=1, dtype="F32", shards=1, **changes):
     """A LlamaForCausalLM folder with a tokenizer; `changes` override fields of config.json. Returns the folder."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -247,15 +287,19 @@ def bert_folder(folder, config=Bert(), seed=2, dtype="F32", shards=1, **changes)
     write_weights(folder, tensors, dtype, shards)
     (folder / "tokenizer.json").write_text(json.dumps(wordpiece_tokenizer(tokens)))
     if config.pooling:
-        modules = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
-        (folder / "modules.json").write_text(json.dumps([
-            {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
-            for i, (path, kind) in enumerate(modules)]))
-        (folder / "1_Pooling").mkdir(exist_ok=True)
-        (folder / "1_Pooling" / "config.json").write_text(json.dumps(
-            {"word_embedding_dimension": config.hidden, f"pooling_mode_{config.pooling}": True}))
-        (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 32, "do_lower_case": False}))
+        write_pooling(folder, config.pooling, config.hidden)
     return folder
+
+
+def write_pooling(folder, pooling, hidden):
+    """The files that make a sentence embedder of an encoder's folder; texts are cut at SENTENCE_TOKENS."""
+    modules = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
+    (folder / "modules.json").write_text(json.dumps([
+        {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for i, (path, kind) in enumerate(modules)]))
+    (folder / "1_Pooling").mkdir(exist_ok=True)
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps({"word_embedding_dimension": hidden, f"pooling_mode_{pooling}": True}))
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": SENTENCE_TOKENS, "do_lower_case": False}))
 
 
 # -- GGUF ---------------------------------------------------------------------------------------------------------

@@ -34,6 +34,16 @@ constexpr std::string_view wordPieceSeed = R"({"added_tokens":[{"id":1,"content"
 "decoder":{"type":"WordPiece","prefix":"##","cleanup":true},"model":{"type":"WordPiece","unk_token":"[UNK]",
 "continuing_subword_prefix":"##","max_input_chars_per_word":100,"vocab":{"[UNK]":0,"[CLS]":1,"a":2,"##b":3,",":4}}})";
 
+constexpr std::string_view unigramSeed = R"({"added_tokens":[{"id":1,"content":"<s>","special":true}],
+"normalizer":{"type":"Sequence","normalizers":[{"type":"Precompiled","precompiled_charsmap":"EAAAAACAAQBhDQAAAAAAgAAAAAB4AA=="},
+{"type":"Nmt"}]},"pre_tokenizer":{"type":"Metaspace","replacement":"_","prepend_scheme":"first","split":true},
+"post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<s>","type_id":0}},{"Sequence":{"id":"A","type_id":0}}],
+"pair":[{"Sequence":{"id":"A","type_id":0}},{"Sequence":{"id":"B","type_id":1}}],
+"special_tokens":{"<s>":{"id":"<s>","ids":[1],"tokens":["<s>"]}}},
+"decoder":{"type":"Sequence","decoders":[{"type":"ByteFallback"},{"type":"Metaspace","replacement":"_","prepend_scheme":"always"}]},
+"model":{"type":"Unigram","unk_id":0,"byte_fallback":true,
+"vocab":[["<unk>",0.0],["<s>",0.0],["_",-2.5],["_a",-1e-3],["ab",-4],["<0xC3>",0],["<0xA9>",0]]}})";
+
 constexpr std::string_view configSeed = R"({"bos_token":"a","eos_token":{"content":"b"},"pad_token":null,
 "chat_template":[{"name":"default","template":"{{ x }}"}]})";
 
@@ -107,7 +117,7 @@ void nestingBombs() {
 } // namespace
 
 int main() {
-  for (std::string_view seed : {bpeSeed, wordPieceSeed}) {
+  for (std::string_view seed : {bpeSeed, wordPieceSeed, unigramSeed}) {
     Result<TokenizerSpec> sound = specFromTokenizerJson(seed, "seed");
     if (!sound.ok())
       return std::fprintf(stderr, "seed refused: %s\n", sound.status().message().c_str()), 1;

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """`transom classify` against transformers' pipelines, live: text-classification, token-classification and fill-mask on the tiny models of
-test/e2e/tiny_classifiers.py that have a tokenizer; texts, pairs, one label and several that may hold together. Needs torch, transformers,
+test/e2e/tiny_classifiers.py; texts, pairs, one label and several that may hold together. Needs torch, transformers,
 safetensors, NumPy; see README.md. tools/check compares with NumPy instead: test/e2e/classify.py.
 """
 
@@ -24,7 +24,7 @@ def pipeline(task, family, folder):
     tokenizer = transformers.PreTrainedTokenizerFast(
         tokenizer_file=str(folder / "tokenizer.json"),
         mask_token=tiny_classifiers.mask_of(family),
-        pad_token="<pad>" if family == "roberta" else "[PAD]",
+        pad_token="<pad>" if "roberta" in family else "[PAD]",
         model_max_length=tiny_classifiers.MAX_TOKENS,
         model_input_names=["input_ids", "attention_mask"] + (["token_type_ids"] if family == "bert" else []),
     )
@@ -83,7 +83,7 @@ def check(suite, what, task, give, family, head, rows, **settings):
 def main():
     transformers.logging.set_verbosity_error()
     suite = Suite("check_classifiers")
-    for family in ("bert", "distilbert", "roberta"):
+    for family in tiny_classifiers.FAMILIES:
         sequence, token, words = tiny_classifiers.HEADS
         short = [text for text in TEXTS if len(text) < 60]  # these two pipelines do not cut
         masked = [tiny_classifiers.masked(text, tiny_classifiers.mask_of(family)) for text in short]

@@ -204,6 +204,19 @@ func.func @prefill(%x: tensor<?x?x2x4xf32> {transom.dims = ["batch", "seq", "2",
 
 // -----
 
+// P7: one list of all tokens that is read otherwise than by places that are given.
+module attributes {transom.bounds = {batch = [1, 4], seq = [1, 16]}} {
+func.func @list(%x: tensor<?x?x2x4xf32> {transom.dims = ["batch", "seq", "2", "4"]}, %mask: tensor<?x?xi32> {transom.dims = ["batch", "seq"]}) -> tensor<?x8xf32> {
+  %a = transom.attention bshd %x, %x, %x mask %mask {scale = 0.5 : f64}
+     : (tensor<?x?x2x4xf32>, tensor<?x?x2x4xf32>, tensor<?x?x2x4xf32>, tensor<?x?xi32>) -> tensor<?x?x2x4xf32>
+  // expected-remark@+1 {{remove-padding: transom.reshape: P7: expected an op that reads [batch, seq] token by token, found 'transom.reshape'}}
+  %list = transom.reshape %a [-1, 8] : (tensor<?x?x2x4xf32>) -> tensor<?x8xf32>
+  return %list : tensor<?x8xf32>
+}
+}
+
+// -----
+
 // P7: the first token of tokens with two unknown sizes.
 module attributes {transom.bounds = {batch = [1, 4], seq = [1, 16], heads = [1, 4], d = [1, 8]}} {
 func.func @open_first(%x: tensor<?x?x?x?xf32> {transom.dims = ["batch", "seq", "heads", "d"]},

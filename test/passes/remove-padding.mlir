@@ -4,7 +4,7 @@
 module attributes {transom.bounds = {batch = [1, 4], seq = [1, 16]}} {
 // Ids are packed once, in front of the embeddings; positions become numbers of each token. Every op on rows has the shape
 // [tokens, ...], and only the hidden states are unpacked: pooling is not.
-// CHECK: transom.bounds = {batch = [1, 4], seq = [1, 16], tokens = [0, 64], tokens_2 = [0, 64]}
+// CHECK: transom.bounds = {batch = [1, 4], seq = [1, 16], tokens = [0, 64]}
 // CHECK-LABEL: @encoder
 // CHECK-SAME: (%[[IDS:[a-z0-9]+]]: tensor<?x?xi32>{{.*}}, %[[MASK:[a-z0-9]+]]: tensor<?x?xi32>
 // CHECK: %[[INDEX:.*]], %[[CUMULATIVE:.*]] = transom.valid_tokens %[[MASK]] size "tokens" : (tensor<?x?xi32>) -> (tensor<?xi32>, tensor<?xi32>)
@@ -49,7 +49,7 @@ func.func @encoder(%ids: tensor<?x?xi32> {transom.name = "input_ids", transom.di
 
 // The first token of each row, and the largest numbers of its valid tokens; no padded tensor is left but what says which are valid.
 // CHECK-LABEL: @pooling
-// CHECK: transom.valid_tokens %{{.*}} size "tokens_2"
+// CHECK: transom.valid_tokens %{{.*}} size "tokens"
 // CHECK: transom.pack %{{.*}} : (tensor<?x?x2x4xf32>, tensor<?xi32>) -> tensor<?x2x4xf32>
 // CHECK-NOT: tensor<?x?x{{[2-9]}}
 // CHECK: transom.first_token %{{.*}} cumulative %{{.*}} : (tensor<?x2x4xf32>, tensor<?xi32>) -> tensor<?x2x4xf32>
@@ -75,5 +75,21 @@ func.func @pooling(%x: tensor<?x?x2x4xf32> {transom.dims = ["batch", "seq", "2",
   %masked = transom.select %valid, %a, %least : (tensor<?x?x1x1xi1>, tensor<?x?x2x4xf32>, tensor<f32>) -> tensor<?x?x2x4xf32>
   %most = transom.reduce max %masked axes [1] : (tensor<?x?x2x4xf32>) -> tensor<?x2x4xf32>
   return %first, %most : tensor<?x2x4xf32>, tensor<?x2x4xf32>
+}
+
+// Tokens at places that are given are looked up in padded rows, which is all that stays padded.
+// CHECK-LABEL: @chosen
+// CHECK: %[[A:.*]] = transom.attention thd
+// CHECK: %[[ROWS:.*]] = transom.unpack %[[A]], %{{.*}} like %{{.*}} -> tensor<?x?x2x4xf32>
+// CHECK: %[[TABLE:.*]] = transom.reshape %[[ROWS]] [-1, 8]
+// CHECK: %[[FOUND:.*]] = transom.embedding %[[TABLE]], %{{.*}} -> tensor<?x8xf32>
+// CHECK: return %[[FOUND]]
+func.func @chosen(%x: tensor<?x?x2x4xf32> {transom.dims = ["batch", "seq", "2", "4"]}, %mask: tensor<?x?xi32> {transom.dims = ["batch", "seq"]},
+                  %places: tensor<?xi32> {transom.dims = ["masks"]}) -> tensor<?x8xf32> {
+  %a = transom.attention bshd %x, %x, %x mask %mask {scale = 0.5 : f64}
+     : (tensor<?x?x2x4xf32>, tensor<?x?x2x4xf32>, tensor<?x?x2x4xf32>, tensor<?x?xi32>) -> tensor<?x?x2x4xf32>
+  %table = transom.reshape %a [-1, 8] : (tensor<?x?x2x4xf32>) -> tensor<?x8xf32>
+  %found = transom.embedding %table, %places : (tensor<?x8xf32>, tensor<?xi32>) -> tensor<?x8xf32>
+  return %found : tensor<?x8xf32>
 }
 }

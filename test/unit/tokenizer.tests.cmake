@@ -5,6 +5,7 @@ set_target_properties(tokenize-lines PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE
 
 transom_unit_test(TokenizerTest transom_tokenizer)
 transom_unit_test(TokenizerTextTest transom_tokenizer)
+transom_unit_test(SentencePieceTest transom_tokenizer)
 
 # TRANSOM_FUZZ_COUNT raises the number of damaged files.
 add_executable(FuzzTokenizer ${PROJECT_SOURCE_DIR}/test/fuzz/FuzzTokenizer.cpp)

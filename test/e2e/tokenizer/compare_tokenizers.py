@@ -4,7 +4,7 @@
     python compare_tokenizers.py --build build/release --work /tmp/tok \\
         [--json minilm=.../tokenizer.json] [--gguf smollm2=.../model.gguf] [--lines 12000]
 
-Needs the Python packages tokenizers and numpy, for --gguf also gguf. Small tokenizers are trained on the spot, so that
+Needs the Python packages tokenizers, sentencepiece and numpy, for --gguf also gguf. Small tokenizers are trained on the spot, so that
 the pre-tokenisers and normalisers of other model families are compared too. The lines are the same on every run.
 Prints "tokenizer NAME: N lines, D differences" for each; exits 1 if any D is not 0 or if time is not linear.
 """
@@ -17,6 +17,7 @@ import subprocess
 import sys
 
 import corpus
+import sentencepieces
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
@@ -232,16 +233,17 @@ def main():
     for spec in args.gguf:
         name, path = spec.split("=", 1)
         subjects[name], subjects[name + "-as-json"] = ggufTokenizers(path, work)
-    for name, tokenizer in trainedTokenizers(trainingText).items():
+    for name, tokenizer in (trainedTokenizers(trainingText) | sentencepieces.sentencePieceTokenizers(trainingText)).items():
         saved = work / f"{name}.json"
         tokenizer.save(str(saved))
         subjects[name] = (tokenizer, saved)
     ok = True
     for name, (reference, source) in subjects.items():
         if args.only in (None, name):
-            ok = compare(name, reference, source, records, work, program) == 0 and ok
+            more = [(l,) for l in sentencepieces.clusters()] if name in sentencepieces.NORMALIZED else []
+            ok = compare(name, reference, source, records + more, work, program) == 0 and ok
     for name, (_, source) in subjects.items():
-        if args.only == name or (args.only is None and name in ("minilm", "smollm2", "llama3", "qwen2")):
+        if args.only == name or (args.only is None and name in ("minilm", "smollm2", "llama3", "qwen2", "xlm-r", "t5")):
             ok = checkLinear(name, source, work, program) and ok
     return 0 if ok else 1
 
