@@ -33,6 +33,7 @@ struct CompileReport {
   uint64_t weightBytes = 0, stateBytes = 0, fileBytes = 0;
   std::vector<int64_t> buckets; ///< of tokens, where lengths were given, and the shares of computed tokens that are expected to be
   double waste = 0, plainWaste = 0; ///< wasted with and without them
+  uint64_t quantised = 0; ///< products with operands of 8 bits
   std::string dtype; ///< how GPUs store numbers; empty without programs for them
 };
 

@@ -56,18 +56,27 @@ public:
       if (!all)
         text.close();
     }
-    std::string store = std::move(text.body);
+    std::string store = rowScales() + std::move(text.body);
     text.body = std::move(outer);
     text.depth = 1;
     std::string s = "struct Epilogue {\n";
     for (size_t i = 0; i < text.buffers.size(); ++i)
       s += "  " + text.type(i) + " *b" + std::to_string(i) + ";\n";
-    text.preamble += s + "  const int64 *symbols;\n  int64 rows;\n  DEVICE void store(int m, int n, const Lanes<8> &own, const Lanes<8> &other) const {\n" +
-                     store + "  }\n};\n\n";
+    text.preamble += s + "  const int64 *symbols;\n  int64 rows;\n  DEVICE void store(int m, int n, const Lanes<8> &" +
+                     (isNarrow() ? "ownSums, const Lanes<8> &otherSums" : "own, const Lanes<8> &other") + ") const {\n" + store + "  }\n};\n\n";
     return success(ok);
   }
 
 private:
+  bool isNarrow() const { return storedType(gemm.lhs) == DType::f8e4m3; }
+  /// Of rows in 8 bits: the sums times the row's scale. Also makes x one of the epilogue's buffers.
+  std::string rowScales() {
+    if (!isNarrow())
+      return "";
+    text.include("E4m3.cuh");
+    return "    const float rowScale = scalesOf(" + text.pointer(gemm.lhs) + ", rows, " + std::to_string(gemm.k) + ")[m];\n" +
+           "    const Lanes<8> own = scaledLanes(ownSums, rowScale), other = scaledLanes(otherSums, rowScale);\n";
+  }
   std::string row() const override { return "m"; }
   std::string special(Value value, const Column &column) override {
     if (value != gemm.product)
@@ -90,8 +99,28 @@ private:
       emitCacheStore(text, program, append, slot, column.text, own, program.outputs[index]);
       return;
     }
+    if (storedType(program.outputs[index]) == DType::f8e4m3) {
+      rounded(index, column);
+      return;
+    }
     std::string own = at(value, column);
     text.line("storeLanes(" + text.pointer(program.outputs[index], true) + " + (int64)m * " + std::to_string(program.width(value)) + " + " + column.text + ", " + own + ");");
+  }
+
+  /// A result in 8 bits, by a scale that is the same for all rows; that of a row is written with its first columns.
+  void rounded(size_t index, const Column &column) {
+    auto op = program.results[index].getDefiningOp<RoundE4m3Op>();
+    if (!op || !op.getScale()) {
+      fail(program.results[index].getDefiningOp(), "is kept in 8 bits by scales that whole rows give, which an epilogue does not have");
+      return;
+    }
+    text.include("E4m3.cuh");
+    std::string own = at(op.getInput(), column), scale = text.fresh("scale"), pointer = text.pointer(program.outputs[index], true);
+    std::string width = std::to_string(program.width(op));
+    text.line("const float " + scale + " = " + text.pointer(program.memory.find(op.getScale())->second) + "[0];");
+    text.line("storeLanes(" + pointer + " + (int64)m * " + width + " + " + column.text + ", scaledLanes(" + own + ", 1.0f / " + scale + "));");
+    text.line("if (" + column.text + " == 0)");
+    text.line("  scalesOf(" + pointer + ", rows, " + width + ")[m] = " + scale + ";");
   }
 
   const HopperProgram &gemm;
@@ -103,8 +132,8 @@ private:
 } // namespace
 
 FailureOr<std::optional<CudaLaunchPlan>> emitHopperGemm(KernelPool &pool, const HopperProgram &program, StringRef name) {
-  constexpr int64_t cluster = 2, stages = 6, tileRows = 128, boxColumns = 64, boxElements = 64, sharedBytes = 1024 + stages * (32 << 10) + 16 * stages;
-  if (program.n % atOnce != 0 || program.k % atOnce != 0)
+  constexpr int64_t cluster = 2, stages = 6, tileRows = 128, boxColumns = 64, sharedBytes = 1024 + stages * (32 << 10) + 16 * stages;
+  if (program.n % atOnce != 0 || program.k * layoutOf(storedType(program.lhs)).bytes % 16 != 0)
     return std::optional<CudaLaunchPlan>();
   KernelText text(pool);
   TileEpilogue epilogue(text, program);
@@ -114,7 +143,7 @@ FailureOr<std::optional<CudaLaunchPlan>> emitHopperGemm(KernelPool &pool, const 
     CudaMapPlan plan;
     plan.buffer = buffer;
     plan.sizes = {DimExpr(program.k), rows}, plan.strides = {DimExpr(program.k)};
-    plan.box = {uint32_t(boxElements), uint32_t(rowsAtOnce)};
+    plan.box = {128 / layoutOf(storedType(buffer)).bytes, uint32_t(rowsAtOnce)};
     return text.map(std::move(plan));
   };
   std::string x = map(program.lhs, program.epilogue.rows, tileRows), weights = map(program.weight, DimExpr(program.n), boxColumns);
