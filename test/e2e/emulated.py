@@ -205,6 +205,9 @@ def check_fp8(suite, name, folder, dtype, encoder, calibrated):
     products = {kernel for kernel in ran if kernel.endswith("_product") or "_product_" in kernel}
     suite.check(f"{name} {dtype} ran products by wgmma", None if products else f"it ran {ran}")
     rounding = {kernel for kernel in ran if kernel.startswith("round_e4m3")}  # of what attention makes
+    done = suite.transom("bench", artifact, "--device=cuda:0", environment=emulated(suite, artifact, "sm_80"))
+    refused = done.returncode == 1 and "products of 8 bits (fp8) need compute capability 9.0, found 8.0" in done.stderr
+    suite.check(f"{name} {dtype} is refused on 8.0", None if refused else done.stderr or "it ran")
     suite.check(f"{name} {dtype} rounds by itself what attention makes alone", None if len(rounding) == 1 else f"it ran {ran}")
 
 
