@@ -32,8 +32,8 @@ from capi import find_library
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 BOUNDS = {"f32": 1e-5, "f16": 2e-3, "bf16": 1e-2}
-FP8_BOUND = 5e-2  # of products in 8 bits, GPU against CPU: rounding in 16 bits moves some numbers over a border of 8, and the tensor cores' sums have some 14 bits
-FP8_COSINE = 0.998
+FP8_BOUND = 6e-2  # of products in 8 bits, GPU against CPU: rounding in 16 bits moves some numbers over a border of 8, and the tensor cores' sums have some 14 bits
+FP8_COSINE = 0.995
 SLACK = 1.5
 TIE = 6.0
 DEEP = 6.0  # more error for a real model of 30 layers with quantised weights, which is compared with fp32: each rounding counts 30 times, and prompts round the decoded weights too
