@@ -12,6 +12,7 @@ from gpu_tables import line, number, profile_text, table, times, verdict
 
 # Figure and floor on the H100 of the targets: ms a batch; for E3 sequences/s, larger is better.
 TARGETS = {"e1": (18.5, 17), "e2": (0.40, 0.20), "e3": (24e3, 29e3)}
+FP8_MS = 11.5  # E1's target with products of 8 bits, on the H100 of the targets
 PEERS = {"eager_ms": "sdpa, eager", "compiled_ms": "sdpa, torch.compile", "native_nested_ms": "fast path, nested", "native_padded_ms": "fast path, padded"}
 PROFILED = ("e1", "e2", "e3", "heads")
 
@@ -33,6 +34,19 @@ def main_table(figures):
                          f"{own:.2f}", *cells, f"{limit:.2f}", verdict(own, limit), f"{'≥' if rate else '≤'} {number(target)}"))  # fmt: skip
     heads = ["", "measured", "Transom", "floor", "ratio to floor", *PEERS.values(), "target's ratio to its floor", "met", "target on H100"]
     return table(heads, rows, 2)
+
+
+def fp8_table(figures):
+    found = figures.get("fp8")
+    if not found:
+        return []
+    fp16, rows = found["forms"]["fp16"]["ms"], []
+    for how, form in found["forms"].items():
+        cells = [f"{form['error']:.1e}", f"{form['cosine_mean']:.5f} ({form['cosine_least']:.5f})", f"{100 * form['agree']:.1f}%"] if "error" in form else ["–"] * 3
+        target = ["–", "–"] if how == "fp16" else [f"≤ {number(FP8_MS)}", "yes" if form["ms"] <= FP8_MS else f"no, {100 * (form['ms'] / FP8_MS - 1):.0f}% over"]
+        rows.append(line(how if how == "fp16" else f"fp8, {how}", number(form["ms"]), f"{fp16 / form['ms']:.2f}x", *target, *cells))
+    head = ["", f"{found['what']}: products of 8 bits (fp8, e4m3), logits against those in fp16:", ""]
+    return head + table(["", "ms", "to fp16", "target on H100", "met", "error", "cosine (least)", "best label agrees"], rows, 1)
 
 
 def heads_table(figures):
@@ -60,7 +74,7 @@ def invariant_table(figures):
 
 def tables(figures, machine):
     found = figures["ceilings"]
-    lines = main_table(figures) + heads_table(figures) + padding_table(figures) + invariant_table(figures)
+    lines = main_table(figures) + fp8_table(figures) + heads_table(figures) + padding_table(figures) + invariant_table(figures)
     lines += [
         "",
         f"{machine['gpu']}, driver {machine['driver']}, {machine['date']}, commit {machine['commit']}. Ceilings of the run: "

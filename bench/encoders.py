@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Transom's encoders on one GPU against their peers and the ceilings of that GPU, all measured in one run, fp16, random weights: E1 to E3,
-a head's answers beside the naive path's, time against padding and valid tokens, and what --batch-invariant costs.
+E1 with products of 8 bits (fp8), a head's answers beside the naive path's, time against padding and valid tokens, and what --batch-invariant
+costs.
 
 Targets are met as in bench/gpu.py. Times are those of `transom bench --tensors`: with copying inputs and outputs, which are logits
 [batch, 2]. Writes <date>-<gpu>-encoders.md, .json and a plot of the padding, .svg, into --out. Needs torch, transformers and NumPy.
@@ -21,7 +22,8 @@ from gpu import Bench, ceilings, describe, measure, options_of, publish
 from gpu_tables import profile_text
 from peers import ROOT, BenchError, cpu_name
 
-SECONDS = {"e1": 140, "e2": 100, "e3": 100, "heads": 80, "padding": 110, "invariant": 60}  # at most, each
+SECONDS = {"e1": 140, "fp8": 240, "e2": 100, "e3": 100, "heads": 80, "padding": 110, "invariant": 60}  # at most, each
+SAMPLE = [16, 40, 64, 24, 96, 128, 32, 80]  # lengths of the texts that scales of 8 bits follow from
 SEED = 777  # of E1's lengths: one that makes 17598 valid tokens, as where its target was set
 HEADS = {"small": [4, 6], "large": [4, 6, 210]}  # as BetterTransformer's tutorial: two short sentences; these and a paragraph
 
@@ -77,6 +79,25 @@ def encode(bench, name):
     return found
 
 
+def fp8(bench):
+    """E1 with products of 8 bits, by scales of each token and by those of a sample, beside fp16 in the same run."""
+    key, lengths, width = batches(bench.options.tiny)["e1"]
+    sizes = ("--max-batch", len(lengths), "--max-seq", width)
+    inputs, draw = bench.inputs("fp8", key, lengths, width), random.Random(5)
+    sample = bench.work / "sample.txt"
+    sample.write_text("".join(" ".join(str(draw.randrange(5, MODELS[key].vocab)) for _ in range(min(length, width))) + "\n" for length in SAMPLE))
+    artifact, _ = bench.compile(key, "fp8-none", *sizes)
+    found, exact = {"fp16": {"ms": bench.ms(artifact, inputs)}}, bench.logits(artifact, inputs).astype(np.float64)
+    for how, flags in {"a token's own scales": (), "calibrated scales": (f"--calibrate={sample}",)}.items():
+        artifact, seconds = bench.compile(key, f"fp8-{len(flags)}", "--quantise=fp8", *flags, *sizes)
+        logits = bench.logits(artifact, inputs).astype(np.float64)
+        cosines = (logits * exact).sum(1) / np.linalg.norm(logits, axis=1) / np.linalg.norm(exact, axis=1)
+        found[how] = {"ms": bench.ms(artifact, inputs), "compile_seconds": seconds, "error": float(np.linalg.norm(logits - exact) / np.linalg.norm(exact)),
+                      "cosine_mean": float(cosines.mean()), "cosine_least": float(cosines.min()),
+                      "agree": float((logits.argmax(1) == exact.argmax(1)).mean()), "profile": bench.profile(artifact, inputs)}  # fmt: skip
+    return {"what": f"{MODELS[key].what}, {len(lengths)} x {width}, {sum(lengths)} of them valid", "forms": found}
+
+
 def heads(bench):
     """Transom and the naive path on the same weights and batches: time, logits; a profile of the large batch."""
     key, longest = ("tiny-xlmr", 64) if bench.options.tiny else ("xlmr", 256)
@@ -123,7 +144,7 @@ def invariant(bench):
 
 
 WORK = {"e1": lambda bench: encode(bench, "e1"), "e2": lambda bench: encode(bench, "e2"), "e3": lambda bench: encode(bench, "e3"),
-        "heads": heads, "padding": pad, "invariant": invariant}  # fmt: skip
+        "fp8": fp8, "heads": heads, "padding": pad, "invariant": invariant}  # fmt: skip
 
 
 # -- the command --------------------------------------------------------------------------------------------------------

@@ -26,6 +26,8 @@ inline DType storedType(mlir::Type element) {
     return DType::f16;
   if (isa<BFloat16Type>(element))
     return DType::bf16;
+  if (isa<Float8E4M3FNType>(element))
+    return DType::f8e4m3;
   return isa<Float64Type>(element) ? DType::f64 : DType::f32;
 }
 

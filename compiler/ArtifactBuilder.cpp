@@ -136,13 +136,21 @@ private:
     input.codeBytes.emplace_back(object.begin(), object.end());
   }
 
+  /// Rows with a scale behind them are as much longer.
+  static Dims storedSizesOf(Value value) {
+    Dims sizes = plan::sizesOf(value);
+    if (plan::keepsScales(plan::tensorOf(value), plan::storedElementOf(value)))
+      sizes.back() = sizes.back() + DimExpr(plan::scaleElements);
+    return sizes;
+  }
+
   /// One of the artifact's buffers for each buffer and view of the plan.
   void addBuffer(artifact::Program &program, Value value) {
     plan::BufferOp storage = plan::storageOf(value);
     artifact::Buffer buffer;
     buffer.kind = static_cast<artifact::BufferKind>(storage.getKind());
     buffer.dtype = storedType(plan::storedElementOf(value));
-    buffer.shape = shape(plan::sizesOf(value));
+    buffer.shape = shape(storedSizesOf(value));
     buffer.bytes = *plan::bytesAtBounds(module, plan::tensorOf(value), plan::sizesOf(value), plan::storedElementOf(value));
     if (storage.getOffset())
       buffer.offset = *storage.getOffset();

@@ -171,6 +171,35 @@ Result<std::string> activationsOf(mlir::ModuleOp graph, const CompilerOptions &o
   return most;
 }
 
+/// That products of 8 bits are asked for of a model and of GPUs that can have them.
+Status checkQuantise(const CompilerOptions &options, const CompileReport &model, const Targets &targets) {
+  if (options.quantise == "none")
+    return {};
+  if (options.quantise != "fp8")
+    return error(StatusCode::invalidArgument, "--quantise: expected none or fp8, found '{}'", options.quantise);
+  if (model.task == "generate")
+    return error(StatusCode::unsupported, "--quantise=fp8: expected an encoder, found a model that generates text ({})", model.architecture);
+  for (const std::string &architecture : targets.architectures)
+    if (architecture != "sm_90a")
+      return error(StatusCode::unsupported, "--quantise=fp8: expected --target=cuda:sm_90a, found cuda:{}", architecture);
+  return {};
+}
+
+/// Adds to what the artifact says of itself. `products`: how many have operands of 8 bits.
+void addMetadata(mlir::ModuleOp module, const CompilerOptions &options, uint64_t products) {
+  mlir::Builder builder(module.getContext());
+  mlir::NamedAttrList metadata;
+  if (auto old = module->getAttrOfType<mlir::DictionaryAttr>("transom.metadata"))
+    metadata = mlir::NamedAttrList(old);
+  for (auto &[key, value] : options.metadata)
+    metadata.set(key, builder.getStringAttr(value));
+  if (products > 0)
+    metadata.set("quantised", builder.getStringAttr(fmt::format("fp8 (e4m3): {} products, a scale for each row of weights and {}", products,
+                                                                options.scales.empty() ? "for each token" : "calibrated ones for tokens")));
+  if (!metadata.empty())
+    module->setAttr("transom.metadata", metadata.getDictionary(module.getContext()));
+}
+
 Result<BucketChoice> bucketsOf(mlir::ModuleOp graph, const std::string &file) {
   constexpr size_t most = 32; // graphs take memory and a moment to make
   std::optional<Bounds> tokens = boundsOf(graph, "tokens"), batch = boundsOf(graph, "batch"), seq = boundsOf(graph, "seq");
@@ -195,6 +224,7 @@ Result<CompileReport> compileModel(const std::string &input, const std::string &
   report.task = textAttribute(module, "transom.task");
 
   TRANSOM_ASSIGN(Targets targets, parseTargets(options.targets));
+  TRANSOM_RETURN_IF_ERROR(checkQuantise(options, report, targets));
   if (!options.lengths.empty() && targets.architectures.empty())
     return error(StatusCode::invalidArgument, "--lengths: expected a target for GPUs, found none");
   if (options.batchInvariant && targets.cpu)
@@ -210,10 +240,19 @@ Result<CompileReport> compileModel(const std::string &input, const std::string &
   auto optimise = [&](mlir::ModuleOp graph, const CompilerOptions &own) {
     timer.start("optimise");
     double done = 0, all = double(pipelinePasses().size() + 1);
-    return runPipeline(graph, own, [&](llvm::StringRef, mlir::ModuleOp) {
+    std::vector<Finding> findings;
+    auto step = [&](llvm::StringRef, mlir::ModuleOp) {
       timer.share(++done / all);
       return Status();
-    });
+    };
+    TRANSOM_RETURN_IF_ERROR(runPipeline(graph, own, step, &findings));
+    report.quantised = uint64_t(llvm::count_if(findings, [](const Finding &finding) {
+      return finding.pass == "quantise-products" && finding.kind == Finding::Kind::applied;
+    }));
+    if (options.quantise != "none" && !options.observe && report.quantised == 0)
+      return error(StatusCode::unsupported, "--quantise=fp8: no product can be quantised; transom explain --quantise=fp8 says why of each");
+    addMetadata(graph, options, report.quantised);
+    return Status();
   };
   if (targets.cpu) {
     TRANSOM_RETURN_IF_ERROR(optimise(module, options));
@@ -229,6 +268,8 @@ Result<CompileReport> compileModel(const std::string &input, const std::string &
   if (!targets.architectures.empty()) {
     CompilerOptions own = options;
     TRANSOM_ASSIGN(own.activations, activationsOf(graphForGpus, options));
+    if (options.quantise != "none" && own.activations == "f32")
+      return error(StatusCode::invalidArgument, "--quantise=fp8: expected --dtype=f16 or bf16 for GPUs, found f32");
     TRANSOM_RETURN_IF_ERROR(optimise(graphForGpus, own));
     if (!options.lengths.empty()) {
       TRANSOM_ASSIGN(BucketChoice buckets, bucketsOf(graphForGpus, options.lengths));

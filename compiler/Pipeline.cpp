@@ -65,6 +65,16 @@ const Entry entries[] = {
      [](OpPassManager &manager, const CompilerOptions &) {
        manager.addPass(createMergeProjectionsPass(reporting<MergeProjectionsPassOptions>()));
      }},
+    // Behind merge-projections: what was several weights has one scale a row. Before fusion: scales and rounding go into the groups.
+    {"quantise-products", true,
+     [](OpPassManager &manager, const CompilerOptions &options) {
+       if (options.quantise != "fp8")
+         return;
+       auto own = reporting<QuantiseProductsPassOptions>();
+       own.scales = options.scales;
+       own.observe = options.observe;
+       manager.addPass(createQuantiseProductsPass(own));
+     }},
     // Before the other fusions: it reads whole ops, and what a product's group takes saves most. So no group is ever taken
     // apart: those behind it find what it left.
     {"fuse-epilogue", true,

@@ -90,7 +90,7 @@ private:
         .Case<RmsNormOp, LayerNormOp, SoftmaxOp>([&](auto) { return 5 * result; })
         .Case([&](RotaryOp) { return 3 * result; })
         .Case<ReduceOp, ArgmaxOp, TopKOp, SampleOp>([&](auto) { return largest; })
-        .Case<DequantizeOp, QuantizeOp>([&](auto) { return 2 * result; })
+        .Case<DequantizeOp, QuantizeOp, RoundE4m3Op>([&](auto) { return 2 * result; })
         .Default([&](Operation *other) { return isa<ScalarOp>(other) ? result : 0; });
   }
 

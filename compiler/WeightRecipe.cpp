@@ -4,6 +4,7 @@
 #include "compiler/import/files/BlockDecode.h"
 #include "compiler/interpreter/Interpreter.h"
 #include "codegen/TensorBytes.h"
+#include "runtime/format/E4m3.h"
 
 #include "mlir/IR/IRMapping.h"
 
@@ -53,6 +54,7 @@ template <typename T> void append(std::vector<std::byte> &bytes, T value) {
 void appendFloat(std::vector<std::byte> &bytes, DType dtype, double number) {
   switch (dtype) {
   case DType::f64: return append(bytes, number);
+  case DType::f8e4m3: return append(bytes, e4m3::encode(static_cast<float>(number)));
   case DType::f16: return append(bytes, static_cast<_Float16>(number));
   case DType::bf16: return append(bytes, static_cast<uint16_t>(std::bit_cast<uint32_t>(static_cast<float>(number)) >> 16));
   default: return append(bytes, static_cast<float>(number));

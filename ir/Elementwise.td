@@ -108,7 +108,7 @@ def SelectOp : Transom_Elementwise<"select",
 def CastOp : Transom_Elementwise<"cast", "return detail::emitCast(b, loc, x[0], getTo());"> {
   let summary = "conversion of the element type, elementwise";
   let description = [{
-    Floats round to nearest even; floats to integers truncate towards zero and saturate, NaN becomes 0; i1 becomes 0 or 1,
+    Floats round to nearest even, to f8E4M3FN as runtime/format/E4m3.h says: beyond 448 to that; floats to integers truncate towards zero and saturate, NaN becomes 0; i1 becomes 0 or 1,
     anything but 0 becomes true.
   }];
   let arguments = (ins Transom_Dense:$input, TypeAttr:$to);

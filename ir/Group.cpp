@@ -29,7 +29,7 @@ std::optional<RowKind> rowKindOf(Operation *op) {
     return RowKind::append;
   if (isa<EmbeddingOp>(op))
     return RowKind::embedding;
-  if (isa<QuantizeOp>(op))
+  if (isa<QuantizeOp, RoundE4m3Op>(op))
     return RowKind::quantize;
   return std::nullopt;
 }

@@ -25,7 +25,7 @@ enum class RowKind {
   rotary,    ///< thd with one leading dimension, bshd with two; positions have the leading dimensions alone
   append,    ///< cache_append: tokens have one leading dimension in thd, two in bshd; cache and lengths are whole
   embedding, ///< rows of a whole table; the indices have the leading dimensions alone
-  quantize,  ///< whole rows to q8_0
+  quantize,  ///< whole rows to q8_0, or rounded to E4M3
 };
 
 /// What kind of row-wise op `op` is; nullopt if none, whatever its operands.
@@ -66,7 +66,7 @@ std::pair<unsigned, unsigned> defaultRows(mlir::Operation *op);
 /// What a group's body is made of. Forms that passes make:
 ///
 /// gemv form (rows <= maxGemvRows): the prologue is nothing or one norm, whose result only the root reads. The root's rhs
-///   is a static [N, K] matrix, transpose_rhs, lhs f32. The epilogue has no norm, embedding or quantize: a result's column j
+///   is a static [N, K] matrix, transpose_rhs, lhs f32. The epilogue has no norm, embedding, quantize or round_e4m3: a result's column j
 ///   depends on the root's columns of one head (rotary), of one j in each slice (gate and up), or on j alone.
 /// gemm form (more rows): no prologue; the epilogue may be any row-wise ops but embedding, at most one norm, whose input is
 ///   another result where ops outside read it.

@@ -175,7 +175,7 @@ private:
       } else if (isReshape(&op)) {
         if (kernel.rowElements(op.getOperand(0)) != kernel.rowElements(result))
           return refuse("a reshape moves numbers between rows");
-      } else if (!isPointwise(&op) && !isa<RmsNormOp, LayerNormOp, RotaryOp, CacheAppendOp, EmbeddingOp, QuantizeOp, MatmulOp>(op)) {
+      } else if (!isPointwise(&op) && !isa<RmsNormOp, LayerNormOp, RotaryOp, CacheAppendOp, EmbeddingOp, QuantizeOp, RoundE4m3Op, MatmulOp>(op)) {
         return refuse(nameOf(&op) + " does not work on rows");
       }
       if (isPointwise(&op))

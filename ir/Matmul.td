@@ -9,7 +9,7 @@ def MatmulOp : Transom_ShapedOp<"matmul"> {
   let description = [{
     `lhs` [..., M, K] times `rhs` [..., K, N], or [..., N, K] with `transpose_rhs`, gives [..., M, N]. Leading dimensions
     broadcast. Products accumulate in fp32 (fp64 for fp64). The result has the element type of `lhs`. `rhs` may be
-    quantised; then its rows are the blocks' rows, so `transpose_rhs` is required.
+    f8E4M3FN, or quantised; then its rows are the blocks' rows, so `transpose_rhs` is required.
 
     C1: both operands have rank 2 or more. C2: the K sizes are equal. C3: leading dimensions broadcast. C4: a quantised
     `rhs` needs `transpose_rhs`.

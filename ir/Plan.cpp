@@ -74,11 +74,15 @@ std::optional<int64_t> bytesAtBounds(ModuleOp module, Type tensor, const Dims &d
     last = *size;
   }
   std::optional<int64_t> row = bytesOfRow(stored ? stored : elementOf(tensor), last);
+  if (row && keepsScales(tensor, stored))
+    *row += scaleElements;
   int64_t bytes;
   if (!row || __builtin_mul_overflow(rows, *row, &bytes))
     return std::nullopt;
   return bytes;
 }
+
+bool keepsScales(Type tensor, Type stored) { return isa_and_nonnull<Float8E4M3FNType>(stored) && elementOf(tensor).isF32(); }
 
 Dims parseSizes(ArrayAttr sizes) {
   Dims dims;
@@ -141,8 +145,9 @@ LogicalResult BufferOp::verify() {
     return emitOpError("C3: expected an offset that is a multiple of ") << alignment << ", found " << *getOffset();
   if (Type stored = getStored().value_or(Type())) {
     bool kept = inArena || getKind() == BufferKind::state;
-    if (!kept || !elementOf(getTensor()).isF32() || !isa<Float16Type, BFloat16Type>(stored))
-      return emitOpError("C5: expected f16 or bf16 for numbers of f32 of the arena or a state, found ") << stored;
+    bool rows = inArena && isa<Float8E4M3FNType>(stored);
+    if (!kept || !elementOf(getTensor()).isF32() || (!rows && !isa<Float16Type, BFloat16Type>(stored)))
+      return emitOpError("C5: expected f16 or bf16 for numbers of f32 of the arena or a state, or f8E4M3FN in the arena, found ") << stored;
   }
   std::optional<int64_t> bytes =
       bytesAtBounds((*this)->getParentOfType<ModuleOp>(), getTensor(), parseSizes(getShape()), getStored().value_or(Type()));

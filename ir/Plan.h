@@ -27,6 +27,11 @@ std::optional<int64_t> bytesOfRow(mlir::Type element, int64_t elements);
 /// `stored`, if not null, instead of its own. nullopt where a size is unknown, negative or has no bounds, and on overflow.
 std::optional<int64_t> bytesAtBounds(mlir::ModuleOp module, mlir::Type tensor, const Dims &dims, mlir::Type stored = {});
 
+/// Whether f32 numbers of `tensor` are stored as E4M3 with a scale for each row, in fp32 behind the rows.
+bool keepsScales(mlir::Type tensor, mlir::Type stored);
+/// What a scale takes, in elements of E4M3.
+inline constexpr int64_t scaleElements = 4;
+
 /// The sizes that an attribute such as `shape` writes; unknown where one is malformed.
 Dims parseSizes(mlir::ArrayAttr sizes);
 /// The buffer op whose memory a buffer value is.

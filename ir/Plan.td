@@ -141,7 +141,8 @@ def BufferOp : Plan_Op<"buffer", [HasParent<"ProgramOp">,
     `bytes` is what the tensor takes at the bounds of its sizes. `stored` is the type in which its numbers lie in memory, where
     that is another than the tensor's: kernels compute in the tensor's type, and round what they write. C1: all but arena buffers have a name. C2: the tensor is a
     tensor or cache, and `shape` has one size for each of its dimensions, equal to those it knows. C3: only arena buffers
-    have an offset, and they need one, a multiple of 64. C4: bytes is what stored type, shape and bounds give. C5: only arena and state buffers of f32 have a stored type, f16 or bf16.
+    have an offset, and they need one, a multiple of 64. C4: bytes is what stored type, shape and bounds give. C5: only arena and state buffers of f32 have a stored type,
+    f16 or bf16, and those of the arena f8E4M3FN: what transom.round_e4m3 made, rows in E4M3, and behind the last row the scale of each in fp32.
 
     ```mlir
     %ids = plan.buffer input "input_ids" shape ["batch", "seq"] bytes 16384 : tensor<?x?xi32>

@@ -22,4 +22,12 @@ FailureOr<llvm::SmallVector<Dims>> DequantizeOp::inferDims(Adaptor, llvm::ArrayR
 }
 Type DequantizeOp::inferElement(Adaptor adaptor, unsigned) { return adaptor.getTo(); }
 
+FailureOr<llvm::SmallVector<Dims>> RoundE4m3Op::inferDims(Adaptor, llvm::ArrayRef<Dims> operands, EmitError emitError) {
+  if (operands[0].empty() || !operands[0].back().constant())
+    return emitError() << "C1: expected a static last dimension, found " << transom::str(operands[0]);
+  if (operands.size() > 1 && !operands[1].empty())
+    return emitError() << "C2: expected a scale of rank 0, found " << transom::str(operands[1]);
+  return detail::single(operands[0]);
+}
+
 } // namespace transom

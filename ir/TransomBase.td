@@ -65,13 +65,13 @@ def CacheType : TypeDef<TransomDialect, "Cache"> {
 }
 
 def Transom_Element : Type<CPred<"::transom::isElement($_self)">, "a float, integer or quantised block">;
-def Transom_Scalar : Type<CPred<"::transom::isScalar($_self)">, "a float or integer of 1 to 64 bits">;
+def Transom_Scalar : Type<CPred<"::transom::isScalar($_self)">, "a float of 16 bits or more, f8E4M3FN or an integer of 1 to 64 bits">;
 def Transom_Tensor : RankedTensorOf<[Transom_Element]>;
 def Transom_Dense : RankedTensorOf<[Transom_Scalar]>;
 def Transom_Float : RankedTensorOf<[F16, BF16, F32, F64]>;
 def Transom_Int : RankedTensorOf<[I32, I64]>;
 def Transom_I32 : RankedTensorOf<[I32]>;
-def Transom_Numbers : RankedTensorOf<[F16, BF16, F32, F64, BlockType]>;
+def Transom_Numbers : RankedTensorOf<[F8E4M3FN, F16, BF16, F32, F64, BlockType]>;
 def Transom_TensorOrCache : AnyTypeOf<[Transom_Float, CacheType]>;
 
 //===-- Interfaces --------------------------------------------------------------------------------------------------===//

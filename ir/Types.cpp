@@ -17,7 +17,7 @@ namespace transom {
 bool isScalar(Type type) {
   if (auto integer = dyn_cast<IntegerType>(type))
     return integer.isSignless() && llvm::is_contained({1u, 8u, 16u, 32u, 64u}, integer.getWidth());
-  return isa<Float16Type, BFloat16Type, Float32Type, Float64Type>(type);
+  return isa<Float8E4M3FNType, Float16Type, BFloat16Type, Float32Type, Float64Type>(type);
 }
 
 bool isElement(Type type) { return isScalar(type) || isa<BlockType>(type); }

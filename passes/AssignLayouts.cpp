@@ -293,7 +293,7 @@ void RowJoiner::visit(Operation *op) {
   if (isPointwise(op) ? visitPointwise(op)
                       : llvm::TypeSwitch<Operation *, bool>(op)
                             .Case([&](MatmulOp matmul) { return visitMatmul(matmul); })
-                            .Case<RmsNormOp, LayerNormOp, ArgmaxOp, TopKOp, QuantizeOp, DequantizeOp>([&](auto) { return visitFirst(op, 3); })
+                            .Case<RmsNormOp, LayerNormOp, ArgmaxOp, TopKOp, QuantizeOp, RoundE4m3Op, DequantizeOp>([&](auto) { return visitFirst(op, 3); })
                             .Case<SoftmaxOp, SliceOp, PadOp, ConcatOp>([&](auto along) { return visitAlongAxis(along); })
                             .Case([&](ReduceOp reduce) { return visitReduce(reduce); })
                             .Case([&](EmbeddingOp embedding) {

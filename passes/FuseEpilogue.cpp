@@ -1,7 +1,7 @@
 // fuse-epilogue, for each product with a stored weight:
 // 1. Grow: walk on from the product and take every row-wise op that reads the group so far, if all that it reads besides
 //    is independent of the group, and it comes in an order that kernels have. With few rows norms are left for step 4.
-// 2. Cut: where something outside reads a result that is no end, what reads it inside leaves again, norms aside.
+// 2. Cut: where something outside reads a result that is no end, what reads it inside leaves again, norms and rounding aside.
 // 3. Trim reshapes at the ends: outside they are views.
 // 4. With few rows take the norm that makes the product's left-hand side; one for each product if several read it.
 // 5. Move all of it into a group.
@@ -92,7 +92,7 @@ void Epilogue::grow() {
 }
 
 bool Epilogue::join(Operation *op) {
-  bool isNorm = isa<RmsNormOp, LayerNormOp, QuantizeOp>(op);
+  bool isNorm = isa<RmsNormOp, LayerNormOp, QuantizeOp, RoundE4m3Op>(op);
   if (form == Form::gemv && isNorm)
     return false;
   auto *read = llvm::find_if(op->getOpOperands(), [&](OpOperand &use) { return stages.contains(use.get()); });
@@ -166,7 +166,7 @@ void Epilogue::cut() {
       if (!members.contains(op) || !isReadOutside(result, members))
         continue;
       for (Operation *user : llvm::to_vector(result.getUsers())) {
-        if (!members.contains(user) || isa<RmsNormOp, LayerNormOp>(user))
+        if (!members.contains(user) || isa<RmsNormOp, LayerNormOp, RoundE4m3Op>(user))
           continue;
         reject(user, result, "E3: expected no reader of its input outside the group");
         drop(user);

@@ -1,7 +1,7 @@
 // fuse-norm, for each norm that is in no group yet:
 // 1. Grow backwards from its input: the elementwise ops and embedding lookups that make it row by row. The input itself may
 //    be read elsewhere, as a residual is; what lies behind it may not.
-// 2. Grow forwards: quantize, where it reads the norm.
+// 2. Grow forwards: quantize and round_e4m3, where they read the norm.
 // 3. Move all of it into a group.
 #include "passes/GroupBuilder.h"
 #include "passes/Passes.h"
@@ -32,7 +32,7 @@ public:
       return;
     addProducer(input, /*isInput=*/true);
     for (Operation *reader : norm->getUsers())
-      if (isa<QuantizeOp>(reader) && reader->getBlock() == norm->getBlock())
+      if (isa<QuantizeOp, RoundE4m3Op>(reader) && reader->getBlock() == norm->getBlock())
         members.insert(reader);
   }
 

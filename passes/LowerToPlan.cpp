@@ -215,13 +215,31 @@ private:
       return isa<UnpackOp>(user) && llvm::any_of(user->getUsers(), [](Operation *reader) { return isa<func::ReturnOp>(reader); });
     });
   }
+  /// How f32 numbers of the arena or of a state are stored. Rounded rows that only products with weights of 8 bits read are kept in 8 bits
+  /// too. What such a product makes would be too large for 16 bits before it is scaled: without an epilogue it stays f32.
+  Type storedTypeOf(Value value) {
+    auto isNarrow = [&](Operation *op) {
+      auto product = dyn_cast_or_null<MatmulOp>(op);
+      return product && isa<Float8E4M3FNType>(elementOf(product.getRhs().getType()));
+    };
+    if (!stored || unpacksToResult(value) || (isNarrow(value.getDefiningOp()) && !epilogues.contains(value.getDefiningOp())))
+      return {};
+    Value made = value;
+    if (auto group = value.getDefiningOp<GroupOp>())
+      made = group.getBody().front().getTerminator()->getOperand(cast<OpResult>(value).getResultNumber());
+    bool onlyProducts = llvm::all_of(value.getUses(), [&](OpOperand &use) {
+      auto product = dyn_cast<MatmulOp>(use.getOwner());
+      return product && isNarrow(product) && use.getOperandNumber() == 0 && plan::isGemv(product) && isWeightLike(product.getRhs().getDefiningOp()) && hasManyRows(product);
+    });
+    return made.getDefiningOp<RoundE4m3Op>() && onlyProducts ? Float8E4M3FNType::get(builder.getContext()) : stored;
+  }
 
   /// A buffer that stands for `value`.
   LogicalResult addBuffer(Value value, plan::BufferKind kind, StringAttr name) {
     if (failed(checkSizes(value)))
       return failure();
-    bool kept = (kind == plan::BufferKind::arena && !unpacksToResult(value)) || kind == plan::BufferKind::state;
-    Type storedHere = kept && elementOf(value.getType()).isF32() ? stored : Type();
+    bool kept = kind == plan::BufferKind::arena || kind == plan::BufferKind::state;
+    Type storedHere = kept && elementOf(value.getType()).isF32() ? storedTypeOf(value) : Type();
     std::optional<int64_t> bytes = plan::bytesAtBounds(module, value.getType(), dims->of(value), storedHere);
     if (!bytes)
       return describe(value) << "has the sizes " << str(dims->of(value)) << ", which have no bounds in transom.bounds";
@@ -318,8 +336,9 @@ private:
       return false;
     if (plan::storageOf(buffers.lookup(op.getRhs())).getKind() != plan::BufferKind::weight)
       return false;
-    return maximumOf(module, rowsOf(op)).value_or(0) > maxGemvRows;
+    return hasManyRows(op);
   }
+  bool hasManyRows(MatmulOp op) { return maximumOf(module, rowsOf(op)).value_or(0) > maxGemvRows; }
 
   DimExpr rowsOf(MatmulOp op) { return product(llvm::ArrayRef(dims->of(op.getLhs())).drop_back()); }
 

@@ -95,6 +95,24 @@ def MergeProjectionsPass : Transom_Pass<"merge-projections", "::mlir::ModuleOp">
   }];
 }
 
+def QuantiseProductsPass : Transom_Pass<"quantise-products", "::mlir::ModuleOp"> {
+  let summary = "products of layers with operands in 8 bits (E4M3)";
+  let description = [{
+    Requires: merged products with weights [N, K], as merge-projections leaves them. Guarantees: each product of tokens that takes it
+    reads a weight in f8E4M3FN, a recipe that divides each row by its largest magnitude over 448, and rows of transom.round_e4m3; the
+    scales of the weight's rows multiply the result. Rows have scales of their own, or with `scales` one number for each product, in
+    the order of the functions and of their ops. With `observe` nothing is rewritten: @main gets another result
+    `e4m3.N` for each of them, the largest magnitude that product N reads.
+    Conditions, each a rejection where it fails: Q1: rhs is a float weight, constant or recipe [N, K] with transpose_rhs. Q2: its
+    rows are tokens that an attention op of the function reads too, more than 16 at their bounds. Q3: N is a multiple of 32, K of 16. Q4: it is
+    of a layer: what is computed from it reaches a residual addition, so that heads stay as they are.
+    Leaves alone: functions with caches, and everything but these products.
+  }];
+  let options = reporting # [
+    ListOption<"scales", "scales", "double", "scales of the rows that products read, in their order">,
+    Option<"observe", "observe", "bool", "false", "give largest magnitudes instead of rewriting">];
+}
+
 def FuseEpiloguePass : Transom_Pass<"fuse-epilogue", "::mlir::func::FuncOp"> {
   let summary = "one group of a product with a weight, the norm before it and the row-wise ops behind it";
   let description = [{
@@ -105,14 +123,14 @@ def FuseEpiloguePass : Transom_Pass<"fuse-epilogue", "::mlir::func::FuncOp"> {
     side is a stored [N, K] with transpose_rhs, its rows are f32. E2: an op is row-wise and fits the product's rows, as
     ir/Group.h says: equal rows, static widths, f32, and other operands the same for all rows. E3: a result that is read
     outside is an end, or only norms read it inside. E4: ops come as elementwise ones, slices, heads, rotary, append; or
-    elementwise ones, a norm, quantize. E5: an append is the cache's only reader. E6: at most 16 rows: all readers of the
+    elementwise ones, a norm, quantize or round_e4m3. E5: an append is the cache's only reader. E6: at most 16 rows: all readers of the
     norm before are at most 4 such products. E7: a group has at most 32 ops.
     Leaves alone: products whose result is used as it is; reshapes at the ends, which are views outside.
   }];
 }
 
 def FuseNormPass : Transom_Pass<"fuse-norm", "::mlir::func::FuncOp"> {
-  let summary = "one group of a norm, what makes its input row by row, and quantize behind it";
+  let summary = "one group of a norm, what makes its input row by row, and quantize or round_e4m3 behind it";
   let description = [{
     Requires: nothing; takes the norms that fuse-epilogue left. Guarantees: residual additions and embedding lookups that
     make a norm's input are in its group. Conditions, each a rejection where it fails, with the bytes that then go through

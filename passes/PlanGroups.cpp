@@ -12,7 +12,7 @@ using llvm::SmallVector;
 namespace transom {
 
 bool isLibraryWeight(Type type) {
-  return isa<BlockType, Float32Type, Float16Type, BFloat16Type>(elementOf(type));
+  return isa<BlockType, Float8E4M3FNType, Float32Type, Float16Type, BFloat16Type>(elementOf(type));
 }
 
 /// inlineGroup(), and what the ops became.

@@ -306,7 +306,7 @@ void TransposeSinker::visit(Operation *op) {
       .Case([&](BroadcastOp broadcast) { visitBroadcast(broadcast); })
       .Case([&](ConcatOp concat) { visitConcat(concat); })
       .Case<SliceOp, PadOp, SoftmaxOp>([&](auto along) { visitAlongAxis(along); })
-      .Case<RmsNormOp, LayerNormOp, ArgmaxOp, TopKOp, QuantizeOp, DequantizeOp>([&](auto rows) { visitRows(rows); })
+      .Case<RmsNormOp, LayerNormOp, ArgmaxOp, TopKOp, QuantizeOp, RoundE4m3Op, DequantizeOp>([&](auto rows) { visitRows(rows); })
       .Case([&](ReduceOp reduce) { visitReduce(reduce); })
       .Case([&](MatmulOp matmul) { visitMatmul(matmul); })
       .Case([&](IotaOp iota) { visitIota(iota); })

@@ -79,7 +79,7 @@ Readings readingsOf(Operation *op, const TokenSpace &space, const DimAnalysis &d
   return llvm::TypeSwitch<Operation *, Readings>(op)
       .Case([&](FusedOp fused) { return !fused.getReduce() || rank >= 3 ? pointwiseReadings(op, space, dims) : Readings(); })
       .Case([&](MatmulOp matmul) { return first(holds(matmul.getLhs(), 3) && matmul.getRhs().getType().getRank() == 2); })
-      .Case<RmsNormOp, LayerNormOp, QuantizeOp, DequantizeOp, TopKOp>([&](auto) { return first(holds(op->getOperand(0), 3)); })
+      .Case<RmsNormOp, LayerNormOp, QuantizeOp, RoundE4m3Op, DequantizeOp, TopKOp>([&](auto) { return first(holds(op->getOperand(0), 3)); })
       .Case([&](ArgmaxOp) { return first(holds(op->getOperand(0), 3)); })
       .Case([&](EmbeddingOp) { return Readings(SmallVector<Reading>{Reading::whole, Reading::token}); })
       .Case([&](SoftmaxOp softmax) { return first(softmax.getAxis() >= 2); })

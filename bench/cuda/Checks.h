@@ -9,6 +9,7 @@ void timeDecode(const char *what);
 void timeVariants(const char *what);
 void timePrefillAttention(const char *what);
 void timeProducts();
+void timeE4m3Products();
 void timeSampling();
 
 } // namespace lab

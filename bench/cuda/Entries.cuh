@@ -6,6 +6,7 @@
 #include "../../codegen/cuda/kernels/AttentionFma.cuh"
 #include "../../codegen/cuda/kernels/AttentionHopper.cuh"
 #include "../../codegen/cuda/kernels/AttentionMma.cuh"
+#include "../../codegen/cuda/kernels/E4m3.cuh"
 #include "../../codegen/cuda/kernels/Epilogues.cuh"
 #include "../../codegen/cuda/kernels/GemmHopper.cuh"
 #include "../../codegen/cuda/kernels/Gemv.cuh"

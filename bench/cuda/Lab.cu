@@ -35,7 +35,7 @@ int main(int count, char **arguments) {
     if (wants("a1"))
       timePrefillAttention(what.c_str());
     if (wants("products"))
-      timeProducts();
+      timeProducts(), timeE4m3Products();
     if (wants("sampling"))
       timeSampling();
 #endif

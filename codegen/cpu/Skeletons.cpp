@@ -25,7 +25,7 @@ LogicalResult expectFloats(Operation *op, ValueRange values) {
 std::string storageName(Type element) {
   if (auto block = dyn_cast<BlockType>(element))
     return stringifyBlockFormat(block.getFormat()).str();
-  return element.isF32() ? "f32" : element.isF16() ? "f16" : element.isBF16() ? "bf16" : "";
+  return element.isF32() ? "f32" : element.isF16() ? "f16" : element.isBF16() ? "bf16" : isa<Float8E4M3FNType>(element) ? "f8e4m3" : "";
 }
 static std::string integerName(Type element) { return "i" + std::to_string(element.getIntOrFloatBitWidth()); }
 
@@ -82,7 +82,7 @@ static LogicalResult emitMatmul(KernelEntry &entry, MatmulOp op) {
     return success();
   }
   if (storage.empty() || isa<BlockType>(rhsType.getElementType()))
-    return op.emitOpError("on the CPU takes a static matrix, f32, f16 or bf16 on the right, found ") << rhsType;
+    return op.emitOpError("on the CPU takes a static matrix, f32, f16, bf16 or f8E4M3FN on the right, found ") << rhsType;
   int leading = rankOf(result) - 2;
   SmallVector<llvm::Value *> shape;
   for (int axis = 0; axis < leading; ++axis)
@@ -114,6 +114,12 @@ static LogicalResult emitQuantize(KernelEntry &entry, QuantizeOp op) {
     return failure();
   entry.call("quantize_q8_0", {entry.pointer(op.getInput()), entry.pointer(op.getResult()), entry.size(op.getInput(), -1),
                                entry.begin, entry.end});
+  return success();
+}
+
+static LogicalResult emitRoundE4m3(KernelEntry &entry, RoundE4m3Op op) {
+  entry.call("round_e4m3", {entry.pointer(op.getInput()), entry.pointer(op.getScale()), entry.pointer(op.getResult()),
+                            entry.size(op.getInput(), -1), entry.begin, entry.end});
   return success();
 }
 
@@ -329,7 +335,8 @@ static LogicalResult emitSample(KernelEntry &entry, SampleOp op) {
 static llvm::ArrayRef<SkeletonRow> computeRows() {
   static const SkeletonRow rows[] = {
       skeletonRow<MatmulOp, emitMatmul>(),       skeletonRow<DequantizeOp, emitDequantize>(),
-      skeletonRow<QuantizeOp, emitQuantize>(),   skeletonRow<RmsNormOp, emitRmsNorm>(),
+      skeletonRow<QuantizeOp, emitQuantize>(),   skeletonRow<RoundE4m3Op, emitRoundE4m3>(),
+      skeletonRow<RmsNormOp, emitRmsNorm>(),
       skeletonRow<LayerNormOp, emitLayerNorm>(), skeletonRow<SoftmaxOp, emitSoftmax>(),
       skeletonRow<ReduceOp, emitReduce>(),       skeletonRow<AttentionOp, emitAttention>(),
       skeletonRow<RotaryOp, emitRotary>(),       skeletonRow<EmbeddingOp, emitEmbedding>(),

@@ -53,7 +53,7 @@ public:
     }
     text.body = std::move(outer);
     text.depth = 1;
-    std::string s = "struct Epilogue {\n", fields, choice = "{}", columns, rows, store;
+    std::string s = "struct Epilogue {\n", fields, choice = "{}", readScale = scaleOfRow(), columns, rows, store;
     for (size_t i = 0; i < text.buffers.size(); ++i)
       s += "  " + text.type(i) + " *b" + std::to_string(i) + ";\n";
     if (chosen) {
@@ -79,9 +79,11 @@ public:
     }
     s += "  const int64 *symbols;\n  int64 rows;\n  struct Band { " + fields + "};\n  DEVICE Band band(int n) const { return " + choice + "; }\n";
     s += ofColumns.text("OfColumns") + "  DEVICE OfColumns readColumns(const Band &band, int n) const {\n    OfColumns columns;\n" + columns + "    return columns;\n  }\n";
-    s += ofRow.text("OfRow") + "  DEVICE OfRow readRow(const Band &band, int m, int n) const {\n    OfRow row;\n" + rows + "    return row;\n  }\n";
-    text.preamble += s + "  DEVICE void store(const Band &band, const OfColumns &columns, const OfRow &row, int m, int n, const Lanes<8> &own, const Lanes<8> &other) const {\n" +
-                     store + "  }\n};\n\n";
+    s += ofRow.text("OfRow", isNarrow() ? "    float scale;\n" : "") + "  DEVICE OfRow readRow(const Band &band, int m, int n) const {\n    OfRow row;\n" + readScale + rows + "    return row;\n  }\n";
+    s += "  DEVICE void store(const Band &band, const OfColumns &columns, const OfRow &row, int m, int n, const Lanes<8> &";
+    s += isNarrow() ? "ownSums, const Lanes<8> &otherSums) const {\n    const Lanes<8> own = scaledLanes(ownSums, row.scale), other = scaledLanes(otherSums, row.scale);\n"
+                    : "own, const Lanes<8> &other) const {\n";
+    text.preamble += s + store + "  }\n};\n\n";
     return success(ok);
   }
 
@@ -106,8 +108,8 @@ private:
       taken[field] = true;
       return "e" + std::to_string(field);
     }
-    std::string text(const std::string &name) const {
-      std::string s = "  struct " + name + " {\n";
+    std::string text(const std::string &name, const std::string &more = "") const {
+      std::string s = "  struct " + name + " {\n" + more;
       for (size_t i = 0; i < types.size(); ++i)
         s += "    Stored<8, " + types[i] + "> e" + std::to_string(i) + ";\n";
       return s + "  };\n";
@@ -153,6 +155,14 @@ private:
     return "band.p" + std::to_string(place);
   }
 
+  bool isNarrow() const { return storedType(gemm.lhs) == DType::f8e4m3; }
+  /// Of rows in 8 bits: reads the row's scale, which the sums are multiplied by. Also makes x one of the epilogue's buffers.
+  std::string scaleOfRow() {
+    if (!isNarrow())
+      return "";
+    text.include("E4m3.cuh");
+    return "    row.scale = scalesOf(" + text.pointer(gemm.lhs) + ", rows, " + std::to_string(gemm.k) + ")[m];\n";
+  }
   std::string row() const override { return "m"; }
   std::string special(Value value, const Column &column) override {
     if (value != gemm.product)
@@ -195,8 +205,28 @@ private:
       emitCacheStore(text, program, append, slot, column.text, own, program.outputs[index]);
       return;
     }
+    if (storedType(program.outputs[index]) == DType::f8e4m3) {
+      rounded(index, column);
+      return;
+    }
     std::string own = at(value, column);
     text.line("storeLanes(" + inBand(text.pointer(program.outputs[index], true)) + " + (int64)m * " + std::to_string(program.width(value)) + " + " + column.text + ", " + own + ");");
+  }
+
+  /// A result in 8 bits, by a scale that is the same for all rows; that of a row is written with its first columns.
+  void rounded(size_t index, const Column &column) {
+    auto op = program.results[index].getDefiningOp<RoundE4m3Op>();
+    if (!op || !op.getScale()) {
+      fail(program.results[index].getDefiningOp(), "is kept in 8 bits by scales that whole rows give, which an epilogue does not have");
+      return;
+    }
+    text.include("E4m3.cuh");
+    std::string own = at(op.getInput(), column), scale = text.fresh("scale"), pointer = text.pointer(program.outputs[index], true);
+    std::string width = std::to_string(program.width(op));
+    text.line("const float " + scale + " = " + text.pointer(program.memory.find(op.getScale())->second) + "[0];");
+    text.line("storeLanes(" + pointer + " + (int64)m * " + width + " + " + column.text + ", scaledLanes(" + own + ", 1.0f / " + scale + "));");
+    text.line("if (" + column.text + " == 0)");
+    text.line("  scalesOf(" + pointer + ", rows, " + width + ")[m] = " + scale + ";");
   }
 
   const HopperProgram &gemm;
@@ -211,9 +241,9 @@ private:
 } // namespace
 
 FailureOr<std::optional<CudaLaunchPlan>> emitHopperGemm(KernelPool &pool, const HopperProgram &program, StringRef name) {
-  constexpr int64_t cluster = 2, stages = 6, tileRows = 128, boxElements = 64, sharedBytes = 1024 + stages * (32 << 10) + 16 * stages;
-  const int64_t n = program.n, k = program.k;
-  if (n % group != 0 || k % atOnce != 0)
+  constexpr int64_t cluster = 2, stages = 6, tileRows = 128, sharedBytes = 1024 + stages * (32 << 10) + 16 * stages;
+  const int64_t n = program.n, k = program.k, bytes = layoutOf(storedType(program.lhs)).bytes;
+  if (n % group != 0 || k * bytes % 16 != 0)
     return std::optional<CudaLaunchPlan>();
   KernelText text(pool);
   TileEpilogue epilogue(text, program);
@@ -225,8 +255,8 @@ FailureOr<std::optional<CudaLaunchPlan>> emitHopperGemm(KernelPool &pool, const 
     plan.sizes = std::move(sizes), plan.strides = std::move(strides), plan.box = std::move(box);
     return text.map(std::move(plan));
   };
-  std::string x = map(program.lhs, {k, program.epilogue.rows}, {k}, {boxElements, tileRows});
-  std::string weights = map(program.weight, {k, 2, 4, 4, n / group}, {k, 8 * k, 2 * k, group * k}, {boxElements, 2, 4, 4, 2});
+  std::string x = map(program.lhs, {k, program.epilogue.rows}, {k}, {uint32_t(128 / bytes), tileRows});
+  std::string weights = map(program.weight, {k, 2, 4, 4, n / group}, {k, 8 * k, 2 * k, group * k}, {uint32_t(128 / bytes), 2, 4, 4, 2});
   if (failed(epilogue.emit()))
     return failure();
   text.include("GemmHopper.cuh");

@@ -16,6 +16,7 @@ std::string memoryType(DType dtype) {
   case DType::f16: return "Half";
   case DType::bf16: return "BFloat";
   case DType::f64: return "double";
+  case DType::f8e4m3: return "E4m3";
   case DType::i8: return "int8";
   case DType::i16: return "short";
   case DType::i32: return "int";

@@ -54,7 +54,8 @@ private:
       rotaries.push_back(rotary);
       return collect(rotary.getInput(), shift, products);
     }
-    if (!isa<FusedOp, ScalarOp>(op))
+    auto round = dyn_cast<RoundE4m3Op>(op); // by a scale for all rows, number by number
+    if (!isa<FusedOp, ScalarOp>(op) && !(round && round.getScale()))
       return false;
     return llvm::all_of(op->getOperands(), [&](Value operand) { return collect(operand, shift, products); });
   }

@@ -21,8 +21,7 @@ static int64_t leastHopperRows(ProductKernels products, int64_t columns) {
   return down == 1 ? tile : (down - 1) * tile + 1;
 }
 
-/// Whether a result of `rows` needs `product` other than through `cut`.
-static bool reaches(const RowProgram &rows, Value product, Value cut) {
+bool reaches(const RowProgram &rows, Value product, Value cut) {
   SmallVector<Value> open(rows.results.begin(), rows.results.end());
   while (!open.empty()) {
     Value value = open.pop_back_val();
@@ -145,6 +144,8 @@ LogicalResult ProgramLowering::lower(plan::GemmOp gemm) {
     plan.lhs = narrow;
   }
   DType type = storedType(plan.lhs);
+  if (type == DType::f8e4m3)
+    return lowerE4m3(gemm, plan);
   plan.tf32 = options.tf32 && type == DType::f32;
   plan.rhs = matrixOf(gemm.getRhs(), type);
   auto matrix = cast<RankedTensorType>(plan::tensorOf(gemm.getRhs()));

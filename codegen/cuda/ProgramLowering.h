@@ -17,6 +17,9 @@ enum class Variant {
 /// Whether `step` can be made of the program: what docs/artifact.md says `decode` has.
 bool isDecode(plan::ProgramOp program);
 
+/// Whether a result of `rows` needs `product` other than through `cut`.
+bool reaches(const RowProgram &rows, mlir::Value product, mlir::Value cut);
+
 class ProgramLowering {
 public:
   ProgramLowering(plan::ProgramOp program, KernelPool &pool, WeightForms &weights, const CudaOptions &options, Variant variant, CudaForfeits &forfeits);
@@ -82,6 +85,8 @@ private:
   /// The same by Hopper's own kernel, with `behind` taken in as far as it works column by column; `product` is the value that `behind`
   /// reads; from `least` rows on. False where that kernel cannot.
   mlir::FailureOr<bool> addHopper(const CudaGemmPlan &plan, mlir::Value product, const RowProgram &behind, int64_t least, llvm::StringRef name);
+  /// A product whose operands are kept in 8 bits (ProductsE4m3.cpp).
+  mlir::LogicalResult lowerE4m3(plan::GemmOp gemm, CudaGemmPlan plan);
   /// The matrix of a product: in the type of lhs where that has 16 bits, as the file has it where lhs is f32.
   CudaBuffer matrixOf(mlir::Value weight, DType lhs);
   void convert(const CudaBuffer &from, const CudaBuffer &to, DimExpr count);

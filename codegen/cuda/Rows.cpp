@@ -148,6 +148,12 @@ private:
     return array;
   }
 
+  void needScratch() {
+    if (!hasScratch)
+      text.line("__shared__ float scratch[" + std::to_string(warps) + "];");
+    hasScratch = true;
+  }
+
   void norm(Operation *op) {
     Value input = op->getOperand(0);
     bool centred = isa<LayerNormOp>(op);
@@ -156,9 +162,7 @@ private:
       fail(op, "normalises parts of rows, which has no CUDA form");
       return;
     }
-    if (!hasScratch)
-      text.line("__shared__ float scratch[" + std::to_string(warps) + "];");
-    hasScratch = true;
+    needScratch();
     std::string sum = text.fresh("sum"), each = std::to_string(lanes);
     if (centred)
       text.line("float " + sum + " = 0.0f;");
@@ -212,6 +216,10 @@ private:
       });
       return;
     }
+    if (storedType(program.outputs[index]) == DType::f8e4m3) {
+      rounded(index);
+      return;
+    }
     if (!waits) {
       eachPiece(program.width(value), [&](const Column &column) { store(index, column, at(value, column)); });
       return;
@@ -222,6 +230,37 @@ private:
       arrays[value] = {array, piecesOf(value)};
     }
     held.push_back(index);
+  }
+
+  /// A result in 8 bits, with the scale of the row. It lies over no operand: numbers of other sizes never share bytes.
+  void rounded(size_t index) {
+    auto op = program.results[index].getDefiningOp<RoundE4m3Op>();
+    if (!op || lanes % 2 != 0) {
+      fail(program.results[index].getDefiningOp(), "is kept in 8 bits, for which there is no CUDA form but that of round_e4m3 on an even number of columns");
+      return;
+    }
+    text.include("E4m3.cuh");
+    int64_t width = program.width(op);
+    std::string scale = text.fresh("scale"), held = holdRow(op.getInput(), "q"), own = text.fresh("top");
+    if (!op.getScale())
+      text.line("float " + own + " = 0.0f;");
+    eachPiece(width, [&](const Column &column) {
+      text.line(held + "[" + column.piece + "] = " + at(op.getInput(), column) + ";");
+      if (op.getScale())
+        return;
+      text.line("UNROLL");
+      text.line("for (int e = 0; e < " + std::to_string(lanes) + "; ++e)");
+      text.line("  " + own + " = maxNan(" + own + ", fabsf(" + held + "[" + column.piece + "].v[e]));");
+    });
+    if (op.getScale()) {
+      text.line("const float " + scale + " = " + text.pointer(program.memory.find(op.getScale())->second) + "[0];");
+    } else {
+      needScratch();
+      text.line("const float " + scale + " = e4m3Scale(blockMax<" + std::to_string(warps) + ">(" + own + ", scratch));");
+    }
+    eachPiece(width, [&](const Column &column) { store(index, column, "scaledLanes(" + held + "[" + column.piece + "], 1.0f / " + scale + ")"); });
+    text.line("if (threadIdx.x == 0)");
+    text.line("  scalesOf(" + text.pointer(program.outputs[index], true) + ", rows, " + std::to_string(width) + ")[row] = " + scale + ";");
   }
 
   void store(size_t index, const Column &column, const std::string &lanesOf) {

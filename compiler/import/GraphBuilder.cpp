@@ -31,6 +31,8 @@ Type elementType(MLIRContext &context, DType dtype) {
     return builder.getBF16Type();
   case DType::f64:
     return builder.getF64Type();
+  case DType::f8e4m3:
+    return Float8E4M3FNType::get(&context);
   case DType::i8:
   case DType::u8:
     return builder.getI8Type();

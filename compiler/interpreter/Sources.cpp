@@ -26,6 +26,7 @@ DType dtypeOf(mlir::Type type) {
     default: return DType::i64;
     }
   return llvm::TypeSwitch<mlir::Type, DType>(type)
+      .Case([](mlir::Float8E4M3FNType) { return DType::f8e4m3; })
       .Case([](mlir::Float16Type) { return DType::f16; })
       .Case([](mlir::BFloat16Type) { return DType::bf16; })
       .Case([](mlir::Float64Type) { return DType::f64; })

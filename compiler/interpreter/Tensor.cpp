@@ -3,6 +3,7 @@
 
 #include "runtime/support/Checked.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -31,6 +32,7 @@ double roundTo(DType dtype, double number, Precision precision) {
   case DType::f32: return precision == Precision::f32 ? static_cast<float>(number) : number;
   case DType::f16: return roundFloat(number, 11, -24, 65504.0);
   case DType::bf16: return roundFloat(number, 8, -133, 0x1.fep127);
+  case DType::f8e4m3: return std::clamp(roundFloat(number, 4, -9, 448.0), -448.0, 448.0);
   default: return number;
   }
 }

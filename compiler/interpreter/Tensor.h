@@ -48,7 +48,7 @@ public:
 
   /// The same numbers under another shape of as many elements, and under another type that holds them.
   Tensor as(DType dtype, Shape shape) const;
-  /// Rounds every number to what the type holds: integers wrap around, floats round to nearest even. Quantised tensors
+  /// Rounds every number to what the type holds: integers wrap around, floats round to nearest even, those of 8 bits to no infinity. Quantised tensors
   /// and, with Precision::f64, 32-bit floats stay as they are.
   void round(Precision precision);
 

@@ -178,9 +178,9 @@ Status CudaGraphs::encode(const artifact::TensorMap &map, const Bucket &bucket, 
   for (size_t i = 0; i < map.sizes.size(); ++i) {
     sizes[i] = std::max<uint64_t>(upperBound(map.sizes[i], contents_.symbols).value(), 1);
     if (i > 0)
-      strides[i - 1] = 2 * static_cast<uint64_t>(evaluate(map.strides[i - 1], bucket.sizes));
+      strides[i - 1] = layoutOf(dtype).bytes * static_cast<uint64_t>(evaluate(map.strides[i - 1], bucket.sizes));
   }
-  auto type = dtype == DType::bf16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT16;
+  auto type = dtype == DType::f8e4m3 ? CU_TENSOR_MAP_DATA_TYPE_UINT8 : dtype == DType::bf16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT16;
   CUresult result = model_.device().driver().cuTensorMapEncodeTiled(
       &out, type, static_cast<uint32_t>(map.sizes.size()), reinterpret_cast<void *>(addressOf(map.buffer)), sizes, strides,
       map.box.data(), steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_128B,

@@ -102,8 +102,9 @@ Status ProgramChecker::checkChoice(const CudaChoice &choice) const {
 Status ProgramChecker::checkMap(const TensorMap &map) const {
   TRANSOM_RETURN_IF_ERROR(checkBufferIndex(map.buffer, "map"));
   const Buffer &buffer = program_.buffers[map.buffer];
-  if (buffer.dtype != DType::f16 && buffer.dtype != DType::bf16)
-    return invalid("map: expected f16 or bf16, found {}", name(buffer.dtype));
+  if (buffer.dtype != DType::f16 && buffer.dtype != DType::bf16 && buffer.dtype != DType::f8e4m3)
+    return invalid("map: expected f16, bf16 or f8e4m3, found {}", name(buffer.dtype));
+  uint32_t bytes = layoutOf(buffer.dtype).bytes;
   if (map.sizes.empty() || map.sizes.size() > maxMapRank || map.strides.size() + 1 != map.sizes.size() || map.box.size() != map.sizes.size())
     return invalid("map: expected 1 to {} sizes, a stride less and as many of a box, found {}, {} and {}", maxMapRank,
                    map.sizes.size(), map.strides.size(), map.box.size());
@@ -114,14 +115,14 @@ Status ProgramChecker::checkMap(const TensorMap &map) const {
     if (i > 0) {
       TRANSOM_RETURN_IF_ERROR(checkWork(map.strides[i - 1], "map"));
       stride = upperBound(map.strides[i - 1], contents_.symbols);
-      if (stride.value() % 8 != 0)
+      if (stride.value() * bytes % 16 != 0)
         return invalid("map: a stride of {} is no multiple of 16 bytes", stride.value());
     }
-    if (map.box[i] == 0 || map.box[i] > maxBox || (i == 0 && map.box[i] != 64))
+    if (map.box[i] == 0 || map.box[i] > maxBox || (i == 0 && map.box[i] * bytes != 128))
       return invalid("map: a box of {} in dimension {}", map.box[i], i);
     last = last + CheckedSize(size.value() ? size.value() - 1 : 0) * stride;
   }
-  if (!((last + CheckedSize(1)) * CheckedSize(2)).fits(buffer.bytes))
+  if (!((last + CheckedSize(1)) * CheckedSize(bytes)).fits(buffer.bytes))
     return invalid("map: it passes the end of its buffer of {} bytes", buffer.bytes);
   return {};
 }

@@ -31,9 +31,10 @@ enum class DType : uint8_t {
   q4_k = 15,
   q5_k = 16,
   q6_k = 17,
+  f8e4m3 = 18, ///< see E4m3.h
 };
 
-inline constexpr uint8_t dtypeCount = 18;
+inline constexpr uint8_t dtypeCount = 19;
 
 /// True where `value`, read from a file, is a DType.
 constexpr bool isDType(uint8_t value) { return value < dtypeCount; }
@@ -54,7 +55,7 @@ inline constexpr DTypeRow dtypeRows[dtypeCount] = {
     {"f32", {1, 4}},      {"f16", {1, 2}},      {"bf16", {1, 2}},     {"f64", {1, 8}},    {"i8", {1, 1}},
     {"u8", {1, 1}},       {"i16", {1, 2}},      {"i32", {1, 4}},      {"i64", {1, 8}},    {"bool", {1, 1}},
     {"q8_0", {32, 34}},   {"q4_0", {32, 18}},   {"q4_1", {32, 20}},   {"q5_0", {32, 22}}, {"q5_1", {32, 24}},
-    {"q4_k", {256, 144}}, {"q5_k", {256, 176}}, {"q6_k", {256, 210}},
+    {"q4_k", {256, 144}}, {"q5_k", {256, 176}}, {"q6_k", {256, 210}}, {"f8e4m3", {1, 1}},
 };
 } // namespace detail
 

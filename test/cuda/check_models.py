@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Compiled models on one GPU against transformers on the same GPU, in fp32, fp16 and bf16: random-weight models of every
 architecture, batch 1 and ragged batches, prompts of 1 to 700 tokens, 64 greedy tokens; encoders with each head; replays and
-sessions in threads (replay.py); rows alone and in batches of artifacts made with --batch-invariant, bit for bit (invariance.py); with --smollm2 a GGUF file on GPU and CPU; with --sanitize a reduced set under compute-sanitizer
+sessions in threads (replay.py); rows alone and in batches of artifacts made with --batch-invariant, bit for bit (invariance.py); encoders
+with products of 8 bits against the CPU's form of them (on 9.0); with --smollm2 a GGUF file on GPU and CPU; with --sanitize a reduced set under compute-sanitizer
 instead. Needs torch, transformers, NumPy; where those or a GPU are missing it says so and exits 77.
 
 How a case is judged:
@@ -32,6 +33,8 @@ from capi import find_library
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 BOUNDS = {"f32": 1e-5, "f16": 2e-3, "bf16": 1e-2}
+FP8_BOUND = 6e-2  # of products in 8 bits, GPU against CPU: rounding in 16 bits moves some numbers over a border of 8, and the tensor cores' sums have some 14 bits
+FP8_COSINE = 0.995
 SLACK = 1.5
 TIE = 6.0
 DEEP = 6.0  # more error for a real model of 30 layers with quantised weights, which is compared with fp32: each rounding counts 30 times, and prompts round the decoded weights too
@@ -292,6 +295,41 @@ def check_smollm2(options, report, folder):
         report.case(name, problems, f"{gpu.size} tokens, {len(report.ties) - before} near-ties; logits off by {worst:.1e} (bound {limit:.1e})")
 
 
+def check_fp8(options, report, folder):
+    """Products of 8 bits by scales of each token and by calibrated ones: the GPU against the CPU, from one artifact."""
+    import parity_models
+
+    rng = np.random.default_rng(4)
+    encoders = [model for model in parity_models.ALL.values() if not model.decoder and (not options.only or model.name in options.only)]
+    for model in encoders:
+        source, given = parity_models.write(folder / f"{model.name}-fp8", model, "f16", 5), encoder_inputs(model, rng)["ragged 5, padded right"]
+        sample, tensors = folder / f"{model.name}-sample.txt", folder / f"{model.name}-fp8.npz"
+        sample.write_text("".join(" ".join(map(str, rng.integers(3, model.vocab, length))) + "\n" for length in (17, 200, 60, 5)))
+        np.savez(tensors, **given)
+        for how, flags in (("a token's own scales", ()), ("calibrated", (f"--calibrate={sample}",))):
+            name, problems, details = f"{model.name} fp8, {how}, GPU against CPU", [], []
+            try:
+                artifact = compile_model(options, source, folder / f"{model.name}-fp8.transom", "f16", f"{options.target},cpu", "--max-batch", len(ENCODED_RAGGED),
+                                         "--max-seq", model.max_seq, "--quantise=fp8", *flags)  # fmt: skip
+                found = {}
+                for device in (options.device, "cpu"):
+                    out = artifact.with_suffix(f".{device[:3]}.npz")
+                    command(options.transom, "run", artifact, f"--device={device}", "--input", tensors, "--output", out)
+                    with np.load(out) as arrays:
+                        found[device] = {key: arrays[key].astype(np.float64) for key in arrays.files}
+            except (CommandError, subprocess.TimeoutExpired, OSError) as error:
+                report.case(name, [str(error)])
+                continue
+            for key, exact in found["cpu"].items():
+                a, b = (value[given["attention_mask"] != 0] if value.ndim == 3 else value for value in (found[options.device][key], exact))
+                worst = float(np.linalg.norm(a - b) / np.linalg.norm(b)) if np.isfinite(a).all() else np.inf
+                cosine = float(((a * b).sum(-1) / np.linalg.norm(a, axis=-1) / np.linalg.norm(b, axis=-1)).min())
+                details.append(f"{key} off by {worst:.1e}, cosine {cosine:.5f} at least")
+                if not worst <= FP8_BOUND or not cosine >= FP8_COSINE:
+                    problems.append(f"{key}: relative error {worst:.2e}, cosine {cosine:.5f}; expected at most {FP8_BOUND:.0e}, at least {FP8_COSINE}")
+            report.case(name, problems, ", ".join(details))
+
+
 def check_replays(options, report, folder):
     """replay.py on a model in bf16, or the first of the types asked for."""
     import parity_models
@@ -361,7 +399,7 @@ def parse():
     parser.add_argument("--only", nargs="*", metavar="NAME", help="these models of parity_models.py")
     parser.add_argument("--dtypes", nargs="*", choices=BOUNDS, default=list(BOUNDS))
     parser.add_argument("--smollm2", help="SmolLM2's GGUF file")
-    parser.add_argument("--skip", nargs="*", choices=("parity", "replays", "invariance"), default=[])
+    parser.add_argument("--skip", nargs="*", choices=("parity", "fp8", "replays", "invariance"), default=[])
     parser.add_argument("--only-invariant", action="store_true", help="only rows alone and in batches, with --batch-invariant")
     parser.add_argument("--runs", type=int, default=10000, help="replays")
     parser.add_argument("--jobs", type=int, default=min(8, os.cpu_count() or 1), help="models at once")
@@ -405,6 +443,8 @@ def main():
         else:
             if "parity" not in options.skip:
                 check_parity(options, report, folder)
+            if "fp8" not in options.skip and options.target == "cuda:sm_90a":
+                check_fp8(options, report, folder)
             if options.smollm2:
                 check_smollm2(options, report, folder)
             if "replays" not in options.skip:

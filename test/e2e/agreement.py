@@ -27,6 +27,7 @@ SWITCHABLE = [
     "make-kv-static",
     "merge-projections",
     "plan-memory",
+    "quantise-products",
     "remove-padding",
 ]
 

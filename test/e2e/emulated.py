@@ -29,6 +29,7 @@ from capi import Inputs, Library, Model, Session, feed, find_library, step  # no
 
 # Relative error of the whole output against the CPU's, which computes in f32: a few roundings of the storage type for each layer.
 BOUNDS = {"f32": 2e-5, "f16": 8e-3, "bf16": 6e-2}
+FP8_BOUND = 4e-2  # beside BOUNDS: a number that 16 bits bring over a border between two of 8 bits moves by a sixteenth
 MODES = {"plain": {}, "reverse": {"TRANSOM_EMULATED_REVERSE": "1"}, "lazy": {"TRANSOM_EMULATED_LAZY": "1"}}
 LENGTHS, CHUNK, STEPS, VOCAB = (11, 1, 7, 2, 3), 8, 4, 90  # five rows: more than kernels of their own take
 
@@ -180,6 +181,36 @@ def check_products(suite, name, folder, dtype, encoder):
         suite.check(f"{name} {dtype} ran products by wgmma", None if "_product " in ran else f"it ran\n{ran}")
 
 
+def check_fp8(suite, name, folder, dtype, encoder, calibrated):
+    """Products of 8 bits, by scales of each token or from a sample, against the CPU's form of the same arithmetic."""
+    more = ["--quantise=fp8"]
+    if calibrated:
+        sample = suite.folder / "sample"
+        rng = np.random.default_rng(6)
+        sample.write_text("".join(" ".join(map(str, rng.integers(3, VOCAB, length))) + "\n" for length in (5, 60, 33, 12)))
+        more.append(f"--calibrate={sample}")
+    artifact = compiled(suite, name, folder, dtype, "sm_90a", 8, more)
+    if not artifact:
+        return
+    launches = suite.folder / f"{name}.launches"
+    environment = {**emulated(suite, artifact, "sm_90a"), "TRANSOM_EMULATED_LAUNCHES": str(launches)}
+    results = {mode: outputs_of(suite, f"{name} {dtype} {mode}", artifact, encoder, {**environment, **MODES[mode]}, 8) for mode in MODES}
+    if not all(results.values()):
+        return
+    suite.check(f"{name} {dtype} against the CPU", problem_of(results["plain"], BOUNDS[dtype] + FP8_BOUND))
+    for mode in ("reverse", "lazy"):
+        differing = [key for key in results["plain"].files if results["plain"][key].tobytes() != results[mode][key].tobytes()]
+        suite.check(f"{name} {dtype} {mode} gives the same bits", f"{differing} differ" if differing else None)
+    ran = [line.split()[1] for line in launches.read_text().splitlines()]
+    products = {kernel for kernel in ran if kernel.endswith("_product") or "_product_" in kernel}
+    suite.check(f"{name} {dtype} ran products by wgmma", None if products else f"it ran {ran}")
+    rounding = {kernel for kernel in ran if kernel.startswith("round_e4m3")}  # of what attention makes
+    done = suite.transom("bench", artifact, "--device=cuda:0", environment=emulated(suite, artifact, "sm_80"))
+    refused = done.returncode == 1 and "products of 8 bits (fp8) need compute capability 9.0, found 8.0" in done.stderr
+    suite.check(f"{name} {dtype} is refused on 8.0", None if refused else done.stderr or "it ran")
+    suite.check(f"{name} {dtype} rounds by itself what attention makes alone", None if len(rounding) == 1 else f"it ran {ran}")
+
+
 def check_generation(suite, name, folder, architecture="sm_80"):
     """Tokens chosen on the device (program step), greedy and sampled, are those that the CPU chooses; in f32, where no tie is near."""
     artifact = suite.folder / f"{name}-generate.transom"
@@ -276,6 +307,12 @@ def main():
             architecture = tiny_architectures.shaped(make, sizes={"CONTEXT": 256, **sizes})
             tiny_architectures.write(suite.folder / f"{name}-products", architecture)
             check_products(suite, f"{name}-products", suite.folder / f"{name}-products", dtype, inputs)
+    for family, calibrated, dtype in (("bert", False, "f16"), ("xlm-roberta", True, "bf16")):
+        name = f"{family}-fp8"
+        if suite.options.only in name:
+            make = tiny_architectures.bert if family == "bert" else tiny_architectures.xlm_roberta
+            tiny_architectures.write(suite.folder / name, tiny_architectures.shaped(make, sizes={"CONTEXT": 256}))
+            check_fp8(suite, name, suite.folder / name, dtype, bert_inputs if family == "bert" else ["input_ids", "attention_mask"], calibrated)
     for name, architecture, dtype in (("wide", wide_llama(), "bf16"), ("wide", wide_llama(), "f32"), ("gpt2", gpt2, "f16"), ("Q4_1", None, "f16")):
         if suite.options.only not in f"{name} {dtype} on 7.5":
             continue

@@ -155,7 +155,7 @@ def check_obstacles(t):
             continue
         model = t.folder / f"obstacle-{number}.mlir"
         model.write_text(obstacle.graph)
-        e = t.json(f"obstacle of {obstacle.name}", model)
+        e = t.json(f"obstacle of {obstacle.name}", model, *obstacle.flags)
         if e is None:
             continue
         mine = [f for f in e["rejected"] if f["pass"] == obstacle.name]
@@ -163,7 +163,7 @@ def check_obstacles(t):
         t.check(f"{obstacle.name} names its obstacle", None if named else f"found {[(f['text'], f['where']) for f in mine]}")
         if named and obstacle.priced:
             t.check(f"{obstacle.name}: with a cost", None if any(f["bytes"] for f in named) else str(named))
-        without = t.json(f"obstacle of {obstacle.name}, disabled", model, f"--disable={obstacle.name}")
+        without = t.json(f"obstacle of {obstacle.name}, disabled", model, f"--disable={obstacle.name}", *obstacle.flags)
         t.check(f"{obstacle.name} says nothing where it is disabled", [f for f in without["rejected"] + without["applied"] if f["pass"] == obstacle.name])
 
 

@@ -10,6 +10,7 @@ class Obstacle:
     place: str  # the planted op's location
     graph: str
     priced: bool = True  # its cost can be estimated
+    flags: tuple = ()  # of the command
 
 
 # Passes that take any graph as it is: nothing can stand in their way.
@@ -167,6 +168,7 @@ OBSTACLES = [
     planted("remove-padding", "^P5: expected attention without bias", "layers.4.attention", REMOVE_PADDING),
     planted("assign-layouts", "^L1: ", "layers.0.places", ASSIGN_LAYOUTS, priced=False),
     planted("merge-projections", "^M1: ", "layers.0.value", MERGE_PROJECTIONS),
+    planted("quantise-products", "^Q2: ", "layers.0.product", FUSE_EPILOGUE, priced=False, flags=("--quantise=fp8",)),  # no attention reads its rows
     planted("fuse-norm", "^N2: ", "layers.1.shared", FUSE_NORM),
     planted("fuse-epilogue", "^E", "layers.0.mixed", FUSE_EPILOGUE),
     planted("fuse-elementwise", "^F1: expected only elementwise readers, found 'transom.matmul'", "layers.7.shared", FUSE_ELEMENTWISE),

@@ -42,6 +42,20 @@ inline void ptx_cvt_rn_bf16_f32(unsigned short &d, float a) { d = bfloatBits(a);
 inline void ptx_cvt_rn_f16x2_f32(unsigned &d, float high, float low) { d = packed(halfBits(low), halfBits(high)); }
 inline void ptx_cvt_rn_bf16x2_f32(unsigned &d, float high, float low) { d = packed(bfloatBits(low), bfloatBits(high)); }
 
+/// OCP's E4M3, to nearest even: no infinities, the largest is 448.
+inline unsigned e4m3Bits(float v) {
+  unsigned sign = bitsAs<unsigned>(v) >> 24 & 0x80u;
+  float size = std::fmin(std::fabs(v), 448.0f);
+  if (v != v)
+    return sign | 0x7f;
+  if (size < 0x1p-6f)
+    return sign | (unsigned)std::nearbyint(size * 0x1p9f);
+  int exponent;
+  float mantissa = std::frexp(size, &exponent);
+  return sign | (((unsigned)exponent + 6) << 3) + (unsigned)std::nearbyint(mantissa * 16) - 8;
+}
+inline void ptx_cvt_rn_satfinite_e4m3x2_f32(unsigned short &d, float high, float low) { d = (unsigned short)(e4m3Bits(low) | e4m3Bits(high) << 8); }
+
 /// f over both halves; the products of 8-bit mantissas are exact in float, sums in double.
 template <class F> unsigned eachBFloat(unsigned a, unsigned b, unsigned c, F f) {
   auto one = [&](int shift) {

@@ -76,6 +76,7 @@ STEPS = [
          " --json minilm=build/models/minilm/tokenizer.json --gguf smollm2=build/models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"),
     e2e("architectures", "architectures.py"),
     e2e("classify", "classify.py"),
+    e2e("fp8", "fp8.py"),
     e2e("agreement", "agreement.py"),
     e2e("graphs", "graphs.py"),
     e2e("agreement-models", "agreement.py", "--models"),

@@ -91,7 +91,7 @@ func.func @select_c2(%c: tensor<2xi1>, %a: tensor<2xf32>, %b: tensor<2xi32>) {
 // -----
 
 func.func @cast_to(%a: tensor<32xf32>) {
-  // expected-error@+1 {{'transom.cast' op result #0 must be ranked tensor of a float or integer of 1 to 64 bits values, but got 'tensor<32x!transom.block<q8_0>>'}}
+  // expected-error@+1 {{'transom.cast' op result #0 must be ranked tensor of a float of 16 bits or more, f8E4M3FN or an integer of 1 to 64 bits values, but got 'tensor<32x!transom.block<q8_0>>'}}
   %0 = transom.cast %a to !transom.block<q8_0> : (tensor<32xf32>) -> tensor<32x!transom.block<q8_0>>
   return
 }

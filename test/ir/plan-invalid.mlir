@@ -881,7 +881,7 @@ module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
 // plan.buffer C5: an input has no stored type
 module attributes {transom.bounds = {n = [1, 4]}} {
   plan.program @p {
-    // expected-error @+1 {{C5: expected f16 or bf16 for numbers of f32 of the arena or a state, found 'f16'}}
+    // expected-error @+1 {{C5: expected f16 or bf16 for numbers of f32 of the arena or a state, or f8E4M3FN in the arena, found 'f16'}}
     %x = plan.buffer input "x" shape ["n", "8"] bytes 64 stored f16 : tensor<?x8xf32>
   }
 }

@@ -14,6 +14,17 @@ func.func @quant(%x: tensor<?x64xf32>) {
   return
 }
 
+// CHECK-LABEL: @round_e4m3
+func.func @round_e4m3(%x: tensor<?x64xf32>, %s: tensor<f32>, %w: tensor<32x64xf8E4M3FN>) {
+  // CHECK: transom.round_e4m3 %{{[0-9a-z]+}} : (tensor<?x64xf32>) -> tensor<?x64xf32>
+  %0 = transom.round_e4m3 %x : (tensor<?x64xf32>) -> tensor<?x64xf32>
+  // CHECK: transom.round_e4m3 %{{[0-9a-z]+}} scale %{{[0-9a-z]+}} : (tensor<?x64xf32>, tensor<f32>) -> tensor<?x64xf32>
+  %1 = transom.round_e4m3 %x scale %s : (tensor<?x64xf32>, tensor<f32>) -> tensor<?x64xf32>
+  // CHECK: transom.matmul %{{[0-9a-z]+}}, %{{[0-9a-z]+}} transpose_rhs : (tensor<?x64xf32>, tensor<32x64xf8E4M3FN>) -> tensor<?x32xf32>
+  %2 = transom.matmul %0, %w transpose_rhs : (tensor<?x64xf32>, tensor<32x64xf8E4M3FN>) -> tensor<?x32xf32>
+  return
+}
+
 // Every block format is a type.
 // CHECK-LABEL: @formats
 func.func @formats() {

@@ -196,7 +196,7 @@ TEST(Artifact, Inconsistent) {
   EXPECT_REFUSED("input x: bytes", [](Contents &c) { c.programs[0].inputs[0].bytes += 64; });
   EXPECT_REFUSED("input x: buffer", [](Contents &c) { c.programs[0].inputs[0].buffer = 1; });
   EXPECT_REFUSED("output z: buffer: 77 of 4", [](Contents &c) { c.programs[0].outputs[0].buffer = 77; });
-  EXPECT_REFUSED("dtype: 18", [](Contents &c) { c.programs[0].outputs[0].dtype = static_cast<DType>(18); });
+  EXPECT_REFUSED("dtype: 19", [](Contents &c) { c.programs[0].outputs[0].dtype = static_cast<DType>(19); });
   EXPECT_REFUSED("buffer 1: offset: 64 and 128 bytes", [](Contents &c) { c.programs[0].buffers[1].offset = 64; });
   EXPECT_REFUSED("multiple of 64", [](Contents &c) { c.programs[0].buffers[1].offset = 1; });
   EXPECT_REFUSED("pass the arena's end", [](Contents &c) { c.programs[0].buffers[1].offset = UINT64_MAX - 63; });
@@ -316,7 +316,7 @@ TEST(Artifact, InconsistentCudaMaps) {
   auto expect = [](const std::string &message, const char *text) { EXPECT_NE(message.find(text), std::string::npos) << message; };
   EXPECT_EQ(refused([](auto &...) {}), "");
   expect(refused([](Contents &, CudaLaunch &launch) { launch.maps.assign(9, launch.maps[0]); }), "maps: expected at most 8, found 9");
-  expect(refused([](Contents &c, CudaLaunch &) { c.programs[0].buffers[0].dtype = DType::i16; }), "map: expected f16 or bf16, found i16");
+  expect(refused([](Contents &c, CudaLaunch &) { c.programs[0].buffers[0].dtype = DType::i16; }), "map: expected f16, bf16 or f8e4m3, found i16");
   expect(withMap([](TensorMap &map) { map.buffer = 2; }), "map: 2 of 2");
   expect(withMap([](TensorMap &map) { map.strides.clear(); }), "map: expected 1 to 5 sizes, a stride less and as many of a box, found 2, 0 and 2");
   expect(withMap([](TensorMap &map) { map.box.push_back(1); }), "found 2, 1 and 3");

@@ -1,6 +1,8 @@
 // The other ops as compiled CPU kernels: products, norms, reductions, copies, tokens. References are plain loops in fp64.
 #include "CompiledKernels.h"
 
+#include "runtime/format/E4m3.h"
+
 #include <algorithm>
 #include <numeric>
 
@@ -79,6 +81,42 @@ TEST_P(CpuOps, Products) {
     for (size_t j = 0; j < 21; ++j)
       weight[i] += double(x[i / 35 * 21 + j]) * ((i % 35 * 21 + j) % 2 ? -1.0 : 0.5);
   expectNear(v, weight, 5e-6);
+}
+
+// Rows to numbers of E4M3 by their own scales and by a given one, against the definition (unit E4m3); a weight of such numbers.
+TEST_P(CpuOps, RowsOf8Bits) {
+  CompiledKernels kernels(kernelText("own", "round_e4m3 %a0", {"tensor<?x37xf32>"}, "tensor<?x37xf32>") +
+                              kernelText("given", "round_e4m3 %a0 scale %a1", {"tensor<?x37xf32>", "tensor<f32>"}, "tensor<?x37xf32>") +
+                              kernelText("weight", "matmul %a0, %a1 transpose_rhs", {"tensor<?x21xf32>", "tensor<35x21xf8E4M3FN>"}, "tensor<?x35xf32>"),
+                          GetParam());
+  ASSERT_TRUE(kernels);
+  constexpr size_t rows = 4, width = 37;
+  Buffer<float> x(randoms(rows * width, 3.0f)), scale(1), own(rows * width), given(rows * width);
+  scale[0] = 0.004f; // 448 of them are less than the largest
+  x[2 * width + 5] = NAN;
+  kernels.run("own", {x, own}, {4, 4}, 4);
+  kernels.run("given", {x, scale, given}, {4, 4}, 4);
+  for (size_t row = 0; row < rows; ++row) {
+    float top = 0;
+    for (size_t i = 0; i < width; ++i)
+      top = std::max(top, std::abs(x[row * width + i]));
+    float s = e4m3::scaleFor(row == 2 ? NAN : top);
+    for (size_t i = row * width; i < (row + 1) * width; ++i) {
+      float expected = s * e4m3::round(x[i] * (1.0f / s)), fixed = scale[0] * e4m3::round(x[i] * (1.0f / scale[0]));
+      EXPECT_TRUE(own[i] == expected || (std::isnan(own[i]) && row == 2)) << i;
+      EXPECT_TRUE(given[i] == fixed || (std::isnan(given[i]) && std::isnan(x[i]))) << i;
+    }
+  }
+  Buffer<float> lhs(randoms(3 * 21)), product(3 * 35);
+  Buffer<uint8_t> w(35 * 21);
+  for (size_t i = 0; i < w.size(); ++i)
+    w[i] = uint8_t(i * 7 % 64 + (i % 2) * 128); // below 2
+  kernels.run("weight", {lhs, w, product}, {3, 3}, 3);
+  std::vector<double> expected(product.size());
+  for (size_t i = 0; i < product.size(); ++i)
+    for (size_t j = 0; j < 21; ++j)
+      expected[i] += double(lhs[i / 35 * 21 + j]) * e4m3::decode(w[i % 35 * 21 + j]);
+  expectNear(product, expected, 5e-6);
 }
 
 TEST_P(CpuOps, SoftmaxAndReductions) {

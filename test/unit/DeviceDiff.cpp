@@ -151,4 +151,6 @@ TEST(DeviceDiff, UsualTolerance) {
   EXPECT_EQ(usualTolerance(narrowestOf(program)), 1e-2);
   add(artifact::BufferKind::state, DType::bf16);
   EXPECT_EQ(usualTolerance(narrowestOf(program)), 5e-2);
+  add(artifact::BufferKind::arena, DType::f8e4m3);
+  EXPECT_EQ(usualTolerance(narrowestOf(program)), 1e-1);
 }

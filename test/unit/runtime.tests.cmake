@@ -20,6 +20,7 @@ transom_runtime_test(Artifact transom_artifact_writer)
 transom_runtime_test(Session transom_runtime_static transom_artifact_writer)
 target_compile_definitions(Session PRIVATE TRANSOM_OTHER_KERNELS="$<TARGET_FILE:transom_other_kernels>")
 add_dependencies(Session transom_other_kernels)
+transom_unit_test(E4m3)
 transom_unit_test(ThreadPool transom_runtime_static)
 transom_unit_test(Gemm transom_runtime_static)
 

@@ -4,6 +4,7 @@
 
 #ifdef TRANSOM_HAS_COMPILER
 #include "compiler/Compile.h"
+#include "tools/transom/Calibrate.h"
 
 #include <fmt/ranges.h>
 
@@ -12,7 +13,7 @@ namespace transom::cli {
 namespace {
 
 struct CompileFlags {
-  std::string input, output;
+  std::string input, output, calibrate;
   CompilerOptions options;
   bool quiet = false;
 };
@@ -40,6 +41,11 @@ void printReport(const CompileReport &report, const artifact::Contents &written,
                100 * report.waste, 100 * report.plainWaste);
   if (flags.options.batchInvariant)
     printForfeits(report.forfeits);
+  if (report.quantised > 0) {
+    auto measured = std::ranges::find_if(written.metadata, [](const artifact::Metadata &entry) { return entry.key == "quantised_error"; });
+    fmt::print("  fp8: {} products; {}\n", report.quantised,
+               measured == written.metadata.end() ? "scales are found as it runs, what they change was not measured: see --calibrate" : measured->value);
+  }
   if (written.runsOn(artifact::Device::cpu)) {
     MemoryPlan plan = memoryPlanOf(written, artifact::Device::cpu, 1);
     fmt::print("  memory: weights {}, a session {} (caches {}) and {} for each thread\n", humanBytes(plan.weights),
@@ -53,9 +59,12 @@ void printReport(const CompileReport &report, const artifact::Contents &written,
 }
 
 Status compile(const CompileFlags &flags) {
+  if (!flags.calibrate.empty() && flags.options.quantise == "none")
+    return error(StatusCode::invalidArgument, "--calibrate: expected --quantise=fp8 beside it, found none");
   ProgressLine line(flags.quiet);
-  auto report = compileModel(flags.input, flags.output, flags.options,
-                             [&](const std::string &stage, double share) { line.show(stage, share); });
+  auto show = [&](const std::string &stage, double share) { line.show(stage, share); };
+  auto report = flags.calibrate.empty() ? compileModel(flags.input, flags.output, flags.options, show)
+                                        : compileCalibrated(flags.input, flags.output, flags.options, flags.calibrate, show);
   line.clear();
   if (!report.ok())
     return report.status();
@@ -75,6 +84,9 @@ void addSizeOptions(CLI::App &command, CompilerOptions &options) {
 }
 
 void addPassOptions(CLI::App &command, CompilerOptions &options) {
+  command.add_option("--quantise", options.quantise, "fp8: products of an encoder's layers have operands of 8 bits (e4m3), on GPUs by sm_90a alone; or none")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"none", "fp8"}));
   command.add_option("--disable", options.disabled, "a pass to leave out; may be given again")->allow_extra_args(false);
   command.add_option_function<int>("-O", [&options](const int &level) { options.disableAll = level == 0; },
                                    "0: leave out every pass that can be left out; 1, the default: all passes")
@@ -110,6 +122,9 @@ void addCompile(CLI::App &app, Action &action) {
       ->check(CLI::IsMember({"auto", "library", "own"}));
   command->add_flag("--batch-invariant", flags->options.batchInvariant,
                     "on GPUs only: a row's results are the same bits in any batch, padded or packed; prints what that costs");
+  command->add_option("--calibrate", flags->calibrate,
+                      "with --quantise=fp8: a file with a text on each line (token ids, where the model has no tokenizer), from which fixed scales follow, and on "
+                      "which the difference to fp32 is measured");
   command->add_option("--lengths", flags->options.lengths, "a file with a text's number of tokens on each line: GPUs get graphs of sizes that fit such texts");
   addSizeOptions(*command, flags->options);
   addPassOptions(*command, flags->options);

@@ -4,6 +4,8 @@
 //   2. read backwards from its end it gives the pairs, whose errors are computed in full.
 #include "tools/transom/DeviceDiff.h"
 
+#include "runtime/format/E4m3.h"
+
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -34,6 +36,24 @@ template <typename T> T valueAt(const Observed &tensor, size_t i) {
   T value;
   std::memcpy(&value, tensor.bytes.data() + i * sizeof value, sizeof value);
   return value;
+}
+
+/// Rows in 8 bits, with a scale of each behind all of them, as the numbers that they stand for.
+Observed decoded(Observed tensor) {
+  constexpr int64_t scaleBytes = sizeof(float);
+  if (tensor.dtype != DType::f8e4m3 || tensor.shape.empty() || tensor.shape.back() <= scaleBytes)
+    return tensor;
+  auto width = static_cast<size_t>(tensor.shape.back() - scaleBytes), rows = tensor.bytes.size() / (width + scaleBytes);
+  std::vector<float> numbers(rows * width);
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    float scale;
+    std::memcpy(&scale, tensor.bytes.data() + rows * width + i / width * scaleBytes, sizeof scale);
+    numbers[i] = scale * e4m3::decode(static_cast<uint8_t>(tensor.bytes[i]));
+  }
+  auto bytes = std::as_bytes(std::span(numbers));
+  tensor.dtype = DType::f32, tensor.shape.back() -= scaleBytes;
+  tensor.bytes.assign(bytes.begin(), bytes.end());
+  return tensor;
 }
 
 double numberAt(const Observed &tensor, size_t i) {
@@ -169,10 +189,10 @@ Result<ObservedRun> observeRun(Session &session, size_t program, std::span<const
     if (!isResult(steps, value))
       return {};
     auto [last, isNew] = lastAt.try_emplace(steps.buffers[value.buffer].offset, run.steps.size());
-    if (!isNew && std::ranges::equal(run.steps[last->second].bytes, value.bytes))
+    if (!isNew && value.dtype != DType::f8e4m3 && std::ranges::equal(run.steps[last->second].bytes, value.bytes))
       return {}; // an operand in another shape than it was written in, which counts as written when it is first touched
     last->second = run.steps.size();
-    run.steps.push_back({std::string(value.source), value.dtype, {value.shape.begin(), value.shape.end()}, {value.bytes.begin(), value.bytes.end()}});
+    run.steps.push_back(decoded({std::string(value.source), value.dtype, {value.shape.begin(), value.shape.end()}, {value.bytes.begin(), value.bytes.end()}}));
     return {};
   };
   TRANSOM_ASSIGN(std::span<const TensorView> outputs, session.observe(program, inputs, keep));
@@ -212,17 +232,12 @@ RunDiff compareRuns(const ObservedRun &reference, const ObservedRun &found, doub
 
 DType narrowestOf(const artifact::Program &program) {
   DType narrowest = DType::f32;
-  for (const artifact::Buffer &buffer : program.buffers) {
-    if (buffer.kind == artifact::BufferKind::weight)
-      continue;
-    if (buffer.dtype == DType::bf16)
-      return DType::bf16;
-    if (buffer.dtype == DType::f16)
-      narrowest = DType::f16;
-  }
+  for (const artifact::Buffer &buffer : program.buffers)
+    if (buffer.kind != artifact::BufferKind::weight && usualTolerance(buffer.dtype) > usualTolerance(narrowest))
+      narrowest = buffer.dtype;
   return narrowest;
 }
 
-double usualTolerance(DType dtype) { return dtype == DType::bf16 ? 5e-2 : dtype == DType::f16 ? 1e-2 : 1e-4; }
+double usualTolerance(DType dtype) { return dtype == DType::f8e4m3 ? 1e-1 : dtype == DType::bf16 ? 5e-2 : dtype == DType::f16 ? 1e-2 : 1e-4; }
 
 } // namespace transom::cli

@@ -118,7 +118,7 @@ private:
   };
   Differ() = default;
   void widen(DType dtype) {
-    if (narrowest_ == DType::f32 || dtype == DType::bf16)
+    if (usualTolerance(dtype) > usualTolerance(narrowest_))
       narrowest_ = dtype;
   }
 

@@ -1,5 +1,5 @@
 // Rows of weights as floats, natural order, bit for bit as GGML's dequantize_row functions give them (ggml-quants.c);
-// embedding lookup; quantisation to q8_0. A work item is a row.
+// embedding lookup; quantisation to q8_0, rounding to E4M3. A work item is a row.
 #pragma once
 
 #include "Gemv.h"
@@ -137,6 +137,22 @@ INLINE void quantizeQ80(const float *x, uint8_t *y, int64_t width, int64_t begin
       float v = from[i] * inverse, size = __builtin_floorf(__builtin_fabsf(v)), rest = __builtin_fabsf(v) - size;
       to[2 + i] = (uint8_t)(int8_t)(__builtin_copysignf(rest >= 0.5f ? size + 1.0f : size, v));
     }
+  }
+}
+
+/// Rows of `width` to numbers of E4M3 times `scale`, or where that is null times the row's own.
+INLINE void roundE4m3(const float *x, const float *scale, float *y, int64_t width, int64_t begin, int64_t end) {
+  for (int64_t row = begin; row < end; ++row) {
+    const float *from = x + row * width;
+    F32 top = zeros();
+    if (!scale)
+      for (int64_t at = 0; at < width; at += lanes) {
+        F32 v = loadUpTo(from + at, width - at);
+        top = maxNan(top, maxNan(v, -v));
+      }
+    float own = scale ? *scale : e4m3::scaleFor(maxLanes(top)), inverse = 1.0f / own;
+    for (int64_t i = 0; i < width; ++i)
+      y[row * width + i] = own * e4m3::round(from[i] * inverse);
   }
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "Vector.h"
+#include "runtime/format/E4m3.h"
 
 namespace transom::kernels {
 
@@ -15,6 +16,13 @@ template <typename T> INLINE F32 loadWeights(const T *address) {
 struct BFloat { uint16_t bits; };
 template <> INLINE F32 loadWeights<BFloat>(const BFloat *address) {
   return (F32)(__builtin_convertvector(load<Vec<uint16_t, lanes>>(address), U32) << 16);
+}
+using E4m3 = uint8_t;
+template <> INLINE F32 loadWeights<E4m3>(const E4m3 *address) {
+  F32 numbers;
+  for (int i = 0; i < lanes; ++i)
+    numbers[i] = e4m3::decode(address[i]);
+  return numbers;
 }
 template <typename T> INLINE F32 loadWeightsPart(const T *address, int64_t count) {
   T part[lanes] = {};

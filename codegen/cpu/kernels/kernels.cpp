@@ -43,6 +43,7 @@ using namespace transom::kernels;
 PLAIN_FORMAT(f32, float)
 PLAIN_FORMAT(f16, Half)
 PLAIN_FORMAT(bf16, BFloat)
+PLAIN_FORMAT(f8e4m3, E4m3)
 BLOCK_FORMAT(q8_0, BlockQ80, DecodeQ80)
 BLOCK_FORMAT(q4_0, BlockQ40, DecodeQ40)
 BLOCK_FORMAT(q4_1, BlockQ41, DecodeQ41)
@@ -190,6 +191,9 @@ COPIES(64)
 
 TRANSOM_KERNEL void quantize_q8_0(const float *x, uint8_t *y, int64_t width, int64_t begin, int64_t end) {
   quantizeQ80(x, y, width, begin, end);
+}
+TRANSOM_KERNEL void round_e4m3(const float *x, const float *scale, float *y, int64_t width, int64_t begin, int64_t end) {
+  roundE4m3(x, scale, y, width, begin, end);
 }
 
 //===-- Indices and tokens ------------------------------------------------------------------------------------------===//

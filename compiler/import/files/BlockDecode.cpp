@@ -2,6 +2,8 @@
 // order.
 #include "compiler/import/files/BlockDecode.h"
 
+#include "runtime/format/E4m3.h"
+
 #include <bit>
 #include <cassert>
 #include <cstring>
@@ -187,6 +189,10 @@ void decode(DType dtype, std::span<const std::byte> bytes, std::span<Value> valu
   case DType::bf16:
     for (size_t i = 0; i < values.size(); ++i)
       values[i] = std::bit_cast<float>(static_cast<uint32_t>(load<uint16_t>(bytes.data() + 2 * i)) << 16);
+    return;
+  case DType::f8e4m3:
+    for (size_t i = 0; i < values.size(); ++i)
+      values[i] = e4m3::decode(static_cast<uint8_t>(bytes[i]));
     return;
   default:
     assert(false && "every dtype has a decoder");

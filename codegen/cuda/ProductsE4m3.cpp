@@ -1,0 +1,79 @@
+// Products of rows and weights in 8 bits: always by Hopper's own kernel, whatever the number of rows. What needs whole rows behind it is a
+// kernel for rows.
+#include "codegen/cuda/GemmHopper.h"
+#include "codegen/cuda/ProgramLowering.h"
+
+using namespace mlir;
+
+namespace transom::cuda {
+
+/// The first op that needs whole rows: a norm, or rounding by a row's own scale. Null if none does.
+static Operation *wholeRowsOp(const RowProgram &rows) {
+  auto *found = llvm::find_if(rows.ops, [](Operation *op) {
+    auto round = dyn_cast<RoundE4m3Op>(op);
+    return isa<RmsNormOp, LayerNormOp>(op) || (round && !round.getScale());
+  });
+  return found == rows.ops.end() ? nullptr : *found;
+}
+
+LogicalResult ProgramLowering::lowerE4m3(plan::GemmOp gemm, CudaGemmPlan plan) {
+  plan.rhs = weights.read(gemm.getRhs());
+  std::optional<int64_t> n = plan.n.constant(), k = plan.k.constant();
+  if (storedType(plan.rhs) != DType::f8e4m3 || !n || !k)
+    return gemm.emitOpError("reads rows of 8 bits: expected a weight of f8E4M3FN, found ") << plan::tensorOf(gemm.getRhs());
+  auto launch = [&](Value product, const RowProgram &epilogue, StringRef name) -> FailureOr<bool> {
+    auto hopper = emitHopperGemm(pool, {product, plan.lhs, plan.rhs, *n, *k, epilogue}, name);
+    if (failed(hopper))
+      return failure();
+    if (hopper->has_value()) {
+      (*hopper)->when = {.architectures = artifact::Architectures::hopper};
+      add(**hopper);
+    }
+    return hopper->has_value();
+  };
+  // The product by itself: `value` as it comes, in memory.
+  auto alone = [&](Value value, const CudaBuffer &out, StringRef name) -> LogicalResult {
+    RowProgram none;
+    none.results = {value}, none.outputs = {out}, none.rows = plan.m;
+    none.leading[value] = unsigned(cast<RankedTensorType>(value.getType()).getRank() - 1);
+    FailureOr<bool> done = launch(value, none, name);
+    if (succeeded(done) && !*done)
+      return gemm.emitOpError("of 8 bits has no CUDA form: expected N and K that are multiples of 32 and 16, found ") << *n << " and " << *k;
+    return failure(failed(done));
+  };
+  if (!gemm.getEpilogue()) {
+    Block block; // of the product as a value
+    return alone(block.addArgument(plan::tensorOf(gemm.getOut()), gemm.getLoc()), plan.out, "e4m3_product");
+  }
+
+  plan::KernelOp kernel = kernelOf(gemm, gemm.getEpilogueAttr());
+  std::string name = kernel.getSymName().str();
+  SmallVector<Value> inputs = {gemm.getOut()};
+  llvm::append_range(inputs, gemm.getExtras());
+  auto group = cast<GroupOp>(kernel.getOp());
+  Value product = group.getBody().getArgument(0);
+  RowProgram behind = epilogueOf(groupKernelOf(group), group, inputs, gemm.getResults());
+  RowProgram first = behind;
+  Operation *whole = wholeRowsOp(behind);
+  Value cut = whole ? reshapedFrom(whole->getOperand(0)) : Value();
+  bool splits = whole && behind.width(cut) == *n && !reaches(behind, product, cut);
+  if (splits)
+    first.results = {cut}, first.outputs = {plan.out};
+  FailureOr<bool> done = splits || !whole ? launch(product, first, name + "_product") : FailureOr<bool>(false);
+  if (failed(done))
+    return failure();
+  if (*done && !whole)
+    return success();
+  if (*done) {
+    behind.memory.erase(product);
+    behind.memory[cut] = plan.out;
+    return addRows(behind, name + "_rows");
+  }
+  // Columns that no thread has: sums to memory as they are, in fp32, which they need before they are scaled.
+  behind.memory[product] = scratch(DType::f32, {plan.m, plan.n});
+  if (failed(alone(product, behind.memory[product], name + "_product")))
+    return failure();
+  return addRows(behind, name + "_rows");
+}
+
+} // namespace transom::cuda
