@@ -40,9 +40,9 @@ int optMain(int argc, char **argv) {
       return interpretMain(argc, argv);
     if (argument.consume_front("--print-cpu-llvm="))
       return printCodeMain(argv[argc - 1], registry, [&](mlir::ModuleOp plan) { return printCpuLlvm(plan, argument); });
-    if (argument == "--print-cuda" || argument == "--print-cuda=own-products" || argument == "--print-cuda=batch-invariant")
+    if (argument == "--print-cuda" || argument == "--print-cuda=own-products" || argument == "--print-cuda=wide-products" || argument == "--print-cuda=batch-invariant")
       return printCodeMain(argv[argc - 1], registry, [&](mlir::ModuleOp plan) {
-        ProductKernels products = argument.ends_with("own-products") ? ProductKernels::own : ProductKernels::library;
+        ProductKernels products = argument.ends_with("own-products") ? ProductKernels::own : argument.ends_with("wide-products") ? ProductKernels::wide : ProductKernels::library;
         return printCuda(plan, {.products = products, .batchInvariant = argument.ends_with("batch-invariant")});
       });
   }

@@ -59,19 +59,6 @@ inline TensorMap groupedMap(const void *data, bool half, int64_t columns, int64_
   return groupedMap(data, half ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2, columns, rows);
 }
 inline TensorMap groupedMap8(const void *data, int64_t columns, int64_t rows) { return groupedMap(data, CU_TENSOR_MAP_DATA_TYPE_UINT8, 1, columns, rows); }
-/// How many blocks of this kernel run at once, a multiple of the cluster: not every multiprocessor has a neighbour that is free.
-template <class Kernel> int residentBlocks(Kernel *kernel, int threads, int sharedBytes, int cluster) {
-  CHECK(cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, sharedBytes));
-  cudaLaunchAttribute attribute = {};
-  attribute.id = cudaLaunchAttributeClusterDimension;
-  attribute.val.clusterDim.x = (unsigned)cluster, attribute.val.clusterDim.y = attribute.val.clusterDim.z = 1;
-  cudaLaunchConfig_t config = {};
-  config.gridDim = dim3((unsigned)device().multiProcessorCount / cluster * cluster), config.blockDim = dim3((unsigned)threads);
-  config.dynamicSmemBytes = (size_t)sharedBytes, config.attrs = &attribute, config.numAttrs = 1;
-  int clusters = 0;
-  CHECK(cudaOccupancyMaxActiveClusters(&clusters, (const void *)kernel, &config));
-  return clusters * cluster;
-}
 /// The same of 8 bits, boxes of 128 columns.
 inline TensorMap matrixMap8(const void *data, int64_t columns, int64_t rows, int boxRows) {
   return encodeMap(data, CU_TENSOR_MAP_DATA_TYPE_UINT8, 1, {columns, rows}, {columns}, {128, boxRows});

@@ -65,7 +65,9 @@ std::string RowExpressions::fail(Operation *op, const llvm::Twine &why) {
   return "0";
 }
 
-std::string RowExpressions::shifted(const Column &column, int64_t start) { return "(" + column.text + " + " + std::to_string(start) + ")"; }
+std::string RowExpressions::shifted(const Column &column, int64_t start) {
+  return start == 0 ? column.text : "(" + column.text + " + " + std::to_string(start) + ")";
+}
 
 std::string RowExpressions::place(const std::string &expression) {
   std::string name = text.fresh("d");
@@ -108,10 +110,9 @@ std::string RowExpressions::at(Value value, const Column &column) {
     Column from = column;
     int64_t start = int64_t(slice.getStart());
     from.shift += start;
-    if (start != 0) {
-      from.text = shifted(column, start);
+    from.text = shifted(column, start);
+    if (start != 0)
       from.piece.clear();
-    }
     if (program.width(slice.getInput()) != program.width(value))
       from.piece.clear();
     result = at(slice.getInput(), from);

@@ -1,5 +1,6 @@
 // RUN: split-file %s %t
 // RUN: transom-opt %t/encoder.mlir -lower-to-plan=activations=f16 -plan-memory -o %t/encoder.plan && transom-opt --print-cuda=own-products %t/encoder.plan | FileCheck %t/encoder.mlir
+// RUN: transom-opt --print-cuda=wide-products %t/encoder.plan | FileCheck %t/encoder.mlir --check-prefix=WIDE
 // RUN: transom-opt %t/gate.mlir -lower-to-plan=activations=bf16 -plan-memory -o %t/gate.plan && transom-opt --print-cuda=own-products %t/gate.plan | FileCheck %t/gate.mlir
 // RUN: transom-opt %t/bands.mlir -lower-to-plan=activations=f16 -plan-memory -o %t/bands.plan && transom-opt --print-cuda=own-products %t/bands.plan | FileCheck %t/bands.mlir
 // RUN: transom-opt %t/refused.mlir -lower-to-plan=activations=bf16 -plan-memory -o %t/refused.plan && transom-opt --print-cuda=own-products %t/refused.plan | FileCheck %t/refused.mlir
@@ -8,6 +9,10 @@
 
 //--- encoder.mlir
 module attributes {transom.bounds = {rows = [1, 512]}} {
+  // With a tile for each of 132 multiprocessors, 4 across, and where no norm follows:
+  // WIDE: // launch add_gelu_512_product<132> rows rows from 4097 on hopper
+  // WIDE: // product m rows n 512 k 256 of f16 to 4096 on hopper
+  // WIDE-NOT: layer_norm_256_product
   // CHECK-LABEL: // add_gelu_512_product block 384 shared 197728
   // CHECK: const __grid_constant__ TensorMap m0, const __grid_constant__ TensorMap m1,
   // CHECK: using Shape = HopperGemmShape<Half, 512, 256, NoPartner, 2, 6>;

@@ -123,6 +123,7 @@ inline void loadFour(unsigned &x, unsigned &y, unsigned &z, unsigned &w, const v
 inline void ptx_ld_global_nc_L1_no_allocate_v4_u32(unsigned &x, unsigned &y, unsigned &z, unsigned &w, const void *from) {
   loadFour(x, y, z, w, from);
 }
+inline void ptx_ld_global_v4_u32(unsigned &x, unsigned &y, unsigned &z, unsigned &w, const void *from) { loadFour(x, y, z, w, from); }
 inline void ptx_ld_global_nc_v4_u32(unsigned &x, unsigned &y, unsigned &z, unsigned &w, const void *from) {
   loadFour(x, y, z, w, from);
 }

@@ -9,10 +9,10 @@
 module attributes {transom.bounds = {tokens = [1, 512], batch = [1, 8]}} {
   func.func @layer(%x: tensor<?x64xf32> {transom.name = "x", transom.dims = ["tokens", "64"]}, %c: tensor<?xi32> {transom.name = "c", transom.dims = ["batch+1"]},
                    %z: tensor<?x64xf32> {transom.name = "z", transom.dims = ["batch", "64"]})
-      -> (tensor<?x64xf32>, tensor<?x24xf32>, tensor<?x64xf32>, tensor<?x16xf32>, tensor<?x64xf32>) {
+      -> (tensor<?x64xf32>, tensor<?x24xf32>, tensor<?x64xf32>, tensor<?x32xf32>, tensor<?x64xf32>) {
     %w = transom.weight "w" : tensor<64x64xf32>
     %odd = transom.weight "odd" : tensor<24x64xf32>
-    %head = transom.weight "head" : tensor<16x64xf32>
+    %head = transom.weight "head" : tensor<32x64xf32>
     %blocks = transom.weight "blocks" : tensor<64x64x!transom.block<q8_0>>
     %q = transom.reshape %x [0, 4, 16] : (tensor<?x64xf32>) -> tensor<?x4x16xf32>
     %a = transom.attention thd %q, %q, %q cumulative %c {scale = 0.25 : f64} : (tensor<?x4x16xf32>, tensor<?x4x16xf32>, tensor<?x4x16xf32>, tensor<?xi32>) -> tensor<?x4x16xf32>
@@ -27,10 +27,10 @@ module attributes {transom.bounds = {tokens = [1, 512], batch = [1, 8]}} {
     // expected-remark@+1 {{Q1: expected a stored weight of f32, f16 or bf16 [N, K] with transpose_rhs, and rows of f32}}
     %3 = transom.matmul %1, %blocks transpose_rhs : (tensor<?x64xf32>, tensor<64x64x!transom.block<q8_0>>) -> tensor<?x64xf32>
     // expected-remark@+1 {{Q4: expected a product of a layer, which a residual addition follows}}
-    %4 = transom.matmul %1, %head transpose_rhs : (tensor<?x64xf32>, tensor<16x64xf32>) -> tensor<?x16xf32>
+    %4 = transom.matmul %1, %head transpose_rhs : (tensor<?x64xf32>, tensor<32x64xf32>) -> tensor<?x32xf32>
     // expected-remark@+1 {{Q2: expected rows that are tokens of attention, more than 16 at their bounds, found batch}}
     %5 = transom.matmul %z, %w transpose_rhs : (tensor<?x64xf32>, tensor<64x64xf32>) -> tensor<?x64xf32>
-    return %1, %2, %3, %4, %5 : tensor<?x64xf32>, tensor<?x24xf32>, tensor<?x64xf32>, tensor<?x16xf32>, tensor<?x64xf32>
+    return %1, %2, %3, %4, %5 : tensor<?x64xf32>, tensor<?x24xf32>, tensor<?x64xf32>, tensor<?x32xf32>, tensor<?x64xf32>
   }
 }
 
