@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
 """The figures of bench/encoders.py as tables in Markdown, beside floors, peers and targets. Measures nothing.
 
-As a command: encoder_tables.py <figures.json>, tables of a run that was saved.
+As a command: encoder_tables.py <figures.json> [--readme], tables of a run that was saved.
 """
 
+import argparse
 import json
-import sys
 
 import padding
-from gpu_tables import line, number, profile_text, table, times, verdict
+from gpu_tables import line, missed_text, number, profile_text, table, times, verdict
+from peers import write_readme
+
+MARKERS = ("<!-- encoders:begin -->", "<!-- encoders:end -->")
 
 # Figure and floor on the H100 of the targets: ms a batch; for E3 sequences/s, larger is better.
 TARGETS = {"e1": (18.5, 17), "e2": (0.40, 0.20), "e3": (24e3, 29e3)}
@@ -88,7 +91,18 @@ def tables(figures, machine):
     return "\n".join(lines).strip() + "\n"
 
 
-if __name__ == "__main__":
-    with open(sys.argv[1], encoding="utf-8") as file:
+def main():
+    parser = argparse.ArgumentParser(description="The tables of a saved run of bench/encoders.py.")
+    parser.add_argument("figures", help="the .json that it wrote")
+    parser.add_argument("--readme", action="store_true", help="put the tables into README.md")
+    options = parser.parse_args()
+    with open(options.figures, encoding="utf-8") as file:
         saved = json.load(file)
-    print(tables(saved["figures"], saved["machine"]) + profile_text(saved["figures"], PROFILED), end="")
+    text = tables(saved["figures"], saved["machine"]) + missed_text(saved["notes"])
+    if options.readme:
+        write_readme(text, MARKERS)
+    print(text + profile_text(saved["figures"], PROFILED), end="")
+
+
+if __name__ == "__main__":
+    main()

@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 from gpu_models import SHAPES
-from gpu_tables import profile_text, tables
+from gpu_tables import missed_text, profile_text, tables
 from peers import HERE, ROOT, BenchError, slug, write_readme
 
 MARKERS = ("<!-- gpu:begin -->", "<!-- gpu:end -->")
@@ -286,8 +286,7 @@ def describe(options):
 def publish(bench, machine, script, suffix, table, appendix):
     """Prints the tables and what failed; writes <date>-<gpu><suffix>.md and .json into --out. Returns the exit code, 1 where a
     workload is missing, and the files' path without .md."""
-    notes = "".join(f"- {note}\n" for note in bench.notes)
-    missed = f"\nNot measured, or not whole:\n\n{notes}" if notes else ""
+    missed = missed_text(bench.notes)
     print(table + missed, end="")
     out = Path(bench.options.out)
     out.mkdir(parents=True, exist_ok=True)

@@ -95,6 +95,11 @@ def compile_table(figures):
     return ["", *table(["", "measured", "Transom", "target", "met"], rows, 2)]
 
 
+def missed_text(notes):
+    """What failed, or ran out of its time; empty where nothing did."""
+    return "\nNot measured, or not whole:\n\n" + "".join(f"- {note}\n" for note in notes) if notes else ""
+
+
 def profile_text(figures, keys=TARGETS):
     """The longest kernels of each of these workloads; empty where nothing was profiled."""
     lines = []
