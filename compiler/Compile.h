@@ -34,7 +34,7 @@ struct CompileReport {
   std::vector<int64_t> buckets; ///< of tokens, where lengths were given, and the shares of computed tokens that are expected to be
   double waste = 0, plainWaste = 0; ///< wasted with and without them
   std::vector<std::string> forfeits; ///< with batchInvariant: what the programs do without, a line each
-  uint64_t quantised = 0; ///< products with operands of 8 bits
+  uint64_t quantised = 0; ///< products with operands of 8 bits, of all programs
   std::string dtype; ///< how GPUs store numbers; empty without programs for them
 };
 

@@ -21,7 +21,7 @@ struct CompilerOptions {
   bool batchInvariant = false;
   bool tf32 = false; ///< with f32 on GPUs: products may round their operands to 10 bits of mantissa
   std::string quantise = "none"; ///< fp8: products of an encoder's layers have operands of 8 bits (E4M3)
-  std::vector<double> scales;    ///< with fp8: of the rows that each of these products reads, in their order; empty: each row's own
+  std::vector<double> scales;    ///< with fp8: of the rows that each of a function's products of this kind reads, in their order; empty: each row's own
   bool observe = false;          ///< with fp8: nothing is rounded; the largest magnitudes of these rows are outputs e4m3.0, e4m3.1, ...
   std::map<std::string, std::string> metadata; ///< more of the artifact's
   /// How lower-to-plan stores intermediate numbers and caches: f32, f16 or bf16. Set for each device from the above.

@@ -101,7 +101,7 @@ def QuantiseProductsPass : Transom_Pass<"quantise-products", "::mlir::ModuleOp">
     Requires: merged products with weights [N, K], as merge-projections leaves them. Guarantees: each product of tokens that takes it
     reads a weight in f8E4M3FN, a recipe that divides each row by its largest magnitude over 448, and rows of transom.round_e4m3; the
     scales of the weight's rows multiply the result. Rows have scales of their own, or with `scales` one number for each product, in
-    the order of the functions and of their ops. With `observe` nothing is rewritten: @main gets another result
+    the order of a function's ops: functions of one model have the same products. With `observe` nothing is rewritten: @main gets another result
     `e4m3.N` for each of them, the largest magnitude that product N reads.
     Conditions, each a rejection where it fails: Q1: rhs is a float weight, constant or recipe [N, K] with transpose_rhs. Q2: its
     rows are tokens that an attention op of the function reads too, more than 16 at their bounds. Q3: N is a multiple of 32, K of 16. Q4: it is

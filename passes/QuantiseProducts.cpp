@@ -139,8 +139,8 @@ private:
   Location loc;
 };
 
-/// Gives the largest magnitude of each product's rows as a result, the first as number `first`.
-void observe(func::FuncOp function, ArrayRef<MatmulOp> products, size_t first) {
+/// Gives the largest magnitude of each product's rows as a result.
+void observe(func::FuncOp function, ArrayRef<MatmulOp> products) {
   Operation *end = function.getBody().front().getTerminator();
   OpBuilder builder(end);
   for (size_t i = 0; i < products.size(); ++i) {
@@ -150,7 +150,7 @@ void observe(func::FuncOp function, ArrayRef<MatmulOp> products, size_t first) {
                                          /*keep_dims=*/false);
     end->insertOperands(end->getNumOperands(), top);
     auto attributes = builder.getDictionaryAttr({builder.getNamedAttr("transom.dims", builder.getArrayAttr({})),
-                                                 builder.getNamedAttr("transom.name", builder.getStringAttr("e4m3." + llvm::Twine(first + i)))});
+                                                 builder.getNamedAttr("transom.name", builder.getStringAttr("e4m3." + llvm::Twine(i)))});
     function.insertResult(function.getNumResults(), top.getType(), attributes);
   }
 }
@@ -162,28 +162,27 @@ struct QuantiseProductsPass : impl::QuantiseProductsPassBase<QuantiseProductsPas
     ModuleOp module = getOperation();
     Reporter reporter(getArgument(), report);
     SmallVector<std::pair<func::FuncOp, SmallVector<MatmulOp>>> chosen;
-    size_t count = 0;
     for (auto function : module.getOps<func::FuncOp>()) {
       if (function.isExternal())
         continue;
-      chosen.push_back({function, Chooser(function, reporter).run()});
-      count += chosen.back().second.size();
-    }
-    if (!scales.empty() && scales.size() != count) {
-      module.emitError("scales: expected ") << count << ", one for each product that is quantised, found " << scales.size();
-      return signalPassFailure();
+      SmallVector<MatmulOp> products = Chooser(function, reporter).run();
+      if (products.empty())
+        continue;
+      if (!scales.empty() && scales.size() != products.size()) {
+        function.emitError("scales: expected ") << products.size() << ", one for each product that is quantised, found " << scales.size();
+        return signalPassFailure();
+      }
+      chosen.push_back({function, std::move(products)});
     }
     RecipeNames names(module);
-    size_t next = 0;
     for (auto &[function, products] : chosen) {
       if (observe) {
-        transom::observe(function, products, next);
-        next += products.size();
+        if (function.getSymName() == "main")
+          transom::observe(function, products);
         continue;
       }
-      for (MatmulOp product : products) {
-        MatmulOp narrow = Rewriter(product, names).run(scales.empty() ? std::nullopt : std::optional(scales[next]));
-        ++next;
+      for (auto [i, product] : llvm::enumerate(products)) {
+        MatmulOp narrow = Rewriter(product, names).run(scales.empty() ? std::nullopt : std::optional(scales[i]));
         reporter.applied(narrow, "reads operands of E4M3");
       }
     }

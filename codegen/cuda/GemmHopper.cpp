@@ -117,11 +117,17 @@ private:
   };
 
   /// Bands that do the same to other buffers (query, key and value, each with its bias) are one, whose buffers are chosen once for a tile:
-  /// then no thread branches. Whether they may be: they consist of whole tiles, and of ops that name buffers in loads and stores alone.
+  /// then no thread branches. Whether they may be: in their order they are all of the product, in whole tiles, and their ops name buffers in
+  /// loads and stores alone.
   bool mayChoose() const {
-    auto whole = [](const ProductColumns::Band &band) { return band.products[0] % tileColumns == 0 && band.columns % tileColumns == 0; };
+    int64_t end = 0;
+    for (const ProductColumns::Band &band : product.bands) {
+      if (band.products[0] != end || band.columns % tileColumns != 0)
+        return false;
+      end += band.columns;
+    }
     auto plain = [](Operation *op) { return isa<FusedOp, ScalarOp, SliceOp>(op) || isReshape(op); };
-    return product.bands.size() > 1 && llvm::all_of(product.bands, whole) && llvm::all_of(program.ops, plain);
+    return product.bands.size() > 1 && end == gemm.n && llvm::all_of(program.ops, plain);
   }
   bool sameBut(const BandText &a, const BandText &b) const {
     auto sameType = [&](size_t x, size_t y) { return text.type(x) == text.type(y); };

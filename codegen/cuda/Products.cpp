@@ -1,4 +1,4 @@
-// Products of a program: of few rows by kernels of their own, which take in what stands before and behind; of many by cuBLASLt.
+// Products of a program: of few rows by kernels of their own, which take in what stands before and behind; of many by cuBLASLt, or on sm_90a by a kernel that takes in what stands behind.
 #include "codegen/cuda/ProgramLowering.h"
 
 #include "codegen/cuda/GemmHopper.h"

@@ -71,7 +71,8 @@ Result<std::shared_ptr<const CudaModel>> CudaModel::load(const Artifact &artifac
   if (const CudaDeviceInfo &info = device->info(); info.major * 10 + info.minor < 75)
     return error(StatusCode::unsupported, "{}: expected compute capability 7.5 or more, found {}.{}", info.name, info.major, info.minor);
   if (const CudaDeviceInfo &info = device->info(); needsHopper(contents) && info.major * 10 + info.minor != 90)
-    return error(StatusCode::unsupported, "{}: products of 8 bits (fp8) need compute capability 9.0, found {}.{}", info.name, info.major, info.minor);
+    return error(StatusCode::unsupported, "{}: products of 8 bits (fp8) need compute capability 9.0, found {}.{}{}", info.name, info.major, info.minor,
+                 contents.runsOn(artifact::Device::cpu) ? "; the artifact runs on the CPU too: --device=cpu" : "");
   TRANSOM_ASSIGN(model->kernels_, CudaKernels::load(artifact, device));
   if (hasProducts(contents)) {
     TRANSOM_ASSIGN(model->cublasLt_, CublasLtHandle::create(device));

@@ -3,6 +3,7 @@
 // RUN: transom-opt --print-cuda=wide-products %t/encoder.plan | FileCheck %t/encoder.mlir --check-prefix=WIDE
 // RUN: transom-opt %t/gate.mlir -lower-to-plan=activations=bf16 -plan-memory -o %t/gate.plan && transom-opt --print-cuda=own-products %t/gate.plan | FileCheck %t/gate.mlir
 // RUN: transom-opt %t/bands.mlir -lower-to-plan=activations=f16 -plan-memory -o %t/bands.plan && transom-opt --print-cuda=own-products %t/bands.plan | FileCheck %t/bands.mlir
+// RUN: transom-opt %t/swapped.mlir -lower-to-plan=activations=f16 -plan-memory -o %t/swapped.plan && transom-opt --print-cuda=own-products %t/swapped.plan | FileCheck %t/swapped.mlir
 // RUN: transom-opt %t/refused.mlir -lower-to-plan=activations=bf16 -plan-memory -o %t/refused.plan && transom-opt --print-cuda=own-products %t/refused.plan | FileCheck %t/refused.mlir
 // On compute capability 9.0 products of many rows are kernels that take in what follows column by column; up to a norm, which needs
 // whole rows. Other devices, and few rows, have the library. What no thread has the columns for stays with the library everywhere.
@@ -91,6 +92,29 @@ module attributes {transom.bounds = {rows = [1, 512]}} {
       %0 = transom.matmul %x0, %w0 transpose_rhs : (tensor<?x256xf32>, tensor<256x256xf32>) -> tensor<?x256xf32>
       %1 = transom.slice %0 axis 1 start 0 size 128 : (tensor<?x256xf32>) -> tensor<?x128xf32>
       %2 = transom.slice %0 axis 1 start 128 size 128 : (tensor<?x256xf32>) -> tensor<?x128xf32>
+      %3 = transom.add %1, %b0 : (tensor<?x128xf32>, tensor<128xf32>) -> tensor<?x128xf32>
+      %4 = transom.add %2, %c0 : (tensor<?x128xf32>, tensor<128xf32>) -> tensor<?x128xf32>
+      transom.yield %3, %4 : tensor<?x128xf32>, tensor<?x128xf32>
+    } : (tensor<?x256xf32>, tensor<256x256xf32>, tensor<128xf32>, tensor<128xf32>) -> (tensor<?x128xf32>, tensor<?x128xf32>)
+    return %y#0, %y#1 : tensor<?x128xf32>, tensor<?x128xf32>
+  }
+}
+
+//--- swapped.mlir
+module attributes {transom.bounds = {rows = [1, 512]}} {
+  // The second half first: each thread looks where its columns belong.
+  // CHECK: struct Band { };
+  // CHECK: if (n >= 128 && n < 256) {
+  // CHECK: if (n >= 0 && n < 128) {
+  func.func @main(%x: tensor<?x256xf32> {transom.name = "x", transom.dims = ["rows", "256"]}) -> (tensor<?x128xf32> {transom.name = "q"}, tensor<?x128xf32> {transom.name = "k"}) {
+    %w = transom.weight "qk" : tensor<256x256xf32>
+    %b = transom.weight "bq" : tensor<128xf32>
+    %c = transom.weight "bk" : tensor<128xf32>
+    %y:2 = transom.group (%x, %w, %b, %c) {
+    ^bb0(%x0: tensor<?x256xf32>, %w0: tensor<256x256xf32>, %b0: tensor<128xf32>, %c0: tensor<128xf32>):
+      %0 = transom.matmul %x0, %w0 transpose_rhs : (tensor<?x256xf32>, tensor<256x256xf32>) -> tensor<?x256xf32>
+      %1 = transom.slice %0 axis 1 start 128 size 128 : (tensor<?x256xf32>) -> tensor<?x128xf32>
+      %2 = transom.slice %0 axis 1 start 0 size 128 : (tensor<?x256xf32>) -> tensor<?x128xf32>
       %3 = transom.add %1, %b0 : (tensor<?x128xf32>, tensor<128xf32>) -> tensor<?x128xf32>
       %4 = transom.add %2, %c0 : (tensor<?x128xf32>, tensor<128xf32>) -> tensor<?x128xf32>
       transom.yield %3, %4 : tensor<?x128xf32>, tensor<?x128xf32>

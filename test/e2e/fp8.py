@@ -87,6 +87,14 @@ def hidden_states(t):
     t.refuses("a sample of texts for a model without a tokenizer", "sample.txt:1", model, "--quantise=fp8", f"--calibrate={t.sample}", *SIZES)
 
 
+def masked(t):
+    """Two programs with the same products: the sample runs one, its scales serve both."""
+    model = tiny_classifiers.write(t.folder / "masked", "bert", "ForMaskedLM")
+    given = t.compiled("masked LM", model, "--quantise=fp8", f"--calibrate={t.sample}")
+    if given:
+        t.check("what is stated of tokens", None if re.search(r"the best label is the same for \d+ of \d+", given[1]) else given[1])
+
+
 def refused(t):
     bert, gpt2 = t.folder / "classifier", t.folder / "gpt2"
     tiny_architectures.write(gpt2, tiny_architectures.ALL["gpt2"])
@@ -107,6 +115,7 @@ def main():
     t = Fp8()
     classifier(t)
     hidden_states(t)
+    masked(t)
     refused(t)
     return t.finish()
 

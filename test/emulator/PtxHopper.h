@@ -17,6 +17,10 @@ template <class T> T &sharedNumber(unsigned address) {
 /// T: any number of 32 bits.
 template <class T> void ptx_ld_shared_u32(T &d, unsigned a) { d = bitsAs<T>(sharedNumber<unsigned>(a)); }
 inline void ptx_st_shared_u32(unsigned a, unsigned v) { sharedNumber<unsigned>(a) = v; }
+template <class T> void ptx_ld_shared_v4_u32(T &x, T &y, T &z, T &w, unsigned a) {
+  uint4 v = sharedNumber<uint4>(a);
+  x = bitsAs<T>(v.x), y = bitsAs<T>(v.y), z = bitsAs<T>(v.z), w = bitsAs<T>(v.w);
+}
 inline void ptx_st_shared_v4_u32(unsigned a, unsigned x, unsigned y, unsigned z, unsigned w) { sharedNumber<uint4>(a) = {x, y, z, w}; }
 
 //===-- Barriers ----------------------------------------------------------------------------------------------------===//
@@ -27,6 +31,7 @@ inline void ptx_mbarrier_arrive_shared_b64(unsigned barrier, unsigned arrivals =
 inline void ptx_mbarrier_arrive_expect_tx_shared_b64(unsigned barrier, unsigned bytes) { machine->hopper->arrive(barrier, 1, bytes); }
 inline void ptx_mbarrier_expect_tx_relaxed_cta_shared_b64(unsigned barrier, unsigned bytes) { machine->hopper->arrive(barrier, 0, bytes); }
 inline void ptx_mbarrier_arrive_release_cluster_shared_cluster_b64(unsigned barrier) { machine->hopper->arrive(barrier, 1, 0); }
+inline void ptx_mbarrier_arrive_shared_cluster_b64(unsigned barrier) { machine->hopper->arrive(barrier, 1, 0); }
 /// It may wait as long as it likes, so here until the phase is over.
 inline void ptx_mbarrier_try_wait_parity_shared_b64(bool &done, unsigned barrier, unsigned parity) {
   machine->hopper->waitBarrier(barrier, parity);
@@ -68,6 +73,7 @@ inline void ptx_prefetch_tensormap(const void *map) { machine->hopper->checkMap(
 EMULATED_LOAD(2, (int x, int y), x, y)
 EMULATED_LOAD(3, (int x, int y, int z), x, y, z)
 EMULATED_LOAD(4, (int x, int y, int z, int w), x, y, z, w)
+EMULATED_LOAD(5, (int x, int y, int z, int w, int v), x, y, z, w, v)
 #undef EMULATED_LOAD
 #undef EMULATED_LIST
 inline void ptx_cp_async_bulk_tensor_2d_global_shared_bulk_group(const void *map, int x, int y, unsigned from) {

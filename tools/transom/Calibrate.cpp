@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <unistd.h>
 #include <filesystem>
 #include <numeric>
 
@@ -106,6 +107,9 @@ Result<std::vector<std::vector<int32_t>>> readSample(const std::string &path, co
   return sample;
 }
 
+/// The larger, or NaN where either is.
+template <class T> T largerOrNan(T a, T b) { return std::isnan(a) || a >= b ? a : b; }
+
 //===-- Differences -------------------------------------------------------------------------------------------------===//
 
 double cosine(const float *a, const float *b, size_t width) {
@@ -138,14 +142,14 @@ struct Difference {
     ++rows;
     if (!scores) {
       double alike = cosine(exact, found, width);
-      sum += alike, least = alike >= least ? least : alike; // NaN shows
+      sum += alike, least = -largerOrNan(-least, -alike);
       return;
     }
     std::vector<double> a = probabilities(exact, width), b = probabilities(found, width);
-    agreeing += std::ranges::max_element(a) - a.begin() == std::ranges::max_element(b) - b.begin();
+    auto best = [&](const std::vector<double> &shares) { return width == 1 ? std::ptrdiff_t(shares[0] > 0.5) : std::ranges::max_element(shares) - shares.begin(); };
+    agreeing += best(a) == best(b);
     for (size_t i = 0; i < width; ++i)
-      if (double apart = std::abs(a[i] - b[i]); !(apart <= largest))
-        largest = apart;
+      largest = largerOrNan(largest, std::abs(a[i] - b[i]));
   }
 
   std::string text() const {
@@ -162,8 +166,8 @@ Result<CompileReport> compileCalibrated(const std::string &input, const std::str
                                         const std::string &sample, const CompileProgress &progress) {
   TRANSOM_RETURN_IF_ERROR(readLines(sample).status()); // before minutes of work
   CompilerOptions own = options;
-  own.targets = {"cpu"}, own.cpu = "native", own.lengths.clear(), own.observe = true;
-  TemporaryFile file{output + ".sample"};
+  own.targets = {"cpu"}, own.cpu = "native", own.lengths.clear(), own.batchInvariant = false, own.observe = true;
+  TemporaryFile file{fmt::format("{}.sample-{}", output, getpid())};
   auto named = [&](const char *run) {
     return [&progress, run](const std::string &stage, double share) { progress(std::string(run) + ": " + stage, share); };
   };
@@ -179,8 +183,7 @@ Result<CompileReport> compileCalibrated(const std::string &input, const std::str
       TRANSOM_ASSIGN(SampleResult result, run(ids));
       tops.resize(result.tops.size());
       for (size_t i = 0; i < tops.size(); ++i)
-        if (!(result.tops[i] <= tops[i]))
-          tops[i] = result.tops[i];
+        tops[i] = largerOrNan(tops[i], result.tops[i]);
       exact.push_back(std::move(result));
       progress("calibrate: run", double(exact.size()) / double(texts.size()));
     }

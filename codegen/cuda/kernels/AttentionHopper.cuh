@@ -333,6 +333,7 @@ template <class Shape> DEVICE void consumeTiles(const HopperAttentionArguments &
   for (int turn = 0;; ++turn) {
     waitBarrier(r.tileFull + turn % 2 * 8, turn / 2 & 1);
     const AttentionTile tile = readTile(r.tile + turn % 2 * sizeof(AttentionTile));
+    __syncwarp(); // all lanes have read it
     release(r.tileEmpty + turn % 2 * 8);
     if (tile.head < 0)
       break;
@@ -357,13 +358,15 @@ template <class Shape> DEVICE void consumeTiles(const HopperAttentionArguments &
         if (block < blocks.y - 1)
           takeTurn(), passTurn();
         waitBarrier(r.keysFull + 8 * stage, round & 1);
-        release(r.keysEmpty + 8 * stage);
         waitBarrier(r.valuesFull + 8 * stage, round & 1);
+        __syncwarp(); // no lane may still wait for what another releases
+        release(r.keysEmpty + 8 * stage);
         release(r.valuesEmpty + 8 * stage);
         if (++stage == Shape::stages)
           stage = 0, ++round;
       }
       waitBarrier(r.queryFull + 8 * queryPlace, queryParity);
+      __syncwarp();
       release(r.queryEmpty + 8 * queryPlace);
       continue;
     }

@@ -1,4 +1,4 @@
-// Products of many rows for sm_90a by wgmma and TMA: y = epilogue(x W^T), x [rows, K], W [N, K], 16-bit, sums in fp32.
+// Products of many rows for sm_90a by wgmma and TMA: y = epilogue(x W^T), x [rows, K], W [N, K], 16-bit or e4m3, sums in fp32.
 //
 // A block stays on its multiprocessor and takes tiles of [128, 128]. One producer thread copies x and W through a ring in shared
 // memory; two consumer warpgroups take every other tile each, in turns: while one multiplies, the other one's epilogue runs on its
@@ -41,8 +41,8 @@ template <class T_, int outputs_, int inner_, class Partner_, int cluster_, int 
   static_assert(sharedBytes <= 227 * 1024 && (cluster == 1 || cluster == 2), "");
 };
 
-/// Maps, which are parameters of the entry. x: [K, rows] in boxes of [64, 128]. weights: row 32 g + 8 t + 2 i + e of W, t and i below 4
-/// and e below 2, is place (e, t, i, g) of dimensions [K, 2, 4, 4, N / 32] in boxes of [64, 2, 4, 4, 2]. So row 8 i + 2 t + e of a group
+/// Maps, which are parameters of the entry. x: [K, rows] in boxes of 128 bytes x 128 rows. weights: row 32 g + 8 t + 2 i + e of W, t and i below 4
+/// and e below 2, is place (e, t, i, g) of dimensions [K, 2, 4, 4, N / 32] in boxes of 128 bytes x [2, 4, 4, 2]. So row 8 i + 2 t + e of a group
 /// in shared memory is its row 8 t + 2 i + e, and thread t of a row, whose sums are those of 8 i + 2 t + e, has eight neighbours.
 struct HopperGemmArguments {
   const TensorMap *x, *weights;
