@@ -78,6 +78,12 @@ bool couldBeMerged(const Place &place) {
   return llvm::any_of(product.getLhs().getUsers(), isLike);
 }
 
+/// Whether a product has a weight of 8 bits, but not such rows.
+bool readsUnrounded(const Place &place) {
+  auto product = dyn_cast<MatmulOp>(place.op);
+  return product && isa<Float8E4M3FNType>(elementOf(product.getRhs().getType())) && !product.getLhs().getDefiningOp<RoundE4m3Op>();
+}
+
 //===-- Fusion ------------------------------------------------------------------------------------------------------===//
 
 bool isNorm(Operation *op) { return isa<RmsNormOp, LayerNormOp>(op); }
@@ -124,6 +130,7 @@ const Promise promises[] = {
        return rotary && rotary.getLayout() != HeadLayout::thd;
      }},
     {"merge-projections", "no two products with weights [N, K] of one type read the same rows", Exception::reported, couldBeMerged},
+    {"quantise-products", "products with weights of 8 bits read rounded rows", Exception::reported, readsUnrounded},
     {"fuse-epilogue", "no product with a weight [N, K] is read by one elementwise op alone", Exception::reported, lacksEpilogue},
     {"fuse-epilogue", "no norm of at most 16 rows is read by one such product alone", Exception::reported, couldBePrologue},
     {"fuse-norm", "no elementwise op or lookup makes the input of a norm, and no quantize reads one", Exception::reported, lacksNeighbours},
