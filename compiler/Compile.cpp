@@ -171,20 +171,6 @@ Result<std::string> activationsOf(mlir::ModuleOp graph, const CompilerOptions &o
   return most;
 }
 
-/// That products of 8 bits are asked for of a model and of GPUs that can have them.
-Status checkQuantise(const CompilerOptions &options, const CompileReport &model, const Targets &targets) {
-  if (options.quantise == "none")
-    return {};
-  if (options.quantise != "fp8")
-    return error(StatusCode::invalidArgument, "--quantise: expected none or fp8, found '{}'", options.quantise);
-  if (model.task == "generate")
-    return error(StatusCode::unsupported, "--quantise=fp8: expected an encoder, found a model that generates text ({})", model.architecture);
-  for (const std::string &architecture : targets.architectures)
-    if (architecture != "sm_90a")
-      return error(StatusCode::unsupported, "--quantise=fp8: expected --target=cuda:sm_90a, found cuda:{}", architecture);
-  return {};
-}
-
 /// Adds to what the artifact says of itself. `products`: how many have operands of 8 bits.
 void addMetadata(mlir::ModuleOp module, const CompilerOptions &options, uint64_t products) {
   mlir::Builder builder(module.getContext());
@@ -211,6 +197,21 @@ Result<BucketChoice> bucketsOf(mlir::ModuleOp graph, const std::string &file) {
 
 } // namespace
 
+Status checkOptions(const CompilerOptions &options) {
+  TRANSOM_ASSIGN(Targets targets, parseTargets(options.targets));
+  if (options.quantise != "none" && options.quantise != "fp8")
+    return error(StatusCode::invalidArgument, "--quantise: expected none or fp8, found '{}'", options.quantise);
+  for (const std::string &architecture : targets.architectures)
+    if (options.quantise == "fp8" && architecture != "sm_90a")
+      return error(StatusCode::unsupported, "--quantise=fp8: expected --target=cuda:sm_90a, found cuda:{}", architecture);
+  if (!options.lengths.empty() && targets.architectures.empty())
+    return error(StatusCode::invalidArgument, "--lengths: expected a target for GPUs, found none");
+  if (options.batchInvariant && targets.cpu)
+    return error(StatusCode::invalidArgument, "--batch-invariant: expected --target with GPUs only, found cpu, where products by oneDNN sum in an order that "
+                                              "depends on the number of rows");
+  return {};
+}
+
 Result<CompileReport> compileModel(const std::string &input, const std::string &output, const CompilerOptions &options,
                                    const CompileProgress &progress) {
   CompileReport report;
@@ -224,12 +225,9 @@ Result<CompileReport> compileModel(const std::string &input, const std::string &
   report.task = textAttribute(module, "transom.task");
 
   TRANSOM_ASSIGN(Targets targets, parseTargets(options.targets));
-  TRANSOM_RETURN_IF_ERROR(checkQuantise(options, report, targets));
-  if (!options.lengths.empty() && targets.architectures.empty())
-    return error(StatusCode::invalidArgument, "--lengths: expected a target for GPUs, found none");
-  if (options.batchInvariant && targets.cpu)
-    return error(StatusCode::invalidArgument, "--batch-invariant: expected --target with GPUs only, found cpu, where products by oneDNN sum in an order that "
-                                              "depends on the number of rows");
+  TRANSOM_RETURN_IF_ERROR(checkOptions(options));
+  if (options.quantise != "none" && report.task == "generate")
+    return error(StatusCode::unsupported, "--quantise=fp8: expected an encoder, found a model that generates text ({})", report.architecture);
   mlir::OwningOpRef<mlir::ModuleOp> copy; // of the graph, for the second device
   if (targets.cpu && !targets.architectures.empty())
     copy = module.clone();

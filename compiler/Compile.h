@@ -41,6 +41,9 @@ struct CompileReport {
 /// Called as work proceeds: the stage's name and the share of it that is done, 0 to 1.
 using CompileProgress = std::function<void(const std::string &stage, double share)>;
 
+/// Whether targets and options go together, as far as no model is needed to tell. compileModel asks too.
+TRANSOM_COMPILER_API Status checkOptions(const CompilerOptions &options);
+
 /// Compiles the model at `input` (a Hugging Face folder, a GGUF file or an .mlir file) into the artifact `output`, which
 /// appears complete or not at all. Equal inputs and options give equal bytes.
 /// Errors: those of the importers, passes and code generators; io for the output.

@@ -40,11 +40,13 @@ int optMain(int argc, char **argv) {
       return interpretMain(argc, argv);
     if (argument.consume_front("--print-cpu-llvm="))
       return printCodeMain(argv[argc - 1], registry, [&](mlir::ModuleOp plan) { return printCpuLlvm(plan, argument); });
-    if (argument == "--print-cuda" || argument == "--print-cuda=own-products" || argument == "--print-cuda=wide-products" || argument == "--print-cuda=batch-invariant")
-      return printCodeMain(argv[argc - 1], registry, [&](mlir::ModuleOp plan) {
-        ProductKernels products = argument.ends_with("own-products") ? ProductKernels::own : argument.ends_with("wide-products") ? ProductKernels::wide : ProductKernels::library;
-        return printCuda(plan, {.products = products, .batchInvariant = argument.ends_with("batch-invariant")});
-      });
+    const std::pair<llvm::StringRef, CudaOptions> forms[] = {{"--print-cuda", {}},
+                                                             {"--print-cuda=own-products", {.products = ProductKernels::own}},
+                                                             {"--print-cuda=wide-products", {.products = ProductKernels::wide}},
+                                                             {"--print-cuda=batch-invariant", {.batchInvariant = true}}};
+    for (const auto &[name, options] : forms)
+      if (argument == name)
+        return printCodeMain(argv[argc - 1], registry, [&](mlir::ModuleOp plan) { return printCuda(plan, options); });
   }
   registerTransomPasses();
   mlir::registerCanonicalizerPass();

@@ -53,23 +53,12 @@ public:
     }
     text.body = std::move(outer);
     text.depth = 1;
-    std::string s = "struct Epilogue {\n", fields, choice = "{}", readScale = scaleOfRow(), columns, rows, store;
+    std::string s = "struct Epilogue {\n", readScale = scaleOfRow(), columns, rows, store;
     for (size_t i = 0; i < text.buffers.size(); ++i)
       s += "  " + text.type(i) + " *b" + std::to_string(i) + ";\n";
-    if (chosen) {
-      fields = "int from; ";
-      for (size_t i = 0; i < bands[0].pointers.size(); ++i)
-        fields += text.type(bands[0].pointers[i]) + " *p" + std::to_string(i) + "; ";
-      choice = "";
-      for (size_t i = bands.size(); i-- > 0;) {
-        std::string from = std::to_string(product.bands[i].products[0]);
-        choice += (i == 0 ? "Band{" : "n >= " + from + " ? Band{") + from;
-        for (size_t buffer : bands[i].pointers)
-          choice += ", b" + std::to_string(buffer);
-        choice += i == 0 ? "}" : "} : ";
-      }
+    s += "  const int64 *symbols;\n  int64 rows;\n" + bandText(bands);
+    if (chosen)
       bands.resize(1);
-    }
     for (size_t i = 0; i < bands.size(); ++i) {
       const ProductColumns::Band &own = product.bands[i];
       std::string open = "    {\n";
@@ -77,7 +66,6 @@ public:
         open = "    if (n >= " + std::to_string(own.products[0]) + " && n < " + std::to_string(own.products[0] + own.columns) + ") {\n";
       columns += open + bands[i].columns + "    }\n", rows += open + bands[i].rows + "    }\n", store += open + bands[i].store + "    }\n";
     }
-    s += "  const int64 *symbols;\n  int64 rows;\n  struct Band { " + fields + "};\n  DEVICE Band band(int n) const { return " + choice + "; }\n";
     s += ofColumns.text("OfColumns") + "  DEVICE OfColumns readColumns(const Band &band, int n) const {\n    OfColumns columns;\n" + columns + "    return columns;\n  }\n";
     s += ofRow.text("OfRow", isNarrow() ? "    float scale;\n" : "") + "  DEVICE OfRow readRow(const Band &band, int m, int n) const {\n    OfRow row;\n" + readScale + rows + "    return row;\n  }\n";
     s += "  DEVICE void store(const Band &band, const OfColumns &columns, const OfRow &row, int m, int n, const Lanes<8> &";
@@ -150,6 +138,20 @@ private:
       bands.push_back({ofColumns.reads, ofRow.reads, text.body, pointers});
     }
     return bands;
+  }
+  /// The members Band and band(n): where the band of column n begins, and its buffers; nothing where threads look for themselves.
+  std::string bandText(const std::vector<BandText> &bands) const {
+    std::string fields, choice;
+    for (size_t i = 0; chosen && i < bands[0].pointers.size(); ++i)
+      fields += text.type(bands[0].pointers[i]) + " *p" + std::to_string(i) + "; ";
+    for (size_t i = bands.size(); chosen && i-- > 0;) {
+      std::string from = std::to_string(product.bands[i].products[0]);
+      choice += (i == 0 ? "Band{" : "n >= " + from + " ? Band{") + from;
+      for (size_t buffer : bands[i].pointers)
+        choice += ", b" + std::to_string(buffer);
+      choice += i == 0 ? "}" : "} : ";
+    }
+    return "  struct Band { " + (chosen ? "int from; " + fields : "") + "};\n  DEVICE Band band(int n) const { return " + (chosen ? choice : "{}") + "; }\n";
   }
   /// A buffer's name in the band at hand.
   std::string inBand(const std::string &pointer) {

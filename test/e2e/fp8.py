@@ -106,6 +106,7 @@ def refused(t):
     t.refuses("a sample without fp8", "--calibrate: expected --quantise=fp8", bert, f"--calibrate={t.sample}")
     t.refuses("a decoder", "--quantise=fp8: expected an encoder", gpt2, fp8)
     t.refuses("another architecture", "expected --target=cuda:sm_90a, found cuda:sm_89", bert, fp8, "--target=cuda:sm_90a,cuda:sm_89", "--dtype=f16")
+    t.refuses("another architecture, before the sample is read", "found cuda:sm_89", bert, fp8, "--target=cuda:sm_89", f"--calibrate={t.folder / 'none.txt'}")
     t.refuses("f32 on GPUs", "expected --dtype=f16 or bf16 for GPUs, found f32", bert, fp8, "--target=cuda:sm_90a", "--dtype=f32")
     t.refuses("no product at all", "no product can be quantised", bert, fp8, "--disable=quantise-products")
     t.refuses("too few tokens at once", "no product can be quantised", bert, fp8, "--max-batch=1", "--max-seq=16")

@@ -164,7 +164,9 @@ struct Difference {
 
 Result<CompileReport> compileCalibrated(const std::string &input, const std::string &output, const CompilerOptions &options,
                                         const std::string &sample, const CompileProgress &progress) {
-  TRANSOM_RETURN_IF_ERROR(readLines(sample).status()); // before minutes of work
+  // Before minutes of work.
+  TRANSOM_RETURN_IF_ERROR(checkOptions(options));
+  TRANSOM_RETURN_IF_ERROR(readLines(sample).status());
   CompilerOptions own = options;
   own.targets = {"cpu"}, own.cpu = "native", own.lengths.clear(), own.batchInvariant = false, own.observe = true;
   TemporaryFile file{fmt::format("{}.sample-{}", output, getpid())};

@@ -104,8 +104,8 @@ template <class Shape, class Epilogue> struct TileEnd {
   using Partner = typename Shape::Partner;
   static constexpr int groups = Shape::ownColumns / Shape::groupColumns;
   // As many as there are registers for beside the sums.
-  static constexpr int bytes = sizeof(typename Epilogue::OfColumns) + 2 * sizeof(typename Epilogue::OfRow), fit = 288 / bytes;
-  static constexpr int ahead = fit < 1 ? 1 : fit < 4 ? (fit < groups ? fit : groups) : groups < 4 ? groups : 4;
+  static constexpr int bytes = sizeof(typename Epilogue::OfColumns) + 2 * sizeof(typename Epilogue::OfRow), fit = minInt(minInt(288 / bytes, 4), groups);
+  static constexpr int ahead = fit > 1 ? fit : 1;
   const Epilogue &epilogue;
   const typename Epilogue::Band band;
   int m, live, column;
