@@ -9,6 +9,7 @@
 #include "../../codegen/cuda/kernels/E4m3.cuh"
 #include "../../codegen/cuda/kernels/Epilogues.cuh"
 #include "../../codegen/cuda/kernels/GemmHopper.cuh"
+#include "../../codegen/cuda/kernels/GemmSkinny.cuh"
 #include "../../codegen/cuda/kernels/Gemv.cuh"
 #include "../../codegen/cuda/kernels/GemvFma.cuh"
 #include "../../codegen/cuda/kernels/GemvFormats5.cuh"
@@ -40,6 +41,11 @@ template <class Shape, class Prologue, class Epilogue>
 __global__ void __launch_bounds__(Shape::threads)
     gemvSimpleEntry(const typename Shape::W *weights, Prologue prologue, Epilogue epilogue, const int *rows) {
   gemvSimple<Shape>(weights, prologue, epilogue, rows);
+}
+template <class Shape, class Epilogue>
+__global__ void __launch_bounds__(Shape::threads, 2)
+    gemmSkinnyEntry(const typename Shape::T *weights, const typename Shape::T *x, Epilogue epilogue, int rows) {
+  gemmSkinny<Shape>(weights, x, epilogue, rows);
 }
 /// planes: one after another, as runtime/format/Planes.h writes them.
 template <class Format, class T>

@@ -1,7 +1,6 @@
 // See GemmHopper.h. A thread has eight columns of a row at once, and those of their partners.
 #include "codegen/cuda/GemmHopper.h"
 
-#include "codegen/cuda/ProductColumns.h"
 #include "codegen/cuda/Rows.h"
 
 using namespace mlir;
@@ -14,7 +13,7 @@ constexpr int64_t atOnce = 8, group = 32, tileColumns = 128; // columns of a thr
 
 class TileEpilogue : public RowExpressions {
 public:
-  TileEpilogue(KernelText &text, const HopperProgram &program) : RowExpressions(text, program.epilogue, int(atOnce)), gemm(program) {}
+  TileEpilogue(KernelText &text, const ProductProgram &program) : RowExpressions(text, program.epilogue, int(atOnce)), gemm(program) {}
 
   /// False where no thread has the columns that a result needs.
   bool findColumns() {
@@ -237,7 +236,7 @@ private:
     text.line("  scalesOf(" + pointer + ", rows, " + width + ")[m] = " + scale + ";");
   }
 
-  const HopperProgram &gemm;
+  const ProductProgram &gemm;
   ProductColumns product; ///< which of its columns results need
   const ProductColumns::Band *band = nullptr;
   Fields ofColumns, ofRow;
@@ -248,7 +247,7 @@ private:
 
 } // namespace
 
-FailureOr<std::optional<CudaLaunchPlan>> emitHopperGemm(KernelPool &pool, const HopperProgram &program, StringRef name) {
+FailureOr<std::optional<CudaLaunchPlan>> emitHopperGemm(KernelPool &pool, const ProductProgram &program, StringRef name) {
   constexpr int64_t cluster = 2, stages = 6, tileRows = 128, sharedBytes = 1024 + stages * (32 << 10) + 16 * stages;
   const int64_t n = program.n, k = program.k, bytes = layoutOf(storedType(program.lhs)).bytes;
   if (n % group != 0 || k * bytes % 16 != 0)

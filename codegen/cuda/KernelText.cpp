@@ -139,4 +139,8 @@ std::string KernelText::source(StringRef name) const {
   return text + ") {\n" + body + "}\n";
 }
 
+bool isConstant(const CudaBuffer &buffer) {
+  return buffer.kind == CudaBuffer::Kind::weight || (buffer.kind == CudaBuffer::Kind::plan && plan::storageOf(buffer.value).getKind() == plan::BufferKind::weight);
+}
+
 } // namespace transom::cuda

@@ -94,6 +94,8 @@ private:
 
 /// The element type of a CUDA buffer in memory.
 DType storedType(const CudaBuffer &buffer);
+/// Whether no step writes the buffer: kernels may read it before they wait for others.
+bool isConstant(const CudaBuffer &buffer);
 using transom::storedType;
 Dims sizesOf(const CudaBuffer &buffer);
 

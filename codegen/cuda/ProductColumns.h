@@ -5,6 +5,14 @@
 
 namespace transom::cuda {
 
+/// lhs [rows, k] times weight [n, k]^T, both stored alike, with what follows it, column by column.
+struct ProductProgram {
+  mlir::Value product; ///< as the epilogue's ops name it; [rows, n]
+  CudaBuffer lhs, weight;
+  int64_t n = 0, k = 0;
+  RowProgram epilogue;
+};
+
 struct ProductColumns {
   /// Results that need the same columns.
   struct Band {

@@ -1,7 +1,9 @@
-// Products of a program: of few rows by kernels of their own, which take in what stands before and behind; of many by cuBLASLt, or on sm_90a by a kernel that takes in what stands behind.
+// Products of a program, by how many rows they have: few by kernels that take in what stands before and behind; some by kernels that take in
+// what stands behind; many by cuBLASLt, or on sm_90a by a kernel that takes in what stands behind.
 #include "codegen/cuda/ProgramLowering.h"
 
 #include "codegen/cuda/GemmHopper.h"
+#include "codegen/cuda/GemmSkinny.h"
 #include "codegen/cuda/Rows.h"
 
 using namespace mlir;
@@ -10,8 +12,8 @@ using llvm::SmallVector;
 
 namespace transom::cuda {
 
-/// Up to so many rows the kernel of its own reads a 16-bit matrix faster than the library. Llama-3.2-1B on an H200, ms a step: of 2
-/// rows 0.80 against 1.07, of 4 0.89 and 1.08, of 8 1.69 and 1.10, of 16 1.89 and 1.17.
+/// Up to so many rows Gemv.cuh reads a 16-bit matrix faster than others. Llama-3.2-1B on an H200, ms a step: of 4 rows 0.89, of 5 by
+/// GemmSkinny.cuh 0.90, of 8 1.69 and 0.92.
 static constexpr int64_t mostOwnRows = 4;
 /// From so many rows on GemmHopper.cuh computes a product of `columns` columns. Its tiles are [128, 128]: from 128 rows on one is full, and
 /// from `blocks` tiles on each multiprocessor has one.
@@ -122,6 +124,17 @@ LogicalResult ProgramLowering::addWide(const GemvProgram &gemv, StringRef name, 
     if (failed(addRows(before, (name + "_norm").str(), plan.when)))
       return failure();
   }
+  ProductProgram skinny{product, plan.lhs, plan.rhs, type.getDimSize(0), type.getDimSize(1), gemv.epilogue};
+  if (!options.batchInvariant && skinnyRows(skinny) >= gemv.mostRows) {
+    FailureOr<std::optional<CudaLaunchPlan>> launch = emitSkinnyGemm(pool, skinny, gemv.mostRows, (name + "_skinny").str());
+    if (failed(launch))
+      return failure();
+    if (*launch) {
+      (*launch)->when = plan.when;
+      add(**launch);
+      return success();
+    }
+  }
   if (gemv.epilogue.ops.empty()) {
     plan.out = gemv.epilogue.outputs.front();
     addProduct(plan);
@@ -160,17 +173,24 @@ LogicalResult ProgramLowering::lower(plan::GemmOp gemm) {
   llvm::append_range(inputs, gemm.getExtras());
   auto group = cast<GroupOp>(kernel.getOp());
   RowProgram behind = epilogueOf(groupKernelOf(group), group, inputs, gemm.getResults());
-  std::vector<artifact::CudaCondition> library = {{}};
+  const ProductProgram product{group.getBody().getArgument(0), plan.lhs, plan.rhs, plan.n.constant().value_or(0), plan.k.constant().value_or(0), behind};
+  FailureOr<int64_t> skinny = addSkinny(product, kernel.getSymName());
+  if (failed(skinny))
+    return failure();
+  const int64_t from = *skinny ? *skinny + 1 : 0;
+  if (most(plan.m) < from)
+    return success();
+  std::vector<artifact::CudaCondition> library = {{.least = from}};
   if (options.products != ProductKernels::library) {
-    const int64_t least = options.batchInvariant ? 0 : leastHopperRows(options.products, plan.n.constant().value_or(1));
-    FailureOr<bool> own = addHopper(plan, group.getBody().getArgument(0), behind, least, kernel.getSymName());
+    const int64_t least = options.batchInvariant ? 0 : leastHopperRows(options.products, product.n);
+    FailureOr<bool> own = addHopper(plan, product, least, kernel.getSymName());
     if (failed(own))
       return failure();
     forfeits.tiles += *own && least == 0;
     if (*own)
-      library = {{.architectures = artifact::Architectures::others}};
-    if (*own && least > 0)
-      library.push_back({.most = least - 1, .architectures = artifact::Architectures::hopper});
+      library = {{.least = from, .architectures = artifact::Architectures::others}};
+    if (*own && least > from)
+      library.push_back({.least = from, .most = least - 1, .architectures = artifact::Architectures::hopper});
   }
   for (const artifact::CudaCondition &when : library) {
     plan.when = when;
@@ -181,39 +201,67 @@ LogicalResult ProgramLowering::lower(plan::GemmOp gemm) {
   return success();
 }
 
-FailureOr<bool> ProgramLowering::addHopper(const CudaGemmPlan &plan, Value product, const RowProgram &behind, int64_t least, StringRef name) {
+/// The norm of `rows` that stands first, or null.
+static Operation *firstNorm(const RowProgram &rows) {
+  auto norm = llvm::find_if(rows.ops, [](Operation *op) { return isa<RmsNormOp, LayerNormOp>(op); });
+  return norm == rows.ops.end() ? nullptr : *norm;
+}
+
+FailureOr<int64_t> ProgramLowering::addSkinny(const ProductProgram &product, StringRef name) {
+  const int64_t limit = options.batchInvariant ? 0 : skinnyRows(product), rows = std::min(most(product.epilogue.rows), limit);
+  if (limit == 0)
+    return 0;
+  const artifact::CudaCondition when{.most = limit};
+  if (!firstNorm(product.epilogue)) {
+    FailureOr<std::optional<CudaLaunchPlan>> launch = emitSkinnyGemm(pool, product, rows, (name + "_skinny").str());
+    if (failed(launch))
+      return failure();
+    if (!*launch)
+      return 0;
+    (*launch)->when = when;
+    add(**launch);
+    return limit;
+  }
+  // A norm's kernel has whole rows anyway: it adds the parts.
+  const int64_t parts = skinnyParts(product.n, product.k);
+  RowProgram behind = product.epilogue;
+  CudaBuffer &sums = behind.memory[product.product];
+  sums = scratch(DType::f32, {parts, mostSkinnyRows, product.n});
+  behind.parts = product.product;
+  CudaLaunchPlan launch = emitSkinnyParts(pool, product, sums, rows, (name + "_parts").str());
+  launch.when = when;
+  add(launch);
+  if (failed(addRows(behind, (name + "_sum").str(), when)))
+    return failure();
+  return limit;
+}
+
+FailureOr<bool> ProgramLowering::addHopper(const CudaGemmPlan &plan, ProductProgram program, int64_t least, StringRef name) {
   DType type = storedType(plan.lhs);
-  std::optional<int64_t> n = plan.n.constant(), k = plan.k.constant();
-  if ((type != DType::f16 && type != DType::bf16) || storedType(plan.rhs) != type || !n || !k)
+  if ((type != DType::f16 && type != DType::bf16) || storedType(plan.rhs) != type || !program.n || !program.k)
     return false;
   const artifact::CudaCondition when{.least = least, .architectures = artifact::Architectures::hopper};
-  HopperProgram hopper{product, plan.lhs, plan.rhs, *n, *k, behind};
   // A norm needs whole rows: what stands before it goes to memory, in place of the product.
-  Operation *norm = nullptr;
-  for (Operation *op : behind.ops)
-    if (!norm && isa<RmsNormOp, LayerNormOp>(op))
-      norm = op;
+  RowProgram rest = program.epilogue;
+  Operation *norm = firstNorm(rest);
   if (norm) {
     // The norm is a kernel of its own either way, and the library's product alone is the faster one.
     Value input = reshapedFrom(norm->getOperand(0));
-    if (options.products == ProductKernels::wide || behind.width(input) != *n || reaches(behind, product, input))
+    if (options.products == ProductKernels::wide || rest.width(input) != program.n || reaches(rest, program.product, input))
       return false;
-    hopper.epilogue.results = {input};
-    hopper.epilogue.outputs = {plan.out};
+    program.epilogue.results = {input};
+    program.epilogue.outputs = {plan.out};
+    rest.memory.erase(program.product);
+    rest.memory[input] = plan.out;
   }
-  FailureOr<std::optional<CudaLaunchPlan>> launch = emitHopperGemm(pool, hopper, (name + "_product").str());
+  FailureOr<std::optional<CudaLaunchPlan>> launch = emitHopperGemm(pool, program, (name + "_product").str());
   if (failed(launch))
     return failure();
   if (!*launch)
     return false;
   (*launch)->when = when;
   add(**launch);
-  if (!norm)
-    return true;
-  RowProgram rest = behind;
-  rest.memory.erase(product);
-  rest.memory[hopper.epilogue.results[0]] = plan.out;
-  if (failed(addRows(rest, (name + "_norm").str(), when)))
+  if (norm && failed(addRows(rest, (name + "_norm").str(), when)))
     return failure();
   return true;
 }

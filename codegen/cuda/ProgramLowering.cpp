@@ -213,7 +213,7 @@ LogicalResult ProgramLowering::prologue(const plan::GroupKernel &kernel, GemvPro
 }
 
 LogicalResult ProgramLowering::addRows(const RowProgram &rows, StringRef name, const artifact::CudaCondition &when) {
-  FailureOr<CudaLaunchPlan> launch = emitRows(pool, rows, name);
+  FailureOr<CudaLaunchPlan> launch = emitRows(pool, rows, std::min(when.most, most(rows.rows)), name);
   if (failed(launch))
     return failure();
   launch->when = when;

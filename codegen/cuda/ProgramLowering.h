@@ -3,6 +3,7 @@
 #pragma once
 
 #include "codegen/cuda/Gemv.h"
+#include "codegen/cuda/ProductColumns.h"
 #include "codegen/cuda/Steps.h"
 #include "ir/GroupKernel.h"
 
@@ -72,19 +73,21 @@ private:
 
   bool isFewRows(MatmulOp matmul, mlir::ValueRange inputs);
   mlir::LogicalResult lowerGemv(MatmulOp matmul, llvm::StringRef name, mlir::ValueRange inputs, mlir::ValueRange outputs);
-  /// A product of few rows, by its own kernel, or by the library where it has more rows.
+  /// A product of few rows, by its own kernel, or as addWide has it where it has more rows.
   mlir::LogicalResult addGemv(GemvProgram gemv, llvm::StringRef name);
   /// The product first, then what follows it, row by row.
   mlir::LogicalResult addApart(GemvProgram gemv, llvm::StringRef name);
-  /// The same by the library, from `least` rows on: the norm, the product, and what follows it.
+  /// The same from `least` rows on: the norm, and the product with what follows it, or by the library, and what follows it.
   mlir::LogicalResult addWide(const GemvProgram &gemv, llvm::StringRef name, int64_t least);
   /// A product by the library.
   void addProduct(CudaGemmPlan plan);
   /// A product of many rows.
   mlir::LogicalResult lower(plan::GemmOp gemm);
-  /// The same by Hopper's own kernel, with `behind` taken in as far as it works column by column; `product` is the value that `behind`
-  /// reads; from `least` rows on. False where that kernel cannot.
-  mlir::FailureOr<bool> addHopper(const CudaGemmPlan &plan, mlir::Value product, const RowProgram &behind, int64_t least, llvm::StringRef name);
+  /// The same by the kernels for some rows, with what stands behind: up to the number of rows that it gives back, 0 where they cannot.
+  mlir::FailureOr<int64_t> addSkinny(const ProductProgram &product, llvm::StringRef name);
+  /// The same by Hopper's own kernel from `least` rows on, with what stands behind taken in as far as it works column by column; `plan` is
+  /// the library's. False where that kernel cannot.
+  mlir::FailureOr<bool> addHopper(const CudaGemmPlan &plan, ProductProgram program, int64_t least, llvm::StringRef name);
   /// A product whose operands are kept in 8 bits (ProductsE4m3.cpp).
   mlir::LogicalResult lowerE4m3(plan::GemmOp gemm, CudaGemmPlan plan);
   /// The matrix of a product: in the type of lhs where that has 16 bits, as the file has it where lhs is f32.

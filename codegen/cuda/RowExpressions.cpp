@@ -134,7 +134,16 @@ std::string RowExpressions::ofRow(Value value, const Column &column) {
   assert(buffer != program.memory.end() && "a value without memory");
   std::string pointer = text.pointer(buffer->second);
   std::string index = "(int64)" + row() + " * " + std::to_string(program.width(value)) + " + " + column.text;
-  return load(pointer, storedType(buffer->second), index, false);
+  std::string sum = load(pointer, storedType(buffer->second), index, false);
+  if (value != program.parts)
+    return sum;
+  const Dims &sizes = buffer->second.shape;
+  for (int64_t part = 1; part < *sizes[0].constant(); ++part) {
+    std::string first = std::to_string(part * *sizes[1].constant() * *sizes[2].constant());
+    std::string addend = load(pointer, DType::f32, first + " + " + index, false);
+    sum = eachLane([&](const std::string &e) { return name(sum, e) + " + " + name(addend, e); });
+  }
+  return sum;
 }
 
 std::string RowExpressions::whole(Value value, ArrayRef<int64_t> row, const Column &column) {

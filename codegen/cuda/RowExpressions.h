@@ -14,6 +14,7 @@ struct RowProgram {
   llvm::DenseMap<mlir::Value, unsigned> leading; ///< how many dimensions count rows; 0: whole
   llvm::DenseMap<mlir::Value, CudaBuffer> memory; ///< of what the ops read, and of results
   std::vector<CudaBuffer> outputs;                ///< of results
+  mlir::Value parts; ///< a value whose memory is f32 [addends, most rows, width], or null: it is their sum
   DimExpr rows;
 
   /// Static sizes of a row of `value`, and their product.

@@ -22,8 +22,8 @@ struct Held {
 
 class RowKernel : public RowExpressions {
 public:
-  RowKernel(KernelText &text, const RowProgram &program, int lanes, int threads)
-      : RowExpressions(text, program, lanes), threads(threads), warps(threads / 32) {}
+  RowKernel(KernelText &text, const RowProgram &program, int lanes, int threads, bool fewRows)
+      : RowExpressions(text, program, lanes), threads(threads), warps(threads / 32), fewRows(fewRows) {}
 
   LogicalResult run() {
     text.include("Lanes.cuh");
@@ -32,6 +32,7 @@ public:
     text.line("const int64 row = blockIdx.x;");
     std::string rows = text.size(program.rows);
     text.line("const int64 rows = " + rows + ";");
+    const size_t wait = text.body.size();
     text.line("waitProducers();");
     text.open("if (row >= rows)");
     text.line("return;");
@@ -46,13 +47,26 @@ public:
         result(i);
     if (waits)
       storeHeld();
+    text.body.insert(wait, constants);
     return success(ok);
   }
 
 private:
   std::string row() const override { return "row"; }
   std::string load(const std::string &pointer, DType dtype, const std::string &index, bool same) override {
-    return loadLanesText(text, lanes, pointer, dtype, index, same);
+    // Of a weight by the thread's own columns: where that takes few registers, read before anything is waited for.
+    if (!fewRows || same || index != piece.text || piece.piece.empty() || pieces > 2 || !isConstant(text.buffers[std::stoul(pointer.substr(1))]))
+      return loadLanesText(text, lanes, pointer, dtype, index, same);
+    std::string &array = constantArrays[pointer + " " + std::to_string(pieceWidth)];
+    std::string type = memoryType(dtype), each = std::to_string(lanes), name = text.fresh("x");
+    if (array.empty()) {
+      array = text.fresh("w");
+      std::string column = each + " * ((int)threadIdx.x + p * " + std::to_string(threads) + ")";
+      constants += "  Stored<" + each + ", " + type + "> " + array + "[" + std::to_string(pieces) + "];\n  UNROLL\n  for (int p = 0; p < " + std::to_string(pieces) + "; ++p)\n    if (" +
+                   column + " < " + std::to_string(pieceWidth) + ")\n      " + array + "[p] = storedAt<" + each + ">(" + pointer + " + " + column + ");\n";
+    }
+    text.line("const Lanes<" + each + "> " + name + " = lanesOf<" + type + ">(" + array + "[" + piece.piece + "]);");
+    return name;
   }
   std::string loadInteger(const std::string &pointer, DType, const std::string &index) override { return "(int)" + pointer + "[" + index + "]"; }
   std::string angle(RotaryOp op, const std::string &pair) override { return angles.lookup(op) + "[" + pair + "]"; }
@@ -129,14 +143,17 @@ private:
 
   /// Runs `body` for each of the thread's pieces of a row of `width` columns.
   void eachPiece(int64_t width, llvm::function_ref<void(const Column &)> body) {
-    int64_t across = int64_t(lanes) * threads, pieces = (width + across - 1) / across;
+    int64_t across = int64_t(lanes) * threads;
+    pieces = (width + across - 1) / across;
     std::string p = text.fresh("p"), c = text.fresh("c");
     text.line("UNROLL");
     text.open("for (int " + p + " = 0; " + p + " < " + std::to_string(pieces) + "; ++" + p + ")");
     text.line("const int " + c + " = " + std::to_string(lanes) + " * ((int)threadIdx.x + " + p + " * " + std::to_string(threads) + ");");
     text.open("if (" + c + " < " + std::to_string(width) + ")");
     endScope();
-    body({c, p});
+    piece = {c, p}, pieceWidth = width;
+    body(piece);
+    piece = {};
     endScope();
     text.close();
     text.close();
@@ -277,6 +294,11 @@ private:
   }
 
   int threads, warps;
+  bool fewRows;
+  Column piece; ///< the thread's columns at hand, of rows of `pieceWidth`; it has so many pieces
+  int64_t pieceWidth = 0, pieces = 0;
+  std::string constants; ///< statements that read weights
+  llvm::StringMap<std::string> constantArrays;
   bool waits = false, hasScratch = false;
   llvm::DenseMap<Operation *, std::string> angles;
   llvm::DenseMap<Operation *, std::pair<std::string, std::string>> norms; ///< mean and factor
@@ -329,7 +351,7 @@ void emitCacheStore(KernelText &text, const RowProgram &program, CacheAppendOp o
             capacity + " + " + slot.slot + ") * " + headDim + " + " + column + " % " + headDim + ", " + lanes + ");");
 }
 
-FailureOr<CudaLaunchPlan> emitRows(KernelPool &pool, const RowProgram &program, StringRef name) {
+FailureOr<CudaLaunchPlan> emitRows(KernelPool &pool, const RowProgram &program, int64_t most, StringRef name) {
   int64_t widest = 1;
   for (Operation *op : program.ops)
     for (Value value : llvm::concat<Value>(llvm::to_vector(op->getOperands()), llvm::to_vector(op->getResults())))
@@ -340,7 +362,8 @@ FailureOr<CudaLaunchPlan> emitRows(KernelPool &pool, const RowProgram &program, 
   int threads = int(std::clamp<int64_t>((pieces + 31) / 32 * 32, 32, pieces > 2048 ? 512 : 256));
   KernelText text(pool);
   text.launchBounds = std::to_string(threads);
-  RowKernel kernel(text, program, lanes, threads);
+  constexpr int64_t few = 64; // fewer than there are multiprocessors
+  RowKernel kernel(text, program, lanes, threads, most <= few);
   if (failed(kernel.run()))
     return failure();
   CudaLaunchPlan launch;

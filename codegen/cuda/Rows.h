@@ -5,8 +5,10 @@
 
 namespace transom::cuda {
 
-/// The launch that computes `program`. Fails, after a diagnostic, on what has no CUDA form.
-mlir::FailureOr<CudaLaunchPlan> emitRows(KernelPool &pool, const RowProgram &program, llvm::StringRef name);
+/// The launch that computes `program`, of `most` rows at most. Where these are few it reads weights before it waits for the kernel that makes
+/// its rows; where they are many, most blocks begin behind that one's end, and this would only take registers. Fails, after a diagnostic, on
+/// what has no CUDA form.
+mlir::FailureOr<CudaLaunchPlan> emitRows(KernelPool &pool, const RowProgram &program, int64_t most, llvm::StringRef name);
 
 /// A line that loads lanes at `pointer`[`index`], or one number for all of them where `same`; their name.
 std::string loadLanesText(KernelText &text, int lanes, const std::string &pointer, DType dtype, const std::string &index, bool same);

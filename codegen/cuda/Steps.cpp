@@ -65,7 +65,7 @@ FailureOr<CudaLaunchPlan> emitOp(Step &step) {
     });
     bool narrow = isa<FusedOp>(step.op) || isa<ScalarOp>(step.op) ? rows->width(step.op->getResult(0)) < 32 : false;
     if (floats && !narrow && !isa<SliceOp>(step.op))
-      return emitRows(step.pool, *rows, step.name);
+      return emitRows(step.pool, *rows, maximumOf(step.module, rows->rows).value_or(INT64_MAX), step.name);
   }
   if (std::optional<Launch> launch = emitReduction(step))
     return *launch;

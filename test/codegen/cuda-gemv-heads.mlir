@@ -5,7 +5,8 @@ module attributes {transom.bounds = {rows = [1, 1]}} {
   // The halves of a head (HeadPairs): queries to memory, keys and values to the caches. What the epilogue reads is loaded early, angles
   // are computed while the product is under way.
   // CHECK-LABEL: // gemv_rms_norm_rotary_cache_append_bf16_512x256_m1 block
-  // CHECK: DEVICE Early early(int m, int n) const {
+  // CHECK: DEVICE Early constants(int n) const {
+  // CHECK: DEVICE void early(Early &e, int m, int n) const {
   // CHECK: if (n >= 0 && n < 256) {
   // CHECK-NEXT: e.[[POSITION:i[0-9]+]] = (int)b3[m];
   // CHECK: if (n >= 256 && n < 384) {

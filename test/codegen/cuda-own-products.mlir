@@ -6,13 +6,13 @@
 // RUN: transom-opt %t/swapped.mlir -lower-to-plan=activations=f16 -plan-memory -o %t/swapped.plan && transom-opt --print-cuda=own-products %t/swapped.plan | FileCheck %t/swapped.mlir
 // RUN: transom-opt %t/refused.mlir -lower-to-plan=activations=bf16 -plan-memory -o %t/refused.plan && transom-opt --print-cuda=own-products %t/refused.plan | FileCheck %t/refused.mlir
 // On compute capability 9.0 products of many rows are kernels that take in what follows column by column; up to a norm, which needs
-// whole rows. Other devices, and few rows, have the library. What no thread has the columns for stays with the library everywhere.
+// whole rows. Other devices, and fewer rows, have the library (up to 64: cuda-skinny.mlir). What no thread has the columns for stays with the library everywhere.
 
 //--- encoder.mlir
 module attributes {transom.bounds = {rows = [1, 512]}} {
   // With a tile for each of 132 multiprocessors, 4 across, and where no norm follows:
   // WIDE: // launch add_gelu_512_product<132> rows rows from 4097 on hopper
-  // WIDE: // product m rows n 512 k 256 of f16 to 4096 on hopper
+  // WIDE: // product m rows n 512 k 256 of f16 from 65 to 4096 on hopper
   // WIDE-NOT: layer_norm_256_product
   // CHECK-LABEL: // add_gelu_512_product block 384 shared 197728
   // CHECK: const __grid_constant__ TensorMap m0, const __grid_constant__ TensorMap m1,
@@ -25,13 +25,13 @@ module attributes {transom.bounds = {rows = [1, 512]}} {
   // CHECK: blockSum
   // CHECK-LABEL: // program main
   // CHECK: // launch add_gelu_512_product<132> rows rows from 128 on hopper
-  // CHECK-NEXT: // product m rows n 512 k 256 of f16 on others
-  // CHECK-NEXT: // launch add_gelu_512<rows> rows rows on others
-  // CHECK-NEXT: // product m rows n 512 k 256 of f16 to 127 on hopper
-  // CHECK-NEXT: // launch add_gelu_512<rows> rows rows to 127 on hopper
-  // CHECK-NEXT: // launch add_layer_norm_256_product<132> rows rows from 128 on hopper
+  // CHECK-NEXT: // product m rows n 512 k 256 of f16 from 65 on others
+  // CHECK-NEXT: // launch add_gelu_512<rows> rows rows from 65 on others
+  // CHECK-NEXT: // product m rows n 512 k 256 of f16 from 65 to 127 on hopper
+  // CHECK-NEXT: // launch add_gelu_512<rows> rows rows from 65 to 127 on hopper
+  // CHECK: // launch add_layer_norm_256_product<132> rows rows from 128 on hopper
   // CHECK-NEXT: // launch add_layer_norm_256_norm<rows> rows rows from 128 on hopper
-  // CHECK-NEXT: // product m rows n 256 k 512 of f16 on others
+  // CHECK-NEXT: // product m rows n 256 k 512 of f16 from 65 on others
   func.func @main(%x: tensor<?x256xf32> {transom.name = "x", transom.dims = ["rows", "256"]}) -> (tensor<?x256xf32> {transom.name = "y"}) {
     %w = transom.weight "up" : tensor<512x256xf32>
     %b = transom.weight "bias" : tensor<512xf32>
@@ -78,6 +78,7 @@ module attributes {transom.bounds = {rows = [1, 512]}} {
 //--- bands.mlir
 module attributes {transom.bounds = {rows = [1, 512]}} {
   // Query and key do the same to other buffers: a tile chooses them once.
+  // CHECK-LABEL: // {{.*}}_product block
   // CHECK: struct Band { int from; const float *p0; float *p1; };
   // CHECK: DEVICE Band band(int n) const { return n >= 128 ? Band{128, [[B2:b.]], [[B3:b.]]} : Band{0, [[B0:b.]], [[B1:b.]]}; }
   // CHECK: columns.e0 = loadStored<8>(band.p0 + (n - band.from));

@@ -66,6 +66,14 @@ KERNELS = {
                            ", RotaryAppendEpilogue<BFloat, BFloat, BFloat, 32, 16, 96, 32, 8>>", True),
     "fp32 deferred norm": ("gemvFmaEntry<GemvFmaShape<float, 768, 2048, 4, NeighbourPairs>, RmsPrologue<float, float, 2048>, "
                            "StoreEpilogue<float, float, 768, Identity>>", False),
+    **{f"skinny {name}": (f"gemmSkinnyEntry<SkinnyShape<{shape}>, {epilogue}>", True)
+       for name, shape, epilogue in (("16 rows", "Half, 1024, 4096, 16, 1, 1, 8, NeighbourPairs", "StoreEpilogue<Half, Half, 1024, Identity>"),
+                                     ("32 rows", "BFloat, 4096, 1024, 32, 1, 1, 4, NeighbourPairs", "StoreEpilogue<BFloat, BFloat, 4096, GeluErf>"),
+                                     ("32 rows, two tiles", "Half, 16384, 1024, 32, 2, 1, 3, NeighbourPairs", "StoreEpilogue<Half, Half, 16384, GeluErf>"),
+                                     ("64 rows", "Half, 4096, 1024, 64, 1, 1, 1, NeighbourPairs", "StoreEpilogue<Half, Half, 4096, GeluErf>"),
+                                     ("32 rows in parts", "Half, 1024, 4096, 32, 1, 4, 4, NeighbourPairs", "PartEpilogue<64, 1024>"),
+                                     ("64 rows in parts", "Half, 1024, 4096, 64, 1, 4, 1, NeighbourPairs", "PartEpilogue<64, 1024>"),
+                                     ("gate", "BFloat, 16384, 2048, 16, 2, 1, 8, HalfPairs<8192>", "GateEpilogue<BFloat, BFloat, 8192, Silu>"))},
     "simple": ("gemvSimpleEntry<GemvSimpleShape<float, 37, 21, NeighbourPairs>, SimpleNormPrologue<float, float, 21, true>, "
                "StoreEpilogue<float, float, 37, GeluErf>>", False),
     "simple rotary": ("gemvSimpleEntry<GemvSimpleShape<BFloat, 60, 20, HeadPairs<10, 6>>, SimplePrologue<BFloat, 20>, "

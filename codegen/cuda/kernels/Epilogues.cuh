@@ -1,8 +1,9 @@
 // What becomes of a result of a matrix-vector product: bias, activation, residual, gate, rotary embedding and cache,
 // the running argmax. One thread has one result; a pair's other half (Gemv.cuh) is a shuffle away.
 //
-// An epilogue offers Early; early(m, n): what it reads, loaded before the product so that it is there after it;
-// prepare(early, n): what it computes of that; and store(early, m, n, v, mine), called by whole warps: where not `mine`, the thread only takes part in shuffles.
+// An epilogue offers Early, what it reads, so that it is there after the product: constants(n) of memory that no kernel writes, before the
+// producers are waited for, and early(e, m, n) the rest; prepare(e, n): what it computes of that; and store(e, m, n, v, mine), called by
+// whole warps: where not `mine`, the thread only takes part in shuffles.
 #pragma once
 
 #include "Base.cuh"
@@ -21,8 +22,10 @@ template <class Y, class B, int N, class Activation> struct StoreEpilogue {
   const B *bias;     // [N] or null
   const Y *residual; // [M, N] or null
   struct Early { float bias, residual; };
-  DEVICE Early early(int m, int n) const {
-    return {bias ? toFloat(bias[n]) : 0.0f, residual ? toFloat(residual[(int64)m * N + n]) : 0.0f};
+  DEVICE Early constants(int n) const { return {bias ? toFloat(bias[n]) : 0.0f, 0.0f}; }
+  DEVICE void early(Early &e, int m, int n) const {
+    if (residual)
+      e.residual = toFloat(residual[(int64)m * N + n]);
   }
   DEVICE void prepare(Early &, int) const {}
   DEVICE void store(const Early &e, int m, int n, float v, bool mine) const {
@@ -36,7 +39,8 @@ template <class Y, class B, int width, class Activation> struct GateEpilogue {
   Y *y;          // [M, width]
   const B *bias; // [2 * width] or null
   struct Early { float bias; };
-  DEVICE Early early(int, int n) const { return {bias ? toFloat(bias[n]) : 0.0f}; }
+  DEVICE Early constants(int n) const { return {bias ? toFloat(bias[n]) : 0.0f}; }
+  DEVICE void early(Early &, int, int) const {}
   DEVICE void prepare(Early &, int) const {}
   DEVICE void store(const Early &e, int m, int n, float v, bool mine) const {
     v += mine ? e.bias : 0.0f;
@@ -59,10 +63,11 @@ struct RotaryAppendEpilogue {
   const B *bias;            // [(heads + 2 kv_heads) * head_dim] or null
   int capacity;
   struct Early { float bias; int past; double turns; SinCos angle; };
-  DEVICE Early early(int m, int n) const {
+  DEVICE Early constants(int n) const { return {bias ? toFloat(bias[n]) : 0.0f, 0, 0.0, {0.0f, 1.0f}}; }
+  DEVICE void early(Early &e, int m, int n) const {
     int i = n % headDim, pair = partner == 1 ? i / 2 : i < dims / 2 ? i : i - dims / 2;
     bool turn = n < (heads + kvHeads) * headDim && i < dims;
-    return {bias ? toFloat(bias[n]) : 0.0f, past[m], turn ? turns[pair] : 0.0, {0.0f, 1.0f}};
+    e.past = past[m], e.turns = turn ? turns[pair] : 0.0;
   }
   DEVICE void prepare(Early &e, int) const {
     if (e.turns != 0.0)
@@ -117,7 +122,8 @@ template <class B, int N> struct LogitsEpilogue {
   uint64 *best;  // [M]
   const B *bias; // [N] or null
   struct Early { float bias; };
-  DEVICE Early early(int, int n) const { return {bias ? toFloat(bias[n]) : 0.0f}; }
+  DEVICE Early constants(int n) const { return {bias ? toFloat(bias[n]) : 0.0f}; }
+  DEVICE void early(Early &, int, int) const {}
   DEVICE void prepare(Early &, int) const {}
   DEVICE void store(const Early &e, int m, int n, float v, bool mine) const {
     v += mine ? e.bias : 0.0f;

@@ -314,13 +314,15 @@ DEVICE void gemv(const typename Shape::Format::View &weights, Prologue prologue,
   if (Shape::hint > 0 && Shape::depth * Shape::warps < Shape::steps && threadIdx.x < 16)
     Format::prefetchRow(weights, minInt(Shape::Pairs::row(tile, threadIdx.x), Shape::N - 1), Shape::depth * Shape::warps, Shape::hint);
 
-  waitProducers();
   // Results: thread i has row i % 16 of the tile and row i / 16 of x.
   int m = threadIdx.x / 16, r = threadIdx.x % 16, n = Shape::Pairs::row(tile, r);
   bool mine = threadIdx.x < Shape::M * 16 && n < Shape::N && (!rows || m < *rows);
   typename Epilogue::Early early;
   if (mine)
-    early = epilogue.early(m, n);
+    early = epilogue.constants(n);
+  waitProducers();
+  if (mine)
+    epilogue.early(early, m, n);
   prologue.template begin<Shape::M, Shape::warps>(scratch);
 
   float sums[Shape::columnTiles][4] = {}, squares[Shape::M] = {};

@@ -45,12 +45,14 @@ DEVICE void gemvFma(const typename Shape::W *weights, Prologue prologue, Epilogu
     for (int i = 0; i < 2; ++i)
       if (8 * (lane + 32 * d) < Shape::K)
         ahead[d][i].load(row[i] + 8 * (lane + 32 * d));
-  waitProducers();
   int m = threadIdx.x / 16, r = threadIdx.x % 16, n = Shape::Pairs::row(tile, r);
   bool mine = threadIdx.x < Shape::M * 16 && n < Shape::N && (!rows || m < *rows);
   typename Epilogue::Early early;
+  if (mine)
+    early = epilogue.constants(n);
+  waitProducers();
   if (mine) {
-    early = epilogue.early(m, n);
+    epilogue.early(early, m, n);
     epilogue.prepare(early, n);
   }
   prologue.template begin<Shape::M, Shape::warps>(scratch);

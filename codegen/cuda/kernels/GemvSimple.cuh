@@ -66,7 +66,8 @@ DEVICE void gemvSimple(const typename Shape::W *weights, Prologue prologue, Epil
   const bool mine = threadIdx.x < 16 && n < Shape::N;
   typename Epilogue::Early early;
   if (mine) {
-    early = epilogue.early(m, n);
+    early = epilogue.constants(n);
+    epilogue.early(early, m, n);
     epilogue.prepare(early, n);
   }
   prologue.template begin<Shape::warps>(m, scratch);

@@ -77,8 +77,10 @@ DEVICE void gemvStream(const typename Shape::Format::View &weights, Prologue pro
     const int m = i / 16, r = i % 16, n = Shape::Pairs::row(tile, r);
     const bool mine = i < Shape::M * 16 && n < Shape::N && m < live;
     typename Epilogue::Early early;
-    if (mine)
-      early = epilogue.early(m, n);
+    if (mine) {
+      early = epilogue.constants(n);
+      epilogue.early(early, m, n);
+    }
     const int next = tile + gridDim.x;
     const int nextLow = next < Shape::blocks ? rowOf(next, g) : 0, nextHigh = next < Shape::blocks ? rowOf(next, g + 8) : 0;
     float sums[Shape::columnTiles][4] = {};

@@ -42,13 +42,15 @@ template <class T, int count> DEVICE Lanes<count> lanesOf(const detail::Pieces<T
     lanes.v[i] = toFloat(stored.numbers[i]);
   return lanes;
 }
-template <int count, class T> DEVICE Lanes<count> loadLanes(const T *p) {
-  detail::Pieces<T, count> stored;
+/// The same, which the compiler may move to where it is needed.
+template <int count, class T> DEVICE Stored<count, T> storedAt(const T *p) {
+  Stored<count, T> stored;
   UNROLL
   for (int i = 0; i < stored.bytes / stored.wide; ++i)
     stored.words[i] = ((const typename detail::Pieces<T, count>::Wide *)p)[i];
-  return lanesOf(stored);
+  return stored;
 }
+template <int count, class T> DEVICE Lanes<count> loadLanes(const T *p) { return lanesOf(storedAt<count>(p)); }
 template <int count, class T> DEVICE void storeLanes(T *p, const Lanes<count> &lanes) {
   detail::Pieces<T, count> pieces;
   UNROLL
