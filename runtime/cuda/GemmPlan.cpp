@@ -124,11 +124,9 @@ Result<GemmPlan> GemmPlan::createForAllRows(std::shared_ptr<const CublasLtHandle
   return plan;
 }
 
-/// The first of the one given and those that the library proposes, for the most rows first and then for fewer and fewer, that serves the most
-/// rows and a single one: what it proposes for many rows alone may refuse a single one (all eight for 32,768 rows of 1024 on an H200).
+/// The first of the one given and those that the library proposes for the most rows that serves these and a single one.
 Result<GemmAlgorithm> GemmPlan::algorithmForAllRows(const std::shared_ptr<const CublasLtHandle> &handle, const GemmSpec &spec, int64_t most,
                                                     std::span<const uint8_t> algorithm) {
-  constexpr int64_t fewer = 8;
   GemmSpec ofMost = spec, ofOne = spec;
   ofMost.m = most, ofOne.m = 1;
   ChoiceKey key = keyOf(*handle, ofMost, std::vector<uint8_t>(algorithm.begin(), algorithm.end()));
@@ -137,12 +135,9 @@ Result<GemmAlgorithm> GemmPlan::algorithmForAllRows(const std::shared_ptr<const 
   TRANSOM_ASSIGN(GemmPlan largest, described(handle, ofMost));
   TRANSOM_ASSIGN(GemmPlan smallest, described(handle, ofOne));
   auto serves = [&](std::span<const uint8_t> bytes) { return largest.take(bytes) && smallest.take(bytes); };
-  bool found = serves(algorithm);
-  for (GemmSpec proposed = ofMost; !found; proposed.m = std::max<int64_t>(proposed.m / fewer, 1)) {
-    TRANSOM_ASSIGN(GemmPlan plan, described(handle, proposed));
-    TRANSOM_ASSIGN(std::vector<GemmCandidate> candidates, plan.candidates(heuristicResults));
-    found = std::any_of(candidates.begin(), candidates.end(), [&](const GemmCandidate &candidate) { return serves(candidate.algorithm); });
-    if (!found && proposed.m == 1)
+  if (!serves(algorithm)) {
+    TRANSOM_ASSIGN(std::vector<GemmCandidate> found, largest.candidates(heuristicResults));
+    if (std::none_of(found.begin(), found.end(), [&](const GemmCandidate &candidate) { return serves(candidate.algorithm); }))
       return error(StatusCode::unsupported, "cuBLASLt has no algorithm for {} that serves 1 row too in {} bytes of workspace", textOf(ofMost),
                    spec.workspace);
   }

@@ -124,6 +124,12 @@ inline void ptx_ld_global_nc_L1_no_allocate_v4_u32(unsigned &x, unsigned &y, uns
   loadFour(x, y, z, w, from);
 }
 inline void ptx_ld_global_v4_u32(unsigned &x, unsigned &y, unsigned &z, unsigned &w, const void *from) { loadFour(x, y, z, w, from); }
+inline void ptx_st_global_v4_u32(void *to, unsigned x, unsigned y, unsigned z, unsigned w) {
+  if ((uintptr_t)to % 16 != 0)
+    machine->fail("a store of 16 bytes is not aligned");
+  const unsigned v[4] = {x, y, z, w};
+  __builtin_memcpy(to, v, sizeof v);
+}
 inline void ptx_ld_global_nc_v4_u32(unsigned &x, unsigned &y, unsigned &z, unsigned &w, const void *from) {
   loadFour(x, y, z, w, from);
 }

@@ -1,7 +1,6 @@
 // cuBLASLt's functions: column-major products D = epilogue(A^T B) + C as Transom asks for them, by plain loops with fp32 sums.
 #include "test/unit/FakeCudaState.h"
 
-#include <span>
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -31,11 +30,11 @@ struct Preference {
 constexpr uint64_t algorithmMark = 0x7472616e736f6dull;
 /// How a sum over k goes: in eight parts or in four, as larger and smaller tiles might, or split over blocks, whose halves meet in a
 /// workspace. Each gives other bits.
-enum Algorithm : uint64_t { eightParts, fourParts, halves, twoParts, algorithms };
-constexpr uint64_t workspaceOf[] = {0, 0, 4096, 0};
-/// As the real library, the fake proposes another algorithm first where there are few rows, and for very many one alone that refuses few.
-constexpr uint64_t fewRows = 48, veryManyRows = 4096;
-constexpr Algorithm ofFewRows[] = {halves, fourParts, eightParts}, ofManyRows[] = {eightParts, halves, fourParts}, ofVeryManyRows[] = {twoParts};
+enum Algorithm : uint64_t { eightParts, fourParts, halves, algorithms };
+constexpr uint64_t workspaceOf[] = {0, 0, 4096};
+/// As the real library, the fake proposes another algorithm first where there are few rows.
+constexpr uint64_t fewRows = 48;
+constexpr Algorithm ofFewRows[] = {halves, fourParts, eightParts}, ofManyRows[] = {eightParts, halves, fourParts};
 
 /// As call(): a status that fits the driver's result.
 cublasStatus_t library(const char *name, Effect effect, const std::function<cublasStatus_t(State &)> &body) {
@@ -200,7 +199,6 @@ struct Product {
         const float *row = &lhs[i * inner];
         float sum = algorithm == eightParts  ? sumOf<8>(row, &rhs[0], inner)
                     : algorithm == fourParts ? sumOf<4>(row, &rhs[0], inner)
-                    : algorithm == twoParts  ? sumOf<2>(row, &rhs[0], inner)
                                              : sumOf<8>(row, &rhs[0], inner / 2) + sumOf<8>(row + inner / 2, &rhs[inner / 2], inner - inner / 2);
         sum *= alpha;
         if (beta != 0)
@@ -311,8 +309,7 @@ FAKE_LT(cublasLtMatmulAlgoGetHeuristic,
     *found = 0;
     if (!supported(*what))
       return CUBLAS_STATUS_NOT_SUPPORTED;
-    const uint64_t rows = object<Layout>(s, b, "layout of a matrix")->columns;
-    for (Algorithm algorithm : rows < fewRows ? std::span<const Algorithm>(ofFewRows) : rows < veryManyRows ? std::span<const Algorithm>(ofManyRows) : ofVeryManyRows) {
+    for (Algorithm algorithm : object<Layout>(s, b, "layout of a matrix")->columns < fewRows ? ofFewRows : ofManyRows) {
       bool split = algorithm == halves;
       if (*found == wanted || workspaceOf[algorithm] > limits->workspace || (split && !(limits->reductions & CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE)))
         continue;
@@ -327,14 +324,13 @@ FAKE_LT(cublasLtMatmulAlgoGetHeuristic,
   });
 }
 FAKE_LT(cublasLtMatmulAlgoCheck,
-     (cublasLtHandle_t, cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t,
+     (cublasLtHandle_t, cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,
       cublasLtMatrixLayout_t, const cublasLtMatmulAlgo_t *algorithm, cublasLtMatmulHeuristicResult_t *result)) {
   return library("cublasLtMatmulAlgoCheck", Effect::none, [&](State &s) {
     auto *what = object<MatmulDesc>(s, desc, "description of a product");
-    auto *rows = object<Layout>(s, b, "layout of a matrix");
-    if (!what || !rows || !algorithm || !result)
+    if (!what || !algorithm || !result)
       return refuse(s, "cublasLtMatmulAlgoCheck", "a handle that is none");
-    if (algorithm->data[0] != algorithmMark || algorithm->data[1] >= algorithms || !supported(*what) || (algorithm->data[1] == twoParts && rows->columns < fewRows))
+    if (algorithm->data[0] != algorithmMark || algorithm->data[1] >= algorithms || !supported(*what))
       return CUBLAS_STATUS_NOT_SUPPORTED;
     *result = {};
     result->algo = *algorithm;

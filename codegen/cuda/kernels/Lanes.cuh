@@ -51,14 +51,19 @@ template <int count, class T> DEVICE Stored<count, T> storedAt(const T *p) {
   return stored;
 }
 template <int count, class T> DEVICE Lanes<count> loadLanes(const T *p) { return lanesOf(storedAt<count>(p)); }
+/// p: global memory.
 template <int count, class T> DEVICE void storeLanes(T *p, const Lanes<count> &lanes) {
-  detail::Pieces<T, count> pieces;
+  using Pieces = detail::Pieces<T, count>;
+  Pieces pieces;
   UNROLL
   for (int i = 0; i < count; ++i)
     pieces.numbers[i] = fromFloat<T>(lanes.v[i]);
   UNROLL
-  for (int i = 0; i < pieces.bytes / pieces.wide; ++i)
-    ((typename detail::Pieces<T, count>::Wide *)p)[i] = pieces.words[i];
+  for (int i = 0; i < Pieces::bytes / Pieces::wide; ++i)
+    if constexpr (Pieces::wide == 16)
+      storeGlobal((uint4 *)p + i, pieces.words[i]);
+    else
+      ((typename Pieces::Wide *)p)[i] = pieces.words[i];
 }
 template <int count> DEVICE Lanes<count> sameLanes(float v) {
   Lanes<count> lanes;
