@@ -24,11 +24,11 @@ namespace transom {
 namespace {
 
 /// Only 9.0 has kernels of its own for products of many rows; the others' artifacts need not carry them. Where results must not depend on the
-/// number of rows, neither may the choice.
+/// number of rows, neither may the choice: then these, whose sums do not by construction.
 ProductKernels productsOf(const CompilerOptions &options, const std::vector<std::string> &architectures) {
-  if (options.products == "library" || (options.products == "auto" && options.batchInvariant) || llvm::none_of(architectures, [](const std::string &name) { return name == "sm_90a"; }))
+  if (options.products == "library" || llvm::none_of(architectures, [](const std::string &name) { return name == "sm_90a"; }))
     return ProductKernels::library;
-  return options.products == "own" ? ProductKernels::own : ProductKernels::wide;
+  return options.products == "own" || options.batchInvariant ? ProductKernels::own : ProductKernels::wide;
 }
 
 using Clock = std::chrono::steady_clock;

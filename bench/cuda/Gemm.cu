@@ -75,7 +75,7 @@ template <class Shape, class Epilogue> void check(const std::string &name, int r
   Device<T> dx(x), dw(w), db(bias), y((size_t)(rows + 3) * width);
   Device<int> live(std::vector<int>{rows});
   launch(gemmHopperEntry<Shape, Epilogue>, {dim3(blocks), Shape::threads, Shape::sharedBytes}, matrixMap(dx, half, K, rows + 3, Shape::rowsAtOnce),
-         groupedMap(dw, half, K, N), Epilogue{db, db, 0, y, width}, (const int *)live);
+         groupedMap(dw, half, K, N, Shape::boxGroups), Epilogue{db, db, 0, y, width}, (const int *)live);
   auto out = y.host();
   bool untouched = true;
   for (size_t i = (size_t)rows * width; i < out.size(); ++i)
@@ -107,7 +107,7 @@ template <class Shape, class Epilogue> void time(const char *name, int rows) {
   Device<T> x(fill((size_t)rows * K, 1.0f)), w(fill((size_t)N * K, 1.0f / std::sqrt((float)K))), bias(randomNumbers<T>(N)), y((size_t)rows * width);
   Device<int> live(std::vector<int>{rows});
   Device<T> residual((size_t)rows * width);
-  TensorMap maps[2] = {matrixMap(x, half, K, rows, Shape::rowsAtOnce), groupedMap(w, half, K, N)};
+  TensorMap maps[2] = {matrixMap(x, half, K, rows, Shape::rowsAtOnce), groupedMap(w, half, K, N, Shape::boxGroups)};
   dim3 blocks(device().multiProcessorCount / Shape::cluster * Shape::cluster);
   double ms = medianMs(nullptr, 20, 4, [&] {
     launch(gemmHopperEntry<Shape, Epilogue>, {blocks, Shape::threads, Shape::sharedBytes, nullptr, false}, maps[0], maps[1], Epilogue{bias, residual, width, y, width}, (const int *)live);
@@ -124,11 +124,18 @@ template <int cluster> void checkCluster(const std::string &how) {
   check<HopperGemmShape<BFloat, 256, 128, PartnerWithin<64>, cluster, 6>, Gate<BFloat>>("product, partner at 64" + how, 70, 4);
   check<HopperGemmShape<BFloat, 256, 128, PartnerWithin<32>, cluster, 6>, Gate<BFloat>>("product, partner at 32" + how, 70, 4);
   check<HopperGemmShape<BFloat, 96, 128, PartnerWithin<16>, cluster, 6>, Gate<BFloat>>("product, partner at 16" + how, 130, 4);
+  check<HopperGemmShape<Half, 416, 200, NoPartner, cluster, 5, 192>, Biased<Half, gelu>>("product fp16, 192 columns" + how, 300, 4);
+  check<HopperGemmShape<BFloat, 384, 320, NoPartner, cluster, 5, 192>, Biased<BFloat, residual>>("product bf16, 192 columns" + how, 129, 2);
+  check<HopperGemmShape<BFloat, 448, 192, PartnerHalves<224>, cluster, 5, 192>, Gate<BFloat>>("product, 192 columns, gate and up" + how, 257, 2);
+  check<HopperGemmShape<BFloat, 256, 128, PartnerWithin<32>, cluster, 5, 192>, Gate<BFloat>>("product, 192 columns, partner at 32" + how, 70, 4);
 }
 
 template <int cluster> void timeCluster() {
   std::printf("blocks in clusters of %d\n", cluster);
   time<HopperGemmShape<Half, 3072, 1024, NoPartner, cluster, 6>, Biased<Half, Behind::nothing>>("E1 query, key, value", 17598);
+  time<HopperGemmShape<Half, 3072, 1024, NoPartner, cluster, 5, 192>, Biased<Half, Behind::nothing>>("E1 query, key, value, 192", 17598);
+  time<HopperGemmShape<Half, 4096, 1024, NoPartner, cluster, 5, 192>, Biased<Half, Behind::gelu>>("E1 up, gelu, 192", 17598);
+  time<HopperGemmShape<BFloat, 28672, 4096, PartnerHalves<14336>, cluster, 5, 192>, Gate<BFloat>>("D4 gate and up, 192", 4096);
   time<HopperGemmShape<Half, 1024, 1024, NoPartner, cluster, 6>, Biased<Half, Behind::residual>>("E1 output", 17598);
   time<HopperGemmShape<Half, 4096, 1024, NoPartner, cluster, 6>, Biased<Half, Behind::nothing>>("E1 up", 17598);
   time<HopperGemmShape<Half, 4096, 1024, NoPartner, cluster, 6>, Biased<Half, Behind::gelu>>("E1 up, gelu", 17598);

@@ -9,7 +9,7 @@ namespace transom::cuda {
 
 namespace {
 
-constexpr int64_t atOnce = 8, group = 32, tileColumns = 128; // columns of a thread, of four together, of a tile (HopperGemmShape)
+constexpr int64_t atOnce = 8, group = 32; // columns of a thread, of four together (HopperGemmShape)
 
 class TileEpilogue : public RowExpressions {
 public:
@@ -38,6 +38,15 @@ public:
   }
 
   const std::string &partnerText() const { return partner_; }
+  /// Columns of a tile, when the struct is there: 192 take less of shared memory's bandwidth than 128, but leave few registers, and the last tile
+  /// should not be much too wide.
+  int64_t tileColumns() const {
+    constexpr int64_t narrow = 128, wide = 192;
+    const bool halves = product.partner == ProductColumns::Partner::half;
+    const int64_t width = halves ? product.apart : gemm.n, own = halves ? wide / 2 : wide, waste = int64_t(llvm::divideCeil(width, own)) * own - width;
+    const bool simple = isPlain() && ofRow.types.empty() && (chosen || product.bands.size() == 1);
+    return !isNarrow() && simple && 16 * waste <= width ? wide : narrow;
+  }
 
   /// The struct `Epilogue`; buffers become its fields.
   LogicalResult emit() {
@@ -103,18 +112,20 @@ private:
     }
   };
 
-  /// Bands that do the same to other buffers (query, key and value, each with its bias) are one, whose buffers are chosen once for a tile:
-  /// then no thread branches. Whether they may be: in their order they are all of the product, in whole tiles, and their ops name buffers in
+  /// Bands that do the same to other buffers (query, key and value, each with its bias) are one, whose buffers are chosen once for all threads:
+  /// then no thread branches. Whether they may be: in their order they are all of the product, in whole groups, and their ops name buffers in
   /// loads and stores alone.
   bool mayChoose() const {
     int64_t end = 0;
     for (const ProductColumns::Band &band : product.bands) {
-      if (band.products[0] != end || band.columns % tileColumns != 0)
+      if (band.products[0] != end || band.columns % group != 0)
         return false;
       end += band.columns;
     }
-    auto plain = [](Operation *op) { return isa<FusedOp, ScalarOp, SliceOp>(op) || isReshape(op); };
-    return product.bands.size() > 1 && end == gemm.n && llvm::all_of(program.ops, plain);
+    return product.bands.size() > 1 && end == gemm.n && isPlain();
+  }
+  bool isPlain() const {
+    return llvm::all_of(program.ops, [](Operation *op) { return isa<FusedOp, ScalarOp, SliceOp>(op) || isReshape(op); });
   }
   bool sameBut(const BandText &a, const BandText &b) const {
     auto sameType = [&](size_t x, size_t y) { return text.type(x) == text.type(y); };
@@ -240,7 +251,7 @@ private:
   ProductColumns product; ///< which of its columns results need
   const ProductColumns::Band *band = nullptr;
   Fields ofColumns, ofRow;
-  bool chosen = false; ///< the band's buffers are chosen once for a tile
+  bool chosen = false; ///< the band's buffers are chosen once for all threads
   std::vector<size_t> pointers;
   std::string partner_ = "NoPartner";
 };
@@ -248,7 +259,7 @@ private:
 } // namespace
 
 FailureOr<std::optional<CudaLaunchPlan>> emitHopperGemm(KernelPool &pool, const ProductProgram &program, StringRef name) {
-  constexpr int64_t cluster = 2, stages = 6, tileRows = 128, sharedBytes = 1024 + stages * (32 << 10) + 16 * stages;
+  constexpr int64_t cluster = 2, tileRows = 128;
   const int64_t n = program.n, k = program.k, bytes = layoutOf(storedType(program.lhs)).bytes;
   if (n % group != 0 || k * bytes % 16 != 0)
     return std::optional<CudaLaunchPlan>();
@@ -263,15 +274,16 @@ FailureOr<std::optional<CudaLaunchPlan>> emitHopperGemm(KernelPool &pool, const 
     return text.map(std::move(plan));
   };
   std::string x = map(program.lhs, {k, program.epilogue.rows}, {k}, {uint32_t(128 / bytes), tileRows});
-  std::string weights = map(program.weight, {k, 2, 4, 4, n / group}, {k, 8 * k, 2 * k, group * k}, {uint32_t(128 / bytes), 2, 4, 4, 2});
   if (failed(epilogue.emit()))
     return failure();
+  const int64_t columns = epilogue.tileColumns(), stages = columns > 128 ? 5 : 6, sharedBytes = 1024 + stages * (tileRows + columns) * 128 + 16 * stages;
+  std::string weights = map(program.weight, {k, 2, 4, 4, n / group}, {k, 8 * k, 2 * k, group * k}, {uint32_t(128 / bytes), 2, 4, 4, uint32_t(columns / 2 / group)});
   text.include("GemmHopper.cuh");
   text.preamble = "#if __CUDA_ARCH__ >= 900\n#define CLUSTER __cluster_dims__(" + std::to_string(cluster) + ", 1, 1)\n#else\n#define CLUSTER\n#endif\n" + text.preamble;
   text.attributes = "CLUSTER ", text.launchBounds = "384, 1";
   text.body += "#ifdef __CUDA_ARCH_FEAT_SM90_ALL\n";
   text.line("using Shape = HopperGemmShape<" + memoryType(storedType(program.lhs)) + ", " + std::to_string(program.n) + ", " + std::to_string(program.k) + ", " +
-            epilogue.partnerText() + ", " + std::to_string(cluster) + ", " + std::to_string(stages) + ">;");
+            epilogue.partnerText() + ", " + std::to_string(cluster) + ", " + std::to_string(stages) + ", " + std::to_string(columns) + ">;");
   text.line("static_assert(Shape::sharedBytes == " + std::to_string(sharedBytes) + ", \"\");");
   text.line("const int64 rows = " + text.size(program.epilogue.rows) + ";");
   std::string fields;

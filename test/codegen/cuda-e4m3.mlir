@@ -21,7 +21,7 @@ module attributes {transom.bounds = {rows = [1, 512]}} {
   // CHECK: row.scale = scalesOf({{b[0-9]+}}, rows, 256)[m];
   // CHECK: &ownSums, const Lanes<8> &otherSums) const {
   // CHECK: const Lanes<8> own = scaledLanes(ownSums, row.scale)
-  // CHECK: using Shape = HopperGemmShape<E4m3, 512, 256, NoPartner, 2, 6>;
+  // CHECK: using Shape = HopperGemmShape<E4m3, 512, 256, NoPartner, 2, 6, 128>;
   // CHECK-LABEL: // {{.*}}_rows block 64
   // CHECK: e4m3Scale(
   // CHECK-LABEL: // program main

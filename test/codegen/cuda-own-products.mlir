@@ -16,11 +16,11 @@ module attributes {transom.bounds = {rows = [1, 512]}} {
   // WIDE-NOT: layer_norm_256_product
   // CHECK-LABEL: // add_gelu_512_product block 384 shared 197728
   // CHECK: const __grid_constant__ TensorMap m0, const __grid_constant__ TensorMap m1,
-  // CHECK: using Shape = HopperGemmShape<Half, 512, 256, NoPartner, 2, 6>;
+  // CHECK: using Shape = HopperGemmShape<Half, 512, 256, NoPartner, 2, 6, 128>;
   // CHECK-LABEL: // add_layer_norm_256_product block 384
   // CHECK: struct Epilogue {
   // CHECK-NOT: blockSum
-  // CHECK: using Shape = HopperGemmShape<Half, 256, 512, NoPartner, 2, 6>;
+  // CHECK: using Shape = HopperGemmShape<Half, 256, 512, NoPartner, 2, 6, 128>;
   // CHECK-LABEL: // add_layer_norm_256_norm block 32
   // CHECK: blockSum
   // CHECK-LABEL: // program main
@@ -58,7 +58,7 @@ module attributes {transom.bounds = {rows = [1, 512]}} {
 
 //--- gate.mlir
 module attributes {transom.bounds = {rows = [1, 512]}} {
-  // CHECK: using Shape = HopperGemmShape<BFloat, 1024, 256, PartnerHalves<512>, 2, 6>;
+  // CHECK: using Shape = HopperGemmShape<BFloat, 1024, 256, PartnerHalves<512>, 2, 6, 128>;
   // CHECK: // launch {{.*}}_product<132> rows rows from 128 on hopper
   func.func @main(%x: tensor<?x256xf32> {transom.name = "x", transom.dims = ["rows", "256"]}) -> (tensor<?x512xf32> {transom.name = "y"}) {
     %w = transom.weight "gate_up" : tensor<1024x256xf32>

@@ -23,22 +23,26 @@ template <int half> struct PartnerWithin {
 /// Columns n and n + apart of a product with 2 apart columns: gate and up. The epilogue is called for n < apart.
 template <int apart> struct PartnerHalves { static constexpr int within = 0, halves = apart; };
 
-template <class T_, int outputs_, int inner_, class Partner_, int cluster_, int stages_> struct HopperGemmShape {
+/// columns: of a tile, 128 or, for 16 bits, 192.
+template <class T_, int outputs_, int inner_, class Partner_, int cluster_, int stages_, int columns_ = 128> struct HopperGemmShape {
   using T = T_;
   using Partner = Partner_;
   static constexpr int outputs = outputs_, inner = inner_, cluster = cluster_, stages = stages_;
-  static constexpr int rowsAtOnce = 128, columnsAtOnce = 128;
-  static constexpr int groupColumns = 32, boxGroups = 2; // W's rows come in two boxes, each whole groups of 32
+  static constexpr int rowsAtOnce = 128, columnsAtOnce = columns_;
+  static constexpr int groupColumns = 32, boxGroups = columnsAtOnce / 2 / groupColumns; // W's rows come in two boxes, each whole groups of 32
   static constexpr int elements = 128 / sizeof(T), steps = (inner + elements - 1) / elements; // of K in a stage; stages of a tile
   static constexpr int width = Partner::halves ? Partner::halves : outputs;                   // columns that the epilogue is called for
   static constexpr int ownColumns = Partner::halves ? columnsAtOnce / 2 : columnsAtOnce;      // of them in a tile
   static constexpr int columnTiles = (width + ownColumns - 1) / ownColumns;
   static constexpr int xBytes = rowsAtOnce * 128, boxBytes = boxGroups * groupColumns * 128, stageBytes = xBytes + 2 * boxBytes;
   static constexpr int sharedBytes = 1024 + stages * stageBytes + 16 * stages, threads = 384;
+  /// Registers of the producer and of a consumer, which has columnsAtOnce of them for its sums.
+  static constexpr int ofProducer = columnsAtOnce > 128 ? 24 : 40, ofConsumer = columnsAtOnce > 128 ? 240 : 232;
   /// Tiles of rows in turn at a time, so that their part of x stays in L2.
   static constexpr int turnRows = (16 << 20) / (inner * (int)sizeof(T) * rowsAtOnce * cluster) > 1 ? (16 << 20) / (inner * (int)sizeof(T) * rowsAtOnce * cluster) : 1;
   static_assert(outputs % groupColumns == 0 && width % groupColumns == 0 && inner * sizeof(T) % 16 == 0, "");
   static_assert(sharedBytes <= 227 * 1024 && (cluster == 1 || cluster == 2), "");
+  static_assert(columnsAtOnce == 128 || (columnsAtOnce == 192 && sizeof(T) == 2 && Partner::within <= 32), "a partner's columns lie in the same tile");
 };
 
 /// Maps, which are parameters of the entry. x: [K, rows] in boxes of 128 bytes x 128 rows. weights: row 32 g + 8 t + 2 i + e of W, t and i below 4
@@ -104,16 +108,16 @@ template <class Shape, class Epilogue> struct TileEnd {
   using Partner = typename Shape::Partner;
   static constexpr int groups = Shape::ownColumns / Shape::groupColumns;
   // As many as there are registers for beside the sums.
-  static constexpr int bytes = sizeof(typename Epilogue::OfColumns) + 2 * sizeof(typename Epilogue::OfRow), fit = minInt(minInt(288 / bytes, 4), groups);
+  static constexpr int bytes = sizeof(typename Epilogue::OfColumns) + 2 * sizeof(typename Epilogue::OfRow), fit = minInt(minInt((Shape::columnsAtOnce > 128 ? 32 : 288) / bytes, 4), groups);
   static constexpr int ahead = fit > 1 ? fit : 1;
   const Epilogue &epilogue;
-  const typename Epilogue::Band band;
-  int m, live, column;
+  int first, m, live, column; // of the tile; of the thread
   typename Epilogue::OfColumns ofColumns[ahead];
   typename Epilogue::OfRow ofRow[ahead][2];
 
   DEVICE void read(int group) {
     const int n = minInt(column + Shape::groupColumns * group, Shape::width - 8);
+    const typename Epilogue::Band band = epilogue.band(first + Shape::groupColumns * group);
     ofColumns[group % ahead] = epilogue.readColumns(band, n);
     UNROLL
     for (int row = 0; row < 2; ++row)
@@ -131,6 +135,7 @@ template <class Shape, class Epilogue> struct TileEnd {
       if (at >= Shape::width)
         break;
       const typename Epilogue::OfColumns columns = ofColumns[group % ahead];
+      const typename Epilogue::Band band = epilogue.band(first + Shape::groupColumns * group);
       const typename Epilogue::OfRow rows[2] = {ofRow[group % ahead][0], ofRow[group % ahead][1]};
       if (group + ahead < groups)
         read(group + ahead);
@@ -165,10 +170,10 @@ DEVICE void consumeStages(const HopperGemmArguments &a, const GemmRing<Shape> &r
   int stage = consumer * Shape::steps % Shape::stages, round = consumer * Shape::steps / Shape::stages;
   const int clusters = gridDim.x / Shape::cluster;
   for (int index = blockIdx.x / Shape::cluster + consumer * clusters; index < tiles; index += 2 * clusters) {
-    float sums[2][64];
+    float sums[2][Shape::columnsAtOnce / 2];
     int before = 0;
     int2 place = gemmTile<Shape>(index, rowTiles);
-    TileEnd<Shape, Epilogue> end = {epilogue, epilogue.band(place.y), place.x + rank * Shape::rowsAtOnce + 16 * (threadIdx.x % 128 / 32) + laneId() / 4, a.rows, place.y + 8 * (laneId() % 4)};
+    TileEnd<Shape, Epilogue> end = {epilogue, place.y, place.x + rank * Shape::rowsAtOnce + 16 * (threadIdx.x % 128 / 32) + laneId() / 4, a.rows, place.y + 8 * (laneId() % 4)};
     end.begin();
     syncNamed(1 + consumer, 256);
     for (int step = 0; step < Shape::steps; ++step) {
@@ -180,7 +185,7 @@ DEVICE void consumeStages(const HopperGemmArguments &a, const GemmRing<Shape> &r
       for (int k = 0; k < 4; ++k)
         UNROLL
         for (int half = 0; half < 2; ++half)
-          Wgmma<T, 128>::inShared(sums[half], x + (at + half * 64 * 128 / 16 + 2 * k), weights + (at + 2 * k), step + k > 0);
+          Wgmma<T, Shape::columnsAtOnce>::inShared(sums[half], x + (at + half * 64 * 128 / 16 + 2 * k), weights + (at + 2 * k), step + k > 0);
       commitProducts();
       if (step > 0) {
         waitProducts<1>();
@@ -203,7 +208,7 @@ DEVICE void consumeStages(const HopperGemmArguments &a, const GemmRing<Shape> &r
 }
 
 /// Grid: as many blocks as run at once, a multiple of the cluster. An epilogue offers Band; band(n): what is the same for all columns of the
-/// tile that begins at n; OfColumns; readColumns(band, n), OfRow; readRow(band, m, n): what it reads for columns n to n + 7, of all rows and
+/// group of 32 that begins at n; OfColumns; readColumns(band, n), OfRow; readRow(band, m, n): what it reads for columns n to n + 7, of all rows and
 /// of row m, before the product is there; and store(band, columns, row, m, n, own, other).
 template <class Shape, class Epilogue> DEVICE void gemmHopper(const HopperGemmArguments &a, const Epilogue &epilogue) {
   extern __shared__ __align__(1024) char shared[];
@@ -225,11 +230,11 @@ template <class Shape, class Epilogue> DEVICE void gemmHopper(const HopperGemmAr
   waitProducers();
   const int rowTiles = ceilDiv(a.rows, Shape::rowsAtOnce * Shape::cluster), tiles = rowTiles * Shape::columnTiles;
   if (threadIdx.x < 128) {
-    giveRegisters<40>();
+    giveRegisters<Shape::ofProducer>();
     if (threadIdx.x == 0)
       produceStages(a, ring, tiles, rowTiles, rank);
   } else {
-    takeRegisters<232>();
+    takeRegisters<Shape::ofConsumer>();
     consumeStages<Shape>(a, ring, epilogue, tiles, rowTiles, rank, __shfl_sync(~0u, threadIdx.x / 128, 0) - 1); // the same in all lanes: addresses go to uniform registers
   }
   // A block's shared memory stays until its peers have written and released what they had to.
