@@ -202,8 +202,8 @@ Status checkOptions(const CompilerOptions &options) {
   if (options.quantise != "none" && options.quantise != "fp8")
     return error(StatusCode::invalidArgument, "--quantise: expected none or fp8, found '{}'", options.quantise);
   for (const std::string &architecture : targets.architectures)
-    if (options.quantise == "fp8" && architecture != "sm_90a")
-      return error(StatusCode::unsupported, "--quantise=fp8: expected --target=cuda:sm_90a, found cuda:{}", architecture);
+    if (options.quantise == "fp8" && architecture != "sm_89" && architecture != "sm_90a")
+      return error(StatusCode::unsupported, "--quantise=fp8: expected --target=cuda:sm_89 or cuda:sm_90a, found cuda:{}", architecture);
   if (!options.lengths.empty() && targets.architectures.empty())
     return error(StatusCode::invalidArgument, "--lengths: expected a target for GPUs, found none");
   if (options.batchInvariant && targets.cpu)

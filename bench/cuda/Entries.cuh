@@ -8,6 +8,7 @@
 #include "../../codegen/cuda/kernels/AttentionMma.cuh"
 #include "../../codegen/cuda/kernels/E4m3.cuh"
 #include "../../codegen/cuda/kernels/Epilogues.cuh"
+#include "../../codegen/cuda/kernels/GemmE4m3.cuh"
 #include "../../codegen/cuda/kernels/GemmHopper.cuh"
 #include "../../codegen/cuda/kernels/GemmSkinny.cuh"
 #include "../../codegen/cuda/kernels/Gemv.cuh"
@@ -119,6 +120,12 @@ __global__ void __launch_bounds__(Shape::threads, 1)
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
   a.queryMap = &query, a.keyMap = &keys, a.valueMap = &values;
   attendHopper<Shape>(a);
+#endif
+}
+template <class Shape, class Epilogue>
+__global__ void __launch_bounds__(Shape::threads) gemmE4m3Entry(const E4m3 *x, const E4m3 *weights, Epilogue epilogue, int rows) {
+#if __CUDA_ARCH__ >= 890
+  gemmE4m3<Shape>(x, weights, epilogue, rows);
 #endif
 }
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900

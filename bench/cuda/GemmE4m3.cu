@@ -58,11 +58,9 @@ std::vector<E4m3> withScales(std::vector<E4m3> codes, const std::vector<float> &
   return codes;
 }
 
-template <class Shape, class Out> void check(const std::string &name, int rows, int blocks) {
-  constexpr int K = Shape::inner, N = Shape::outputs;
+/// run(x, w, epilogue, live): the kernel. The map of Hopper's passes the last row: what it finds there are scales and NaN.
+template <int N, int K, class Out, class Run> void check(const std::string &name, int rows, Run run) {
   constexpr bool narrow = sizeof(Out) == 1;
-  if (!runsHopper())
-    return;
   auto x = randomCodes((size_t)rows * K), w = randomCodes((size_t)N * K);
   std::vector<float> rowScales(rows), columns = randomNumbers<float>(N, 1e-3f), bias = randomNumbers<float>(N), scale = {0.01f};
   for (float &s : rowScales)
@@ -70,10 +68,7 @@ template <class Shape, class Out> void check(const std::string &name, int rows, 
   Device<E4m3> dx(withScales(x, rowScales, 3 * K)), dw(w);
   Device<float> dc(columns), db(bias), ds(scale);
   Device<Out> y((size_t)rows * N + (narrow ? 4 * rows : 3 * N));
-  Device<int> live(std::vector<int>{rows});
-  // The map passes the last row: what it finds there are scales and NaN.
-  launch(gemmHopperEntry<Shape, ScaledGelu<Out>>, {dim3(blocks), Shape::threads, Shape::sharedBytes}, matrixMap8(dx, K, rows + 3, Shape::rowsAtOnce),
-         groupedMap8(dw, K, N), ScaledGelu<Out>{dx, dc, db, ds, y, rows, K, N}, (const int *)live);
+  run(dx, dw, ScaledGelu<Out>{dx, dc, db, ds, y, rows, K, N});
   std::vector<double> ref;
   for (int m = 0; m < rows; ++m)
     for (int n = 0; n < N; ++n) {
@@ -102,6 +97,26 @@ template <class Shape, class Out> void check(const std::string &name, int rows, 
   lab::compare(name, found, ref, narrow ? 4e-2 : Bound<BFloat>::relative);
 }
 
+template <class Shape, class Out> void checkHopper(const std::string &name, int rows, int blocks) {
+  constexpr int K = Shape::inner, N = Shape::outputs;
+  if (!runsHopper())
+    return;
+  check<N, K, Out>(name, rows, [&](const Device<E4m3> &x, const Device<E4m3> &w, const ScaledGelu<Out> &epilogue) {
+    Device<int> live(std::vector<int>{rows});
+    launch(gemmHopperEntry<Shape, ScaledGelu<Out>>, {dim3(blocks), Shape::threads, Shape::sharedBytes}, matrixMap8(x, K, rows + 3, Shape::rowsAtOnce),
+           groupedMap8(w, K, N), epilogue, (const int *)live);
+  });
+}
+
+/// By mma.sync.
+template <int N, int K, class Out> void checkMma(const std::string &name, int rows) {
+  using Shape = E4m3GemmShape<N, K>;
+  check<N, K, Out>(name, rows, [&](const Device<E4m3> &x, const Device<E4m3> &w, const ScaledGelu<Out> &epilogue) {
+    dim3 tiles((N + Shape::columnsAtOnce - 1) / Shape::columnsAtOnce, (rows + Shape::rowsAtOnce - 1) / Shape::rowsAtOnce);
+    launch(gemmE4m3Entry<Shape, ScaledGelu<Out>>, {tiles, Shape::threads, Shape::sharedBytes}, x.p, w.p, epilogue, rows);
+  });
+}
+
 template <class Shape, class Out> void time(const char *name, int rows) {
   constexpr int K = Shape::inner, N = Shape::outputs;
   Device<E4m3> x(withScales(randomCodes((size_t)rows * K), std::vector<float>(rows, 1e-4f), 0)), w(randomCodes((size_t)N * K));
@@ -117,15 +132,19 @@ template <class Shape, class Out> void time(const char *name, int rows) {
 }
 
 template <int cluster> void checkCluster(const std::string &how) {
-  check<HopperGemmShape<E4m3, 384, 256, NoPartner, cluster, 6>, BFloat>("product e4m3" + how, 300, 4);
-  check<HopperGemmShape<E4m3, 224, 1008, NoPartner, cluster, 6>, BFloat>("product e4m3, ragged K and N" + how, 129, 6);
-  check<HopperGemmShape<E4m3, 160, 64, NoPartner, cluster, 4>, BFloat>("product e4m3, one row" + how, 1, 2);
-  check<HopperGemmShape<E4m3, 256, 384, NoPartner, cluster, 6>, E4m3>("product e4m3 to e4m3" + how, 140, 4);
+  checkHopper<HopperGemmShape<E4m3, 384, 256, NoPartner, cluster, 6>, BFloat>("product e4m3" + how, 300, 4);
+  checkHopper<HopperGemmShape<E4m3, 224, 1008, NoPartner, cluster, 6>, BFloat>("product e4m3, ragged K and N" + how, 129, 6);
+  checkHopper<HopperGemmShape<E4m3, 160, 64, NoPartner, cluster, 4>, BFloat>("product e4m3, one row" + how, 1, 2);
+  checkHopper<HopperGemmShape<E4m3, 256, 384, NoPartner, cluster, 6>, E4m3>("product e4m3 to e4m3" + how, 140, 4);
 }
 
 void checkAll() {
   checkCluster<1>("");
   checkCluster<2>(", clusters of 2");
+  checkMma<384, 256, BFloat>("product e4m3 by mma.sync", 300);
+  checkMma<224, 1008, BFloat>("product e4m3 by mma.sync, ragged K and N", 129);
+  checkMma<160, 48, BFloat>("product e4m3 by mma.sync, one row", 1);
+  checkMma<256, 384, E4m3>("product e4m3 by mma.sync to e4m3", 140);
 }
 Register checkGroup("products", checkAll);
 

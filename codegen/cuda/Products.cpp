@@ -2,7 +2,7 @@
 // what stands behind; many by cuBLASLt, or on sm_90a by a kernel that takes in what stands behind.
 #include "codegen/cuda/ProgramLowering.h"
 
-#include "codegen/cuda/GemmHopper.h"
+#include "codegen/cuda/GemmTiles.h"
 #include "codegen/cuda/GemmSkinny.h"
 #include "codegen/cuda/Rows.h"
 

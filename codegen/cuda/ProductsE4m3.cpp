@@ -1,6 +1,6 @@
-// Products of rows and weights in 8 bits: always by Hopper's own kernel, whatever the number of rows. What needs whole rows behind it is a
-// kernel for rows.
-#include "codegen/cuda/GemmHopper.h"
+// Products of rows and weights in 8 bits: always by generated kernels, whatever the number of rows: Hopper's own, and one for all others from
+// compute capability 8.9 on. What needs whole rows behind it is a kernel for rows.
+#include "codegen/cuda/GemmTiles.h"
 #include "codegen/cuda/ProgramLowering.h"
 
 using namespace mlir;
@@ -22,14 +22,16 @@ LogicalResult ProgramLowering::lowerE4m3(plan::GemmOp gemm, CudaGemmPlan plan) {
   if (storedType(plan.rhs) != DType::f8e4m3 || !n || !k)
     return gemm.emitOpError("reads rows of 8 bits: expected a weight of f8E4M3FN, found ") << plan::tensorOf(gemm.getRhs());
   auto launch = [&](Value product, const RowProgram &epilogue, StringRef name) -> FailureOr<bool> {
-    auto hopper = emitHopperGemm(pool, {product, plan.lhs, plan.rhs, *n, *k, epilogue}, name);
-    if (failed(hopper))
+    const ProductProgram program{product, plan.lhs, plan.rhs, *n, *k, epilogue};
+    auto hopper = emitHopperGemm(pool, program, name.str()), others = emitE4m3Gemm(pool, program, (name + "_mma").str());
+    if (failed(hopper) || failed(others))
       return failure();
-    if (hopper->has_value()) {
-      (*hopper)->when = {.architectures = artifact::Architectures::hopper};
-      add(**hopper);
-    }
-    return hopper->has_value();
+    if (!hopper->has_value() || !others->has_value())
+      return false;
+    (*hopper)->when = {.architectures = artifact::Architectures::hopper};
+    (*others)->when = {.architectures = artifact::Architectures::others};
+    add(**hopper), add(**others);
+    return true;
   };
   // The product by itself: `value` as it comes, in memory.
   auto alone = [&](Value value, const CudaBuffer &out, StringRef name) -> LogicalResult {

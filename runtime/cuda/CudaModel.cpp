@@ -42,7 +42,7 @@ bool hasProducts(const artifact::Contents &contents) {
 }
 
 /// Whether kernels that only compute capability 9.0 has read numbers of 8 bits: nothing else computes the same.
-bool needsHopper(const artifact::Contents &contents) {
+bool hasE4m3(const artifact::Contents &contents) {
   return std::any_of(contents.programs.begin(), contents.programs.end(), [](const artifact::Program &program) {
     return std::any_of(program.steps.begin(), program.steps.end(), [&](const artifact::Step &step) {
       auto *launch = std::get_if<artifact::CudaLaunch>(&step.kind);
@@ -70,8 +70,8 @@ Result<std::shared_ptr<const CudaModel>> CudaModel::load(const Artifact &artifac
   // Kernels use tensor core instructions that older devices do not have.
   if (const CudaDeviceInfo &info = device->info(); info.major * 10 + info.minor < 75)
     return error(StatusCode::unsupported, "{}: expected compute capability 7.5 or more, found {}.{}", info.name, info.major, info.minor);
-  if (const CudaDeviceInfo &info = device->info(); needsHopper(contents) && info.major * 10 + info.minor != 90)
-    return error(StatusCode::unsupported, "{}: products of 8 bits (fp8) need compute capability 9.0, found {}.{}{}", info.name, info.major, info.minor,
+  if (const CudaDeviceInfo &info = device->info(); hasE4m3(contents) && info.major * 10 + info.minor < 89)
+    return error(StatusCode::unsupported, "{}: products of 8 bits (fp8) need compute capability 8.9 or more, found {}.{}{}", info.name, info.major, info.minor,
                  contents.runsOn(artifact::Device::cpu) ? "; the artifact runs on the CPU too: --device=cpu" : "");
   TRANSOM_ASSIGN(model->kernels_, CudaKernels::load(artifact, device));
   if (hasProducts(contents)) {

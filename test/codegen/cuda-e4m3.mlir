@@ -22,14 +22,20 @@ module attributes {transom.bounds = {rows = [1, 512]}} {
   // CHECK: &ownSums, const Lanes<8> &otherSums) const {
   // CHECK: const Lanes<8> own = scaledLanes(ownSums, row.scale)
   // CHECK: using Shape = HopperGemmShape<E4m3, 512, 256, NoPartner, 2, 6, 128>;
+  // CHECK-LABEL: // {{.*}}_product_mma block 256 shared 81920
+  // CHECK: const Lanes<8> own = scaledLanes(ownSums, row.scale)
+  // CHECK: #if __CUDA_ARCH__ >= 890
+  // CHECK: using Shape = E4m3GemmShape<512, 256>;
   // CHECK-LABEL: // {{.*}}_rows block 64
   // CHECK: e4m3Scale(
   // CHECK-LABEL: // program main
   // CHECK-NOT: // product m
   // CHECK: // launch round_e4m3_256<rows>
   // CHECK-NEXT: // launch {{.*}}_product<132> rows rows on hopper
+  // CHECK-NEXT: // launch {{.*}}_product_mma<4, rows / 128> rows rows on others
   // CHECK-NEXT: // launch {{.*}}_rows<rows> rows rows
   // CHECK-NEXT: // launch {{.*}}<132> rows rows on hopper
+  // CHECK-NEXT: // launch {{.*}}_mma<2, rows / 128> rows rows on others
   func.func @main(%x: tensor<?x256xf32> {transom.name = "x", transom.dims = ["rows", "256"]}) -> (tensor<?x256xf32> {transom.name = "y"}) {
     %w = transom.weight "up" : tensor<512x256xf8E4M3FN>
     %s = transom.weight "scales" : tensor<512xf32>
@@ -66,6 +72,7 @@ module attributes {transom.bounds = {rows = [1, 512]}} {
   // CHECK-LABEL: // program main
   // CHECK: // launch round_e4m3_256<rows>
   // CHECK-NEXT: // launch {{.*}}_product<132> rows rows on hopper
+  // CHECK-NEXT: // launch {{.*}}_product_mma<{{.*}} on others
   // CHECK-NEXT: // launch {{.*}}<132> rows rows on hopper
   func.func @main(%x: tensor<?x256xf32> {transom.name = "x", transom.dims = ["rows", "256"]}) -> (tensor<?x256xf32> {transom.name = "y"}) {
     %w = transom.weight "up" : tensor<512x256xf8E4M3FN>

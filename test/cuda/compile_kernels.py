@@ -19,6 +19,29 @@ MOST_SPILLED = 8  # bytes stored and loaded in a hot kernel: one register
 # The Hopper attention kernels' roles share what registers a block has; what their producers keep of addresses does not fit.
 SPILLED = {"attention Hopper D64": 416, "attention Hopper D128": 24, "attention Hopper D128 causal": 80}
 
+# An epilogue of products of 8 bits, as the emitter writes them.
+SCALED = """
+namespace transom::cuda {
+struct Scaled {
+  const E4m3 *x;
+  const float *columns;
+  BFloat *y;
+  int64 rows;
+  struct Band {};
+  DEVICE Band band(int) const { return {}; }
+  struct OfColumns { Stored<8, float> scales; };
+  DEVICE OfColumns readColumns(const Band &, int n) const { return {loadStored<8>(columns + n)}; }
+  struct OfRow { float scale; };
+  DEVICE OfRow readRow(const Band &, int m, int) const { return {scalesOf(x, rows, 1024)[m]}; }
+  DEVICE void store(const Band &, const OfColumns &of, const OfRow &row, int m, int n, const Lanes<8> &sums, const Lanes<8> &) const {
+    Lanes<8> own = scaledLanes(sums, row.scale), c = lanesOf<float>(of.scales);
+    for (int i = 0; i < 8; ++i)
+      own.v[i] = geluErf(own.v[i] * c.v[i]);
+    storeLanes(y + (int64)m * 4096 + n, own);
+  }
+};
+}
+"""
 LLAMA = "RmsPrologue<BFloat, BFloat, 2048>"
 # name -> (entry, hot: MOST_SPILLED holds)
 KERNELS = {
@@ -74,6 +97,7 @@ KERNELS = {
                                      ("32 rows in parts", "Half, 1024, 4096, 32, 1, 4, 4, NeighbourPairs", "PartEpilogue<64, 1024>"),
                                      ("64 rows in parts", "Half, 1024, 4096, 64, 1, 4, 1, NeighbourPairs", "PartEpilogue<64, 1024>"),
                                      ("gate", "BFloat, 16384, 2048, 16, 2, 1, 8, HalfPairs<8192>", "GateEpilogue<BFloat, BFloat, 8192, Silu>"))},
+    "product e4m3": ("gemmE4m3Entry<E4m3GemmShape<4096, 1024>, Scaled>", True),
     "simple": ("gemvSimpleEntry<GemvSimpleShape<float, 37, 21, NeighbourPairs>, SimpleNormPrologue<float, float, 21, true>, "
                "StoreEpilogue<float, float, 37, GeluErf>>", False),
     "simple rotary": ("gemvSimpleEntry<GemvSimpleShape<BFloat, 60, 20, HeadPairs<10, 6>>, SimplePrologue<BFloat, 20>, "
@@ -120,7 +144,7 @@ def load_nvrtc():
 def sources():
     """Entries.cuh and the headers that it includes, all by their file names."""
     headers = {path.name: path.read_text() for path in sorted((ROOT / "codegen/cuda/kernels").glob("*.cuh"))}
-    return headers, (ROOT / "bench/cuda/Entries.cuh").read_text().replace("../../codegen/cuda/kernels/", "") + "\nusing namespace transom::cuda;\n"
+    return headers, (ROOT / "bench/cuda/Entries.cuh").read_text().replace("../../codegen/cuda/kernels/", "") + SCALED + "\nusing namespace transom::cuda;\n"
 
 
 def compile_one(nvrtc, headers, text, entry, architecture):

@@ -104,7 +104,7 @@ struct Machine {
 
   // Collectives of tensor cores. `in`: mma: a (4), b (2), c (4 floats), words; `out`: d (4 floats).
   // ldmatrix x4: `in` an address, `out` four words.
-  WarpFunction mmaHalf, mmaBFloat, loadMatrices, loadMatricesTransposed;
+  WarpFunction mmaHalf, mmaBFloat, mmaE4m3, loadMatrices, loadMatricesTransposed;
   Hopper *hopper;
 };
 

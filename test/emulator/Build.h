@@ -14,7 +14,7 @@ struct Text {
 };
 
 struct BuildOptions {
-  /// __CUDA_ARCH__: 750, 800, or 900, which is sm_90a.
+  /// __CUDA_ARCH__: 750, 800, 890, or 900, which is sm_90a.
   int architecture = 800;
   /// Compiles with AddressSanitizer, so that accesses outside of allocations are found. The process must have it, too.
 #if defined(__SANITIZE_ADDRESS__)

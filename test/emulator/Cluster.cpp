@@ -32,6 +32,7 @@ Cluster::Cluster() : hopper_(*this) {
   machine.fail = [](const char *message) { theCluster().fail("{}", message); };
   machine.mmaHalf = multiplyHalf;
   machine.mmaBFloat = multiplyBFloat;
+  machine.mmaE4m3 = multiplyE4m3;
   machine.loadMatrices = loadMatrices;
   machine.loadMatricesTransposed = loadMatricesTransposed;
   machine.hopper = &hopper_;

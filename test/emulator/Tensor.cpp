@@ -23,33 +23,52 @@ float halfToFloat(uint16_t h) {
 }
 float bfloatToFloat(uint16_t h) { return fromBits(static_cast<uint32_t>(h) << 16); }
 
+/// OCP 8-bit floating point, E4M3: no infinities, NaN where all bits but the sign are set.
+float e4m3ToFloat(uint8_t v) {
+  int exponent = v >> 3 & 15, mantissa = v & 7;
+  float size = (v & 127) == 127 ? fromBits(0x7fc00000)
+               : exponent == 0  ? std::ldexp(float(mantissa), -9)
+                                : std::ldexp(float(8 + mantissa), exponent - 10);
+  return v & 128 ? -size : size;
+}
+uint32_t bytesOf(Number number) { return number == Number::e4m3 ? 1 : 2; }
+/// The number at byte `at`.
+float numberAt(Number number, const char *at) {
+  if (number == Number::e4m3)
+    return e4m3ToFloat(static_cast<uint8_t>(*at));
+  uint16_t bits;
+  std::memcpy(&bits, at, sizeof bits);
+  return number == Number::half ? halfToFloat(bits) : bfloatToFloat(bits);
+}
+
 bool whole(const WarpExchange &warp) {
   if (warp.taking != ~0u)
     theMachine().fail("an instruction of whole warps is executed by some of the lanes");
   return warp.taking == ~0u;
 }
 
-/// Lane 4 g + t holds, of A [16, 16], rows g and g + 8 and columns 2t.. and 8 + 2t..; of B [16, 8], rows 2t.. and 8 + 2t.. of column
-/// g; of the sums, columns 2t.. of rows g and g + 8.
-template <float toFloat(uint16_t)> void multiply(WarpExchange &warp) {
+/// Lane 4 g + t holds, of A [16, inner], rows g and g + 8, and of B [inner, 8], column g: of the inner dimension the numbers of 4 bytes at 4t,
+/// and those 16 bytes further; of the sums, columns 2t.. of rows g and g + 8.
+template <Number number> void multiply(WarpExchange &warp) {
   if (!whole(warp))
     return;
-  float a[16][16], b[16][8], sums[16][8];
+  constexpr int each = number == Number::e4m3 ? 4 : 2, inner = 8 * each; // numbers of a word
+  float a[16][inner], b[inner][8], sums[16][8];
   for (int lane = 0; lane < 32; ++lane) {
     int g = lane / 4, t = lane % 4;
     uint32_t in[10];
     std::memcpy(in, warp.lanes[lane].in, sizeof in);
-    for (int i = 0; i < 2; ++i) {
-      int shift = 16 * i;
-      auto part = [&](int word) { return toFloat(static_cast<uint16_t>(in[word] >> shift)); };
-      a[g][2 * t + i] = part(0), a[g + 8][2 * t + i] = part(1);
-      a[g][8 + 2 * t + i] = part(2), a[g + 8][8 + 2 * t + i] = part(3);
-      b[2 * t + i][g] = part(4), b[8 + 2 * t + i][g] = part(5);
-      sums[g][2 * t + i] = fromBits(in[6 + i]), sums[g + 8][2 * t + i] = fromBits(in[8 + i]);
+    for (int i = 0; i < each; ++i) {
+      auto part = [&](int word) { return numberAt(number, reinterpret_cast<const char *>(&in[word]) + i * (4 / each)); };
+      a[g][each * t + i] = part(0), a[g + 8][each * t + i] = part(1);
+      a[g][inner / 2 + each * t + i] = part(2), a[g + 8][inner / 2 + each * t + i] = part(3);
+      b[each * t + i][g] = part(4), b[inner / 2 + each * t + i][g] = part(5);
     }
+    for (int i = 0; i < 2; ++i)
+      sums[g][2 * t + i] = fromBits(in[6 + i]), sums[g + 8][2 * t + i] = fromBits(in[8 + i]);
   }
   for (int m = 0; m < 16; ++m)
-    for (int k = 0; k < 16; ++k)
+    for (int k = 0; k < inner; ++k)
       for (int n = 0; n < 8; ++n)
         sums[m][n] += a[m][k] * b[k][n];
   for (int lane = 0; lane < 32; ++lane) {
@@ -85,24 +104,6 @@ template <bool transposed> void load(WarpExchange &warp) {
 }
 
 //===-- wgmma -------------------------------------------------------------------------------------------------------===//
-
-/// OCP 8-bit floating point, E4M3: no infinities, NaN where all bits but the sign are set.
-float e4m3ToFloat(uint8_t v) {
-  int exponent = v >> 3 & 15, mantissa = v & 7;
-  float size = (v & 127) == 127 ? fromBits(0x7fc00000)
-               : exponent == 0  ? std::ldexp(float(mantissa), -9)
-                                : std::ldexp(float(8 + mantissa), exponent - 10);
-  return v & 128 ? -size : size;
-}
-uint32_t bytesOf(Number number) { return number == Number::e4m3 ? 1 : 2; }
-/// The number at byte `at`.
-float numberAt(Number number, const char *at) {
-  if (number == Number::e4m3)
-    return e4m3ToFloat(static_cast<uint8_t>(*at));
-  uint16_t bits;
-  std::memcpy(&bits, at, sizeof bits);
-  return number == Number::half ? halfToFloat(bits) : bfloatToFloat(bits);
-}
 
 /// An operand in shared memory: PTX ISA, "Asynchronous Warpgroup Level Matrix Shared Memory Layout" and "Matrix Descriptor Format".
 struct Operand {
@@ -179,8 +180,9 @@ const char *multiplyWarp(const Product &p, const char *shared, uint32_t sharedBy
   return nullptr;
 }
 
-void multiplyHalf(WarpExchange &warp) { multiply<halfToFloat>(warp); }
-void multiplyBFloat(WarpExchange &warp) { multiply<bfloatToFloat>(warp); }
+void multiplyHalf(WarpExchange &warp) { multiply<Number::half>(warp); }
+void multiplyBFloat(WarpExchange &warp) { multiply<Number::bfloat>(warp); }
+void multiplyE4m3(WarpExchange &warp) { multiply<Number::e4m3>(warp); }
 void loadMatrices(WarpExchange &warp) { load<false>(warp); }
 void loadMatricesTransposed(WarpExchange &warp) { load<true>(warp); }
 

@@ -1,5 +1,5 @@
 // What tensor cores and ldmatrix do for a whole warp, on the fragments that the PTX ISA lays out ("Matrix fragments for
-// mma.m16n8k16", "ldmatrix"). Products are exact, sums are in fp32 in the order of the inner dimension.
+// mma.m16n8k16", "mma.m16n8k32", "ldmatrix"). Products are exact, sums are in fp32 in the order of the inner dimension.
 #pragma once
 
 #include "test/emulator/Abi.h"
@@ -11,6 +11,7 @@ Machine &theMachine();
 
 void multiplyHalf(WarpExchange &warp);
 void multiplyBFloat(WarpExchange &warp);
+void multiplyE4m3(WarpExchange &warp);
 void loadMatrices(WarpExchange &warp);
 void loadMatricesTransposed(WarpExchange &warp);
 

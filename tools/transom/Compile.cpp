@@ -84,7 +84,7 @@ void addSizeOptions(CLI::App &command, CompilerOptions &options) {
 }
 
 void addPassOptions(CLI::App &command, CompilerOptions &options) {
-  command.add_option("--quantise", options.quantise, "fp8: products of an encoder's layers have operands of 8 bits (e4m3), on GPUs by sm_90a alone; or none")
+  command.add_option("--quantise", options.quantise, "fp8: products of an encoder's layers have operands of 8 bits (e4m3), on GPUs by sm_89 and sm_90a; or none")
       ->capture_default_str()
       ->check(CLI::IsMember({"none", "fp8"}));
   command.add_option("--disable", options.disabled, "a pass to leave out; may be given again")->allow_extra_args(false);

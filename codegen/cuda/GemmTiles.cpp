@@ -1,5 +1,5 @@
-// See GemmHopper.h. A thread has eight columns of a row at once, and those of their partners.
-#include "codegen/cuda/GemmHopper.h"
+// See GemmTiles.h. A thread has eight columns of a row at once, and those of their partners.
+#include "codegen/cuda/GemmTiles.h"
 
 #include "codegen/cuda/Rows.h"
 
@@ -38,6 +38,13 @@ public:
   }
 
   const std::string &partnerText() const { return partner_; }
+  /// The struct's value, for an entry with variables `symbols` and `rows`.
+  std::string value() const {
+    std::string fields;
+    for (size_t i = 0; i < text.buffers.size(); ++i)
+      fields += "b" + std::to_string(i) + ", ";
+    return "Epilogue{" + fields + "symbols, rows}";
+  }
   /// Columns of a tile, when the struct is there: 192 take less of shared memory's bandwidth than 128, but leave few registers, and the last tile
   /// should not be much too wide.
   int64_t tileColumns() const {
@@ -286,16 +293,37 @@ FailureOr<std::optional<CudaLaunchPlan>> emitHopperGemm(KernelPool &pool, const 
             epilogue.partnerText() + ", " + std::to_string(cluster) + ", " + std::to_string(stages) + ", " + std::to_string(columns) + ">;");
   text.line("static_assert(Shape::sharedBytes == " + std::to_string(sharedBytes) + ", \"\");");
   text.line("const int64 rows = " + text.size(program.epilogue.rows) + ";");
-  std::string fields;
-  for (size_t i = 0; i < text.buffers.size(); ++i)
-    fields += "b" + std::to_string(i) + ", ";
-  text.line("gemmHopper<Shape>({&" + x + ", &" + weights + ", (int)rows}, Epilogue{" + fields + "symbols, rows});");
+  text.line("gemmHopper<Shape>({&" + x + ", &" + weights + ", (int)rows}, " + epilogue.value() + ");");
   text.body += "#endif\n";
   CudaLaunchPlan launch;
   launch.rows = program.epilogue.rows;
   // As many blocks as a GPU of this kind has multiprocessors.
   launch.choices.push_back({INT64_MAX, pool.add(name, text, {384}, uint32_t(sharedBytes)), {DimExpr(132)}});
   launch.buffers = text.buffers, launch.maps = text.maps;
+  return std::optional(launch);
+}
+
+FailureOr<std::optional<CudaLaunchPlan>> emitE4m3Gemm(KernelPool &pool, const ProductProgram &program, StringRef name) {
+  constexpr int64_t tile = 128, stages = 4, sharedBytes = stages * 2 * tile * (64 + 16); // E4m3GemmShape
+  const int64_t n = program.n, k = program.k;
+  KernelText text(pool);
+  TileEpilogue epilogue(text, program);
+  if (n % group != 0 || k % 16 != 0 || !epilogue.findColumns() || epilogue.partnerText() != "NoPartner")
+    return std::optional<CudaLaunchPlan>();
+  std::string x = text.pointer(program.lhs), weights = text.pointer(program.weight);
+  if (failed(epilogue.emit()))
+    return failure();
+  text.include("GemmE4m3.cuh");
+  text.body += "#if __CUDA_ARCH__ >= 890\n";
+  text.line("using Shape = E4m3GemmShape<" + std::to_string(n) + ", " + std::to_string(k) + ">;");
+  text.line("static_assert(Shape::sharedBytes == " + std::to_string(sharedBytes) + ", \"\");");
+  text.line("const int64 rows = " + text.size(program.epilogue.rows) + ";");
+  text.line("gemmE4m3<Shape>(" + x + ", " + weights + ", " + epilogue.value() + ", (int)rows);");
+  text.body += "#endif\n";
+  CudaLaunchPlan launch;
+  launch.rows = program.epilogue.rows;
+  launch.choices.push_back({INT64_MAX, pool.add(name, text, {256}, uint32_t(sharedBytes)), {DimExpr(int64_t(llvm::divideCeil(n, tile))), program.epilogue.rows}, {1, uint32_t(tile)}});
+  launch.buffers = text.buffers;
   return std::optional(launch);
 }
 
