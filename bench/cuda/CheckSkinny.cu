@@ -1,4 +1,4 @@
-// Checks of the products of some rows: every number of rows that a kernel takes, parts of K, pairings, odd shapes, against fp64.
+// Checks of the products of some rows: several numbers of rows, parts of K, pairings, odd shapes, against fp64.
 #include "Checks.h"
 #include "Lab.h"
 #include "Entries.cuh"

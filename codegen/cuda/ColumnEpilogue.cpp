@@ -56,8 +56,7 @@ LogicalResult ColumnEpilogue::emit() {
     // Of two halves the partner's column gives no result of its own.
     std::string inside = "if (" + (halves ? "" : "n >= " + std::to_string(from) + " && ") + "n < " + std::to_string(to) + ") {\n";
     auto ofBand = [&](const std::string &lines) { return all || lines.empty() ? lines : "    " + inside + lines + "    }\n"; };
-    constantsText += ofBand(constants), earlyText += ofBand(early), storeText += ofBand(text.body);
-    prepareText += halves ? prepare : ofBand(prepare);
+    constantsText += ofBand(constants), earlyText += ofBand(early), prepareText += ofBand(prepare), storeText += ofBand(text.body);
     for (size_t i = 0; i < counts.size(); ++i)
       most[i] = std::max(most[i], counts[i]);
   }

@@ -41,9 +41,9 @@ size_t addKernel(KernelPool &pool, KernelText &text, const SkinnyShape &shape, c
   return pool.add((name + "_m" + llvm::Twine(shape.rows)).str(), text, {uint32_t(warps * 32)}, shape.sharedBytes());
 }
 
-/// A launch with a kernel for each number of rows that `most` asks for. epilogueOf(text): what addKernel takes; empty after a diagnostic.
+/// A launch with a kernel for each number of rows that `most` asks for. epilogueOf(text): what addKernel takes.
 FailureOr<CudaLaunchPlan> launchOf(KernelPool &pool, SkinnyShape shape, int64_t tiles, int64_t most, StringRef name,
-                                   llvm::function_ref<std::string(KernelText &)> epilogueOf) {
+                                   llvm::function_ref<FailureOr<std::string>(KernelText &)> epilogueOf) {
   CudaLaunchPlan launch;
   launch.rows = shape.program.epilogue.rows;
   most = std::min(most, mostSkinnyRows);
@@ -52,11 +52,12 @@ FailureOr<CudaLaunchPlan> launchOf(KernelPool &pool, SkinnyShape shape, int64_t 
     shape.tiles = shape.rows == 64 ? 1 : tilesAtOnce; // sums of two have no registers
     KernelText text(pool);
     text.pointer(shape.program.weight), text.pointer(shape.program.lhs); // in one order for all
-    std::string epilogue = epilogueOf(text);
-    if (epilogue.empty())
+    FailureOr<std::string> epilogue = epilogueOf(text);
+    if (failed(epilogue))
       return failure();
     const bool last = shape.rows >= most;
-    launch.choices.push_back({last ? INT64_MAX : shape.rows, addKernel(pool, text, shape, epilogue, name), {DimExpr(int64_t(llvm::divideCeil(tiles, shape.tiles))), DimExpr(shape.splits)}});
+    const int64_t blocks = llvm::divideCeil(tiles, shape.tiles);
+    launch.choices.push_back({last ? INT64_MAX : shape.rows, addKernel(pool, text, shape, *epilogue, name), {DimExpr(blocks), DimExpr(shape.splits)}});
     launch.buffers = text.buffers;
     if (last)
       return launch;
@@ -70,7 +71,9 @@ int64_t skinnyRows(const ProductProgram &program) {
   // 1.12 to 0.92, of 16 1.20 to 1.05, of 24 1.22 to 1.16, of 32 1.27 to 1.28).
   constexpr int64_t large = 8 << 20, ofLarge = 32;
   DType type = storedType(program.lhs);
-  if (!isConstant(program.weight) || (type != DType::f16 && type != DType::bf16) || storedType(program.weight) != type || program.n <= 0 || program.k <= 0 || program.k % stepK != 0)
+  if (!isConstant(program.weight) || (type != DType::f16 && type != DType::bf16) || storedType(program.weight) != type)
+    return 0;
+  if (program.n <= 0 || program.k <= 0 || program.k % stepK != 0)
     return 0;
   return program.n * program.k > large ? ofLarge : mostSkinnyRows;
 }
@@ -85,9 +88,11 @@ FailureOr<std::optional<CudaLaunchPlan>> emitSkinnyGemm(KernelPool &pool, const 
   // Two tiles a block read x half as often: where there are blocks for several turns of all multiprocessors.
   constexpr int64_t manyTiles = 512;
   SkinnyShape shape{program, 0, columns.tiles() >= manyTiles ? 2 : 1, 1, columns.pairs()};
-  FailureOr<CudaLaunchPlan> launch = launchOf(pool, shape, columns.tiles(), most, name, [&](KernelText &text) -> std::string {
+  FailureOr<CudaLaunchPlan> launch = launchOf(pool, shape, columns.tiles(), most, name, [&](KernelText &text) -> FailureOr<std::string> {
     ColumnEpilogue epilogue(text, program.epilogue, program.product, program.n, /*argmax=*/false);
-    return epilogue.findColumns() && succeeded(epilogue.emit()) ? epilogue.value() : "";
+    if (!epilogue.findColumns() || failed(epilogue.emit()))
+      return failure();
+    return epilogue.value();
   });
   if (failed(launch))
     return failure();
@@ -101,7 +106,7 @@ int64_t skinnyParts(int64_t n, int64_t k) {
 
 CudaLaunchPlan emitSkinnyParts(KernelPool &pool, const ProductProgram &program, const CudaBuffer &parts, int64_t most, StringRef name) {
   SkinnyShape shape{program, 0, 1, skinnyParts(program.n, program.k), "NeighbourPairs"};
-  return *launchOf(pool, shape, llvm::divideCeil(program.n, 16), most, name, [&](KernelText &text) {
+  return *launchOf(pool, shape, llvm::divideCeil(program.n, 16), most, name, [&](KernelText &text) -> FailureOr<std::string> {
     return "PartEpilogue<" + std::to_string(mostSkinnyRows) + ", " + std::to_string(program.n) + ">{" + text.pointer(parts, true) + "}";
   });
 }

@@ -15,7 +15,7 @@ int64_t skinnyRows(const ProductProgram &program);
 /// diagnostic, where the epilogue needs columns that no thread has, or results in 8 bits. Fails after a diagnostic on what has no CUDA form.
 mlir::FailureOr<std::optional<CudaLaunchPlan>> emitSkinnyGemm(KernelPool &pool, const ProductProgram &program, int64_t most, llvm::StringRef name);
 
-/// In how many parts of K a product goes whose sums the kernel behind it adds, so that each multiprocessor has one.
+/// In how many parts of K a product goes whose sums the kernel behind it adds: for some 256 blocks.
 int64_t skinnyParts(int64_t n, int64_t k);
 /// The launch of the product alone; parts: f32 [skinnyParts, mostSkinnyRows, n], of which it writes the rows that there are.
 CudaLaunchPlan emitSkinnyParts(KernelPool &pool, const ProductProgram &program, const CudaBuffer &parts, int64_t most, llvm::StringRef name);

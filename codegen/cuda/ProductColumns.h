@@ -5,7 +5,8 @@
 
 namespace transom::cuda {
 
-/// lhs [rows, k] times weight [n, k]^T, both stored alike, with what follows it, column by column.
+/// lhs [rows, k] times weight [n, k]^T, both in one 16-bit type, or both in 8 bits and lhs with a scale for each row, with what follows it,
+/// column by column.
 struct ProductProgram {
   mlir::Value product; ///< as the epilogue's ops name it; [rows, n]
   CudaBuffer lhs, weight;

@@ -15,12 +15,20 @@ namespace transom::cuda {
 /// Up to so many rows Gemv.cuh reads a 16-bit matrix faster than others. Llama-3.2-1B on an H200, ms a step: of 4 rows 0.89, of 5 by
 /// GemmSkinny.cuh 0.90, of 8 1.69 and 0.92.
 static constexpr int64_t mostOwnRows = 4;
-/// From so many rows on GemmHopper.cuh computes a product of `columns` columns. Its tiles are [128, 128]: from 128 rows on one is full, and
-/// from `blocks` tiles on each multiprocessor has one.
+/// From so many rows on GemmHopper.cuh computes a product of `columns` columns: from 128 on, where a tile is full, or from as many tiles of
+/// [128, 128] on as there are multiprocessors.
 static int64_t leastHopperRows(ProductKernels products, int64_t columns) {
   constexpr int64_t tile = 128, blocks = 132;
   int64_t across = llvm::divideCeil(columns, tile), down = products == ProductKernels::own ? 1 : llvm::divideCeil(blocks, across);
   return down == 1 ? tile : (down - 1) * tile + 1;
+}
+
+Operation *wholeRowsOp(const RowProgram &rows) {
+  auto *found = llvm::find_if(rows.ops, [](Operation *op) {
+    auto round = dyn_cast<RoundE4m3Op>(op);
+    return isa<RmsNormOp, LayerNormOp>(op) || (round && !round.getScale());
+  });
+  return found == rows.ops.end() ? nullptr : *found;
 }
 
 bool reaches(const RowProgram &rows, Value product, Value cut) {
@@ -98,7 +106,7 @@ LogicalResult ProgramLowering::addApart(GemvProgram gemv, StringRef name) {
 
 void ProgramLowering::addProduct(CudaGemmPlan plan) {
   plan.oneAlgorithm = options.batchInvariant;
-  forfeits.library += plan.oneAlgorithm;
+  forfeits.library += plan.oneAlgorithm && plan.when.architectures != artifact::Architectures::others; // else it counts as Hopper's
   add(plan);
 }
 
@@ -164,8 +172,18 @@ LogicalResult ProgramLowering::lower(plan::GemmOp gemm) {
   auto matrix = cast<RankedTensorType>(plan::tensorOf(gemm.getRhs()));
   if (storedType(plan.rhs) != type)
     plan.rhs = unpacked(plan.rhs, matrix, type);
+  const int64_t n = plan.n.constant().value_or(0), k = plan.k.constant().value_or(0);
   if (!gemm.getEpilogue()) {
-    addProduct(plan);
+    Block block; // of the product as a value
+    ProductProgram alone{block.addArgument(plan::tensorOf(gemm.getOut()), gemm.getLoc()), plan.lhs, plan.rhs, n, k, {}};
+    alone.epilogue.results = {alone.product}, alone.epilogue.outputs = {plan.out}, alone.epilogue.rows = plan.m;
+    alone.epilogue.leading[alone.product] = unsigned(cast<RankedTensorType>(alone.product.getType()).getRank() - 1);
+    FailureOr<int64_t> skinny = addSkinny(alone, "product");
+    if (failed(skinny))
+      return failure();
+    plan.when.least = *skinny ? *skinny + 1 : 0;
+    if (plan.when.least <= most(plan.m))
+      addProduct(plan);
     return success();
   }
   plan::KernelOp kernel = kernelOf(gemm, gemm.getEpilogueAttr());
@@ -173,7 +191,7 @@ LogicalResult ProgramLowering::lower(plan::GemmOp gemm) {
   llvm::append_range(inputs, gemm.getExtras());
   auto group = cast<GroupOp>(kernel.getOp());
   RowProgram behind = epilogueOf(groupKernelOf(group), group, inputs, gemm.getResults());
-  const ProductProgram product{group.getBody().getArgument(0), plan.lhs, plan.rhs, plan.n.constant().value_or(0), plan.k.constant().value_or(0), behind};
+  const ProductProgram product{group.getBody().getArgument(0), plan.lhs, plan.rhs, n, k, behind};
   FailureOr<int64_t> skinny = addSkinny(product, kernel.getSymName());
   if (failed(skinny))
     return failure();
@@ -181,8 +199,8 @@ LogicalResult ProgramLowering::lower(plan::GemmOp gemm) {
   if (most(plan.m) < from)
     return success();
   std::vector<artifact::CudaCondition> library = {{.least = from}};
-  if (options.products != ProductKernels::library) {
-    const int64_t least = options.batchInvariant ? 0 : leastHopperRows(options.products, product.n);
+  const int64_t least = options.batchInvariant ? 0 : leastHopperRows(options.products, std::max<int64_t>(n, 1));
+  if (options.products != ProductKernels::library && least <= most(plan.m)) {
     FailureOr<bool> own = addHopper(plan, product, least, kernel.getSymName());
     if (failed(own))
       return failure();
@@ -201,18 +219,12 @@ LogicalResult ProgramLowering::lower(plan::GemmOp gemm) {
   return success();
 }
 
-/// The norm of `rows` that stands first, or null.
-static Operation *firstNorm(const RowProgram &rows) {
-  auto norm = llvm::find_if(rows.ops, [](Operation *op) { return isa<RmsNormOp, LayerNormOp>(op); });
-  return norm == rows.ops.end() ? nullptr : *norm;
-}
-
 FailureOr<int64_t> ProgramLowering::addSkinny(const ProductProgram &product, StringRef name) {
   const int64_t limit = options.batchInvariant ? 0 : skinnyRows(product), rows = std::min(most(product.epilogue.rows), limit);
   if (limit == 0)
     return 0;
   const artifact::CudaCondition when{.most = limit};
-  if (!firstNorm(product.epilogue)) {
+  if (!wholeRowsOp(product.epilogue)) {
     FailureOr<std::optional<CudaLaunchPlan>> launch = emitSkinnyGemm(pool, product, rows, (name + "_skinny").str());
     if (failed(launch))
       return failure();
@@ -222,7 +234,7 @@ FailureOr<int64_t> ProgramLowering::addSkinny(const ProductProgram &product, Str
     add(**launch);
     return limit;
   }
-  // A norm's kernel has whole rows anyway: it adds the parts.
+  // The kernel for what needs whole rows, a norm, adds the parts.
   const int64_t parts = skinnyParts(product.n, product.k);
   RowProgram behind = product.epilogue;
   CudaBuffer &sums = behind.memory[product.product];
@@ -241,9 +253,9 @@ FailureOr<bool> ProgramLowering::addHopper(const CudaGemmPlan &plan, ProductProg
   if ((type != DType::f16 && type != DType::bf16) || storedType(plan.rhs) != type || !program.n || !program.k)
     return false;
   const artifact::CudaCondition when{.least = least, .architectures = artifact::Architectures::hopper};
-  // A norm needs whole rows: what stands before it goes to memory, in place of the product.
+  // What stands before an op that needs whole rows goes to memory, in place of the product.
   RowProgram rest = program.epilogue;
-  Operation *norm = firstNorm(rest);
+  Operation *norm = wholeRowsOp(rest);
   if (norm) {
     // The norm is a kernel of its own either way, and the library's product alone is the faster one.
     Value input = reshapedFrom(norm->getOperand(0));

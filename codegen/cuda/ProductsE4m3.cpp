@@ -7,15 +7,6 @@ using namespace mlir;
 
 namespace transom::cuda {
 
-/// The first op that needs whole rows: a norm, or rounding by a row's own scale. Null if none does.
-static Operation *wholeRowsOp(const RowProgram &rows) {
-  auto *found = llvm::find_if(rows.ops, [](Operation *op) {
-    auto round = dyn_cast<RoundE4m3Op>(op);
-    return isa<RmsNormOp, LayerNormOp>(op) || (round && !round.getScale());
-  });
-  return found == rows.ops.end() ? nullptr : *found;
-}
-
 LogicalResult ProgramLowering::lowerE4m3(plan::GemmOp gemm, CudaGemmPlan plan) {
   plan.rhs = weights.read(gemm.getRhs());
   std::optional<int64_t> n = plan.n.constant(), k = plan.k.constant();

@@ -18,6 +18,9 @@ enum class Variant {
 /// Whether `step` can be made of the program: what docs/artifact.md says `decode` has.
 bool isDecode(plan::ProgramOp program);
 
+/// The first op of `rows` that needs whole rows: a norm, or rounding by a row's own scale. Null if none does.
+mlir::Operation *wholeRowsOp(const RowProgram &rows);
+
 /// Whether a result of `rows` needs `product` other than through `cut`.
 bool reaches(const RowProgram &rows, mlir::Value product, mlir::Value cut);
 

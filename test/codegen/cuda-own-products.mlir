@@ -3,13 +3,14 @@
 // RUN: transom-opt --print-cuda=wide-products %t/encoder.plan | FileCheck %t/encoder.mlir --check-prefix=WIDE
 // RUN: transom-opt %t/gate.mlir -lower-to-plan=activations=bf16 -plan-memory -o %t/gate.plan && transom-opt --print-cuda=own-products %t/gate.plan | FileCheck %t/gate.mlir
 // RUN: transom-opt %t/bands.mlir -lower-to-plan=activations=f16 -plan-memory -o %t/bands.plan && transom-opt --print-cuda=own-products %t/bands.plan | FileCheck %t/bands.mlir
+// RUN: transom-opt %t/wide.mlir -lower-to-plan=activations=f16 -plan-memory -o %t/wide.plan && transom-opt --print-cuda=own-products %t/wide.plan | FileCheck %t/wide.mlir
 // RUN: transom-opt %t/swapped.mlir -lower-to-plan=activations=f16 -plan-memory -o %t/swapped.plan && transom-opt --print-cuda=own-products %t/swapped.plan | FileCheck %t/swapped.mlir
 // RUN: transom-opt %t/refused.mlir -lower-to-plan=activations=bf16 -plan-memory -o %t/refused.plan && transom-opt --print-cuda=own-products %t/refused.plan | FileCheck %t/refused.mlir
 // On compute capability 9.0 products of many rows are kernels that take in what follows column by column; up to a norm, which needs
 // whole rows. Other devices, and fewer rows, have the library (up to 64: cuda-skinny.mlir). What no thread has the columns for stays with the library everywhere.
 
 //--- encoder.mlir
-module attributes {transom.bounds = {rows = [1, 512]}} {
+module attributes {transom.bounds = {rows = [1, 8192]}} {
   // With a tile for each of 132 multiprocessors, 4 across, and where no norm follows:
   // WIDE: // launch add_gelu_512_product<132> rows rows from 4097 on hopper
   // WIDE: // product m rows n 512 k 256 of f16 from 65 to 4096 on hopper
@@ -98,6 +99,51 @@ module attributes {transom.bounds = {rows = [1, 512]}} {
       transom.yield %3, %4 : tensor<?x128xf32>, tensor<?x128xf32>
     } : (tensor<?x256xf32>, tensor<256x256xf32>, tensor<128xf32>, tensor<128xf32>) -> (tensor<?x128xf32>, tensor<?x128xf32>)
     return %y#0, %y#1 : tensor<?x128xf32>, tensor<?x128xf32>
+  }
+}
+
+//--- wide.mlir
+module attributes {transom.bounds = {rows = [1, 512]}} {
+  // Tiles of 192 columns, five stages. A tile has parts of several bands: each group of 32 columns chooses its buffers. What reads a residual has no
+  // registers for such tiles, and of 256 columns they would compute 384.
+  // CHECK-LABEL: // add_128_product block 384 shared 205904
+  // CHECK: DEVICE Band band(int n) const { return n >= 256 ? Band{256, {{.*}}} : n >= 128 ? Band{128, {{.*}}} : Band{0, {{.*}}}; }
+  // CHECK: using Shape = HopperGemmShape<Half, 384, 256, NoPartner, 2, 5, 192>;
+  // CHECK-LABEL: // add_384_product block 384 shared 197728
+  // CHECK: using Shape = HopperGemmShape<Half, 384, 256, NoPartner, 2, 6, 128>;
+  // CHECK: using Shape = HopperGemmShape<Half, 256, 256, NoPartner, 2, 6, 128>;
+  func.func @main(%x: tensor<?x256xf32> {transom.name = "x", transom.dims = ["rows", "256"]}, %r: tensor<?x384xf32> {transom.name = "r", transom.dims = ["rows", "384"]})
+      -> (tensor<?x128xf32> {transom.name = "q"}, tensor<?x128xf32> {transom.name = "k"}, tensor<?x128xf32> {transom.name = "v"}, tensor<?x384xf32> {transom.name = "s"}, tensor<?x256xf32> {transom.name = "t"}) {
+    %w = transom.weight "qkv" : tensor<384x256xf32>
+    %b = transom.weight "bq" : tensor<128xf32>
+    %c = transom.weight "bk" : tensor<128xf32>
+    %d = transom.weight "bv" : tensor<128xf32>
+    %y:3 = transom.group (%x, %w, %b, %c, %d) {
+    ^bb0(%x0: tensor<?x256xf32>, %w0: tensor<384x256xf32>, %b0: tensor<128xf32>, %c0: tensor<128xf32>, %d0: tensor<128xf32>):
+      %0 = transom.matmul %x0, %w0 transpose_rhs : (tensor<?x256xf32>, tensor<384x256xf32>) -> tensor<?x384xf32>
+      %1 = transom.slice %0 axis 1 start 0 size 128 : (tensor<?x384xf32>) -> tensor<?x128xf32>
+      %2 = transom.slice %0 axis 1 start 128 size 128 : (tensor<?x384xf32>) -> tensor<?x128xf32>
+      %3 = transom.slice %0 axis 1 start 256 size 128 : (tensor<?x384xf32>) -> tensor<?x128xf32>
+      %4 = transom.add %1, %b0 : (tensor<?x128xf32>, tensor<128xf32>) -> tensor<?x128xf32>
+      %5 = transom.add %2, %c0 : (tensor<?x128xf32>, tensor<128xf32>) -> tensor<?x128xf32>
+      %6 = transom.add %3, %d0 : (tensor<?x128xf32>, tensor<128xf32>) -> tensor<?x128xf32>
+      transom.yield %4, %5, %6 : tensor<?x128xf32>, tensor<?x128xf32>, tensor<?x128xf32>
+    } : (tensor<?x256xf32>, tensor<384x256xf32>, tensor<128xf32>, tensor<128xf32>, tensor<128xf32>) -> (tensor<?x128xf32>, tensor<?x128xf32>, tensor<?x128xf32>)
+    %u = transom.weight "sum" : tensor<384x256xf32>
+    %s = transom.group (%x, %u, %r) {
+    ^bb0(%x0: tensor<?x256xf32>, %w0: tensor<384x256xf32>, %r0: tensor<?x384xf32>):
+      %0 = transom.matmul %x0, %w0 transpose_rhs : (tensor<?x256xf32>, tensor<384x256xf32>) -> tensor<?x384xf32>
+      %1 = transom.add %0, %r0 : (tensor<?x384xf32>, tensor<?x384xf32>) -> tensor<?x384xf32>
+      transom.yield %1 : tensor<?x384xf32>
+    } : (tensor<?x256xf32>, tensor<384x256xf32>, tensor<?x384xf32>) -> tensor<?x384xf32>
+    %v = transom.weight "narrow" : tensor<256x256xf32>
+    %t = transom.group (%x, %v) {
+    ^bb0(%x0: tensor<?x256xf32>, %w0: tensor<256x256xf32>):
+      %0 = transom.matmul %x0, %w0 transpose_rhs : (tensor<?x256xf32>, tensor<256x256xf32>) -> tensor<?x256xf32>
+      %1 = transom.gelu erf %0 : (tensor<?x256xf32>) -> tensor<?x256xf32>
+      transom.yield %1 : tensor<?x256xf32>
+    } : (tensor<?x256xf32>, tensor<256x256xf32>) -> tensor<?x256xf32>
+    return %y#0, %y#1, %y#2, %s, %t : tensor<?x128xf32>, tensor<?x128xf32>, tensor<?x128xf32>, tensor<?x384xf32>, tensor<?x256xf32>
   }
 }
 

@@ -1,8 +1,8 @@
 // What becomes of a result of a matrix-vector product: bias, activation, residual, gate, rotary embedding and cache,
 // the running argmax. One thread has one result; a pair's other half (Gemv.cuh) is a shuffle away.
 //
-// An epilogue offers Early, what it reads, so that it is there after the product: constants(n) of memory that no kernel writes, before the
-// producers are waited for, and early(e, m, n) the rest; prepare(e, n): what it computes of that; and store(e, m, n, v, mine), called by
+// An epilogue offers Early, what it reads, so that it is there after the product: constants(n) of memory that no kernel writes, so that it
+// may come before the producers are waited for, and early(e, m, n) the rest; prepare(e, n): what it computes of that; and store(e, m, n, v, mine), called by
 // whole warps: where not `mine`, the thread only takes part in shuffles.
 #pragma once
 

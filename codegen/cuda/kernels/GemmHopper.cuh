@@ -1,6 +1,6 @@
 // Products of many rows for sm_90a by wgmma and TMA: y = epilogue(x W^T), x [rows, K], W [N, K], 16-bit or e4m3, sums in fp32.
 //
-// A block stays on its multiprocessor and takes tiles of [128, 128]. One producer thread copies x and W through a ring in shared
+// A block stays on its multiprocessor and takes tiles of [128, 128] or [128, 192]. One producer thread copies x and W through a ring in shared
 // memory; two consumer warpgroups take every other tile each, in turns: while one multiplies, the other one's epilogue runs on its
 // registers ("ping-pong" of CUTLASS 3). Blocks of a cluster share the columns of a tile: each loads a part of W for all, since L2 gives
 // a multiprocessor some 39 bytes a clock, and a tile takes 64 at full speed, or 48 in a cluster of two.
@@ -46,7 +46,7 @@ template <class T_, int outputs_, int inner_, class Partner_, int cluster_, int 
 };
 
 /// Maps, which are parameters of the entry. x: [K, rows] in boxes of 128 bytes x 128 rows. weights: row 32 g + 8 t + 2 i + e of W, t and i below 4
-/// and e below 2, is place (e, t, i, g) of dimensions [K, 2, 4, 4, N / 32] in boxes of 128 bytes x [2, 4, 4, 2]. So row 8 i + 2 t + e of a group
+/// and e below 2, is place (e, t, i, g) of dimensions [K, 2, 4, 4, N / 32] in boxes of 128 bytes x [2, 4, 4, boxGroups]. So row 8 i + 2 t + e of a group
 /// in shared memory is its row 8 t + 2 i + e, and thread t of a row, whose sums are those of 8 i + 2 t + e, has eight neighbours.
 struct HopperGemmArguments {
   const TensorMap *x, *weights;
@@ -108,7 +108,7 @@ template <class Shape, class Epilogue> struct TileEnd {
   using Partner = typename Shape::Partner;
   static constexpr int groups = Shape::ownColumns / Shape::groupColumns;
   // As many as there are registers for beside the sums.
-  static constexpr int bytes = sizeof(typename Epilogue::OfColumns) + 2 * sizeof(typename Epilogue::OfRow), fit = minInt(minInt((Shape::columnsAtOnce > 128 ? 32 : 288) / bytes, 4), groups);
+  static constexpr int bytes = sizeof(typename Epilogue::OfColumns) + 2 * sizeof(typename Epilogue::OfRow), free = Shape::columnsAtOnce > 128 ? 32 : 288, fit = minInt(minInt(free / bytes, 4), groups);
   static constexpr int ahead = fit > 1 ? fit : 1;
   const Epilogue &epilogue;
   int first, m, live, column; // of the tile; of the thread

@@ -5,8 +5,8 @@
 // takes all rows of x: so a number of W, and one of x, is needed by one warp of a block alone, and both go to the tensor cores as 16-byte
 // loads bring them (Mma.cuh), x from L2 to registers, W by way of shared memory, where each lane reads back what it copied itself.
 //
-// 1. Start the successor; copy the first `depth` steps of W, read the epilogue's constants. A block takes half of a multiprocessor at most, so that this goes on while the
-//    kernel that makes x is still at work.
+// 1. Start the successor; copy the first `depth` steps of W, read the epilogue's constants. On 8.0 and 9.0 a block takes half of a
+//    multiprocessor at most, so that this goes on while the kernel that makes x is still at work.
 // 2. Wait for that one; read what else the epilogue needs, and x some steps ahead; multiply.
 // 3. Sum over the warps in a fixed order; hand the results to the epilogue (Epilogues.cuh), which finds a row's partner by a shuffle.
 #pragma once
@@ -43,6 +43,18 @@ template <int most, int N> struct PartEpilogue {
   }
 };
 
+/// A warp's sums to shared memory, [tile][row of x][row of the tile].
+template <class Shape, int columns> DEVICE void storeSums(float *to, const float (&sums)[Shape::tiles][columns][4]) {
+  const int g = laneId() / 4, t = laneId() % 4;
+  UNROLL
+  for (int i = 0; i < Shape::tiles; ++i)
+    UNROLL
+    for (int j = 0; j < columns; ++j)
+      UNROLL
+      for (int e = 0; e < 4; ++e)
+        to[(i * Shape::M + 8 * j + 2 * t + (e & 1)) * Shape::place + g + (e & 2 ? 8 : 0)] = sums[i][j][e];
+}
+
 /// Grid: [Shape::blocks, Shape::splits]. live: rows of x.
 template <class Shape, class Epilogue>
 DEVICE void gemmSkinny(const typename Shape::T *weights, const typename Shape::T *x, const Epilogue &epilogue, int live) {
@@ -72,8 +84,8 @@ DEVICE void gemmSkinny(const typename Shape::T *weights, const typename Shape::T
 
   // Thread i's results: row i % 16 of a tile, row i / 16 of x, and so on in steps of all threads.
   auto resultOf = [&](int i, int &m, int &n) {
-    const int place = threadIdx.x + i * Shape::threads;
-    m = place / 16 % Shape::M, n = Shape::Pairs::row(blockIdx.x * Shape::tiles + place / (16 * Shape::M), place % 16);
+    const int result = threadIdx.x + i * Shape::threads;
+    m = result / 16 % Shape::M, n = Shape::Pairs::row(blockIdx.x * Shape::tiles + result / (16 * Shape::M), result % 16);
     return m < live && n < Shape::N;
   };
   typename Epilogue::Early early[Shape::results];
@@ -125,15 +137,8 @@ DEVICE void gemmSkinny(const typename Shape::T *weights, const typename Shape::T
   for (int i = 0; i < Shape::results; ++i)
     if (int m, n; resultOf(i, m, n))
       epilogue.prepare(early[i], n);
-  __syncwarp(); // all lanes have read their copies: the warp's sums go there, [tile][row of x][row of the tile]
-  float *own = (float *)(shared + warpId() * Shape::warpBytes);
-  UNROLL
-  for (int i = 0; i < Shape::tiles; ++i)
-    UNROLL
-    for (int j = 0; j < columns; ++j)
-      UNROLL
-      for (int e = 0; e < 4; ++e)
-        own[(i * Shape::M + 8 * j + 2 * t + (e & 1)) * Shape::place + g + (e & 2 ? 8 : 0)] = sums[i][j][e];
+  __syncwarp(); // all lanes have read their copies: the warp's sums go there
+  storeSums<Shape>((float *)(shared + warpId() * Shape::warpBytes), sums);
   __syncthreads();
   UNROLL
   for (int i = 0; i < Shape::results; ++i) {

@@ -287,8 +287,8 @@ DEVICE void stagePhase(const Prologue &prologue, uint16 *staged, float *blockSum
     }
 }
 
-/// The body of an entry with `Shape::threads` threads and `Shape::blocks` blocks. rows: how many of x's are live, or
-/// null for all. See Epilogues.cuh for what an epilogue offers.
+/// The body of an entry with `Shape::threads` threads and `Shape::blocks` blocks. rows: how many of x's are live, which no
+/// kernel under way writes, or null for all. See Epilogues.cuh for what an epilogue offers.
 template <class Shape, class Prologue, class Epilogue>
 DEVICE void gemv(const typename Shape::Format::View &weights, Prologue prologue, Epilogue epilogue, const int *rows) {
   using Format = typename Shape::Format;
