@@ -81,10 +81,12 @@ public:
         open = "    if (n >= " + std::to_string(own.products[0]) + " && n < " + std::to_string(own.products[0] + own.columns) + ") {\n";
       columns += open + bands[i].columns + "    }\n", rows += open + bands[i].rows + "    }\n", store += open + bands[i].store + "    }\n";
     }
-    s += ofColumns.text("OfColumns") + "  DEVICE OfColumns readColumns(const Band &band, int n) const {\n    OfColumns columns;\n" + columns + "    return columns;\n  }\n";
-    s += ofRow.text("OfRow", isNarrow() ? "    float scale;\n" : "") + "  DEVICE OfRow readRow(const Band &band, int m, int n) const {\n    OfRow row;\n" + readScale + rows + "    return row;\n  }\n";
+    s += ofColumns.text("OfColumns") + "  DEVICE OfColumns readColumns(const Band &band, int n) const {\n    OfColumns columns;\n";
+    s += columns + "    return columns;\n  }\n" + ofRow.text("OfRow", isNarrow() ? "    float scale;\n" : "");
+    s += "  DEVICE OfRow readRow(const Band &band, int m, int n) const {\n    OfRow row;\n" + readScale + rows + "    return row;\n  }\n";
     s += "  DEVICE void store(const Band &band, const OfColumns &columns, const OfRow &row, int m, int n, const Lanes<8> &";
-    s += isNarrow() ? "ownSums, const Lanes<8> &otherSums) const {\n    const Lanes<8> own = scaledLanes(ownSums, row.scale), other = scaledLanes(otherSums, row.scale);\n"
+    s += isNarrow() ? "ownSums, const Lanes<8> &otherSums) const {\n"
+                      "    const Lanes<8> own = scaledLanes(ownSums, row.scale), other = scaledLanes(otherSums, row.scale);\n"
                     : "own, const Lanes<8> &other) const {\n";
     text.preamble += s + store + "  }\n};\n\n";
     return success(ok);
@@ -322,7 +324,8 @@ FailureOr<std::optional<CudaLaunchPlan>> emitE4m3Gemm(KernelPool &pool, const Pr
   text.body += "#endif\n";
   CudaLaunchPlan launch;
   launch.rows = program.epilogue.rows;
-  launch.choices.push_back({INT64_MAX, pool.add(name, text, {256}, uint32_t(sharedBytes)), {DimExpr(int64_t(llvm::divideCeil(n, tile))), program.epilogue.rows}, {1, uint32_t(tile)}});
+  const int64_t across = llvm::divideCeil(n, tile);
+  launch.choices.push_back({INT64_MAX, pool.add(name, text, {256}, uint32_t(sharedBytes)), {DimExpr(across), launch.rows}, {1, uint32_t(tile)}});
   launch.buffers = text.buffers;
   return std::optional(launch);
 }

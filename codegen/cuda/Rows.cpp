@@ -62,8 +62,9 @@ private:
     if (array.empty()) {
       array = text.fresh("w");
       std::string column = each + " * ((int)threadIdx.x + p * " + std::to_string(threads) + ")";
-      constants += "  Stored<" + each + ", " + type + "> " + array + "[" + std::to_string(pieces) + "];\n  UNROLL\n  for (int p = 0; p < " + std::to_string(pieces) + "; ++p)\n    if (" +
-                   column + " < " + std::to_string(pieceWidth) + ")\n      " + array + "[p] = storedAt<" + each + ">(" + pointer + " + " + column + ");\n";
+      constants += "  Stored<" + each + ", " + type + "> " + array + "[" + std::to_string(pieces) + "];\n";
+      constants += "  UNROLL\n  for (int p = 0; p < " + std::to_string(pieces) + "; ++p)\n    if (" + column + " < " + std::to_string(pieceWidth) + ")\n";
+      constants += "      " + array + "[p] = storedAt<" + each + ">(" + pointer + " + " + column + ");\n";
     }
     text.line("const Lanes<" + each + "> " + name + " = lanesOf<" + type + ">(" + array + "[" + piece.piece + "]);");
     return name;

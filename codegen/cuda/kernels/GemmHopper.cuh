@@ -108,7 +108,8 @@ template <class Shape, class Epilogue> struct TileEnd {
   using Partner = typename Shape::Partner;
   static constexpr int groups = Shape::ownColumns / Shape::groupColumns;
   // As many as there are registers for beside the sums.
-  static constexpr int bytes = sizeof(typename Epilogue::OfColumns) + 2 * sizeof(typename Epilogue::OfRow), free = Shape::columnsAtOnce > 128 ? 32 : 288, fit = minInt(minInt(free / bytes, 4), groups);
+  static constexpr int bytes = sizeof(typename Epilogue::OfColumns) + 2 * sizeof(typename Epilogue::OfRow);
+  static constexpr int free = Shape::columnsAtOnce > 128 ? 32 : 288, fit = minInt(minInt(free / bytes, 4), groups);
   static constexpr int ahead = fit > 1 ? fit : 1;
   const Epilogue &epilogue;
   int first, m, live, column; // of the tile; of the thread
@@ -173,7 +174,8 @@ DEVICE void consumeStages(const HopperGemmArguments &a, const GemmRing<Shape> &r
     float sums[2][Shape::columnsAtOnce / 2];
     int before = 0;
     int2 place = gemmTile<Shape>(index, rowTiles);
-    TileEnd<Shape, Epilogue> end = {epilogue, place.y, place.x + rank * Shape::rowsAtOnce + 16 * (threadIdx.x % 128 / 32) + laneId() / 4, a.rows, place.y + 8 * (laneId() % 4)};
+    const int row = place.x + rank * Shape::rowsAtOnce + 16 * (threadIdx.x % 128 / 32) + laneId() / 4;
+    TileEnd<Shape, Epilogue> end = {epilogue, place.y, row, a.rows, place.y + 8 * (laneId() % 4)};
     end.begin();
     syncNamed(1 + consumer, 256);
     for (int step = 0; step < Shape::steps; ++step) {
