@@ -27,10 +27,7 @@ bool ColumnEpilogue::findColumns() {
 }
 
 std::string ColumnEpilogue::value(const std::string &best) const {
-  std::string s = "Epilogue{";
-  for (size_t i = 0; i < text.buffers.size(); ++i)
-    s += "b" + std::to_string(i) + ", ";
-  return s + "symbols, rows" + (argmax ? ", " + best : "") + "}";
+  return "Epilogue{" + text.structValues() + (argmax ? ", " + best : "") + "}";
 }
 
 LogicalResult ColumnEpilogue::emit() {
@@ -135,10 +132,7 @@ void ColumnEpilogue::result(size_t index, const Column &column) {
 }
 
 void ColumnEpilogue::define(const std::string &constantsText, const std::string &earlyText, const std::string &prepareText, const std::string &storeText) {
-  std::string s = "struct Epilogue {\n";
-  for (size_t i = 0; i < text.buffers.size(); ++i)
-    s += "  " + text.type(i) + " *b" + std::to_string(i) + ";\n";
-  s += "  const int64 *symbols;\n  int64 rows;\n";
+  std::string s = "struct Epilogue {\n" + text.structFields();
   if (argmax)
     s += "  uint64 *best;\n";
   s += "  struct Early {\n";

@@ -39,12 +39,7 @@ public:
 
   const std::string &partnerText() const { return partner_; }
   /// The struct's value, for an entry with variables `symbols` and `rows`.
-  std::string value() const {
-    std::string fields;
-    for (size_t i = 0; i < text.buffers.size(); ++i)
-      fields += "b" + std::to_string(i) + ", ";
-    return "Epilogue{" + fields + "symbols, rows}";
-  }
+  std::string value() const { return "Epilogue{" + text.structValues() + "}"; }
   /// Columns of a tile, when the struct is there: 192 take less of shared memory's bandwidth than 128, but leave few registers, and the last tile
   /// should not be much too wide.
   int64_t tileColumns() const {
@@ -68,10 +63,8 @@ public:
     }
     text.body = std::move(outer);
     text.depth = 1;
-    std::string s = "struct Epilogue {\n", readScale = scaleOfRow(), columns, rows, store;
-    for (size_t i = 0; i < text.buffers.size(); ++i)
-      s += "  " + text.type(i) + " *b" + std::to_string(i) + ";\n";
-    s += "  const int64 *symbols;\n  int64 rows;\n" + bandText(bands);
+    std::string readScale = scaleOfRow(), columns, rows, store; // the scale's buffer is a field too
+    std::string s = "struct Epilogue {\n" + text.structFields() + bandText(bands);
     if (chosen)
       bands.resize(1);
     for (size_t i = 0; i < bands.size(); ++i) {

@@ -123,6 +123,20 @@ std::string KernelText::map(CudaMapPlan plan) {
   return "m" + std::to_string(maps.size() - 1);
 }
 
+std::string KernelText::structFields() const {
+  std::string fields;
+  for (size_t i = 0; i < buffers.size(); ++i)
+    fields += "  " + types[i] + " *b" + std::to_string(i) + ";\n";
+  return fields + "  const int64 *symbols;\n  int64 rows;\n";
+}
+
+std::string KernelText::structValues() const {
+  std::string values;
+  for (size_t i = 0; i < buffers.size(); ++i)
+    values += "b" + std::to_string(i) + ", ";
+  return values + "symbols, rows";
+}
+
 std::string KernelText::source(StringRef name) const {
   std::string text;
   for (const std::string &header : headers)

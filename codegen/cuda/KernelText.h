@@ -82,6 +82,9 @@ public:
   std::optional<CudaBuffer> work;
   std::set<std::string> headers;
   const std::string &type(size_t buffer) const { return types[buffer]; }
+  /// A struct of all buffers, the sizes and the live rows: its fields, and their values in an entry that has a variable `rows`.
+  std::string structFields() const;
+  std::string structValues() const;
   /// The whole source of a kernel called `name`.
   std::string source(llvm::StringRef name) const;
 

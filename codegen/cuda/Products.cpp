@@ -2,8 +2,8 @@
 // what stands behind; many by cuBLASLt, or on sm_90a by a kernel that takes in what stands behind.
 #include "codegen/cuda/ProgramLowering.h"
 
-#include "codegen/cuda/GemmTiles.h"
 #include "codegen/cuda/GemmSkinny.h"
+#include "codegen/cuda/GemmTiles.h"
 #include "codegen/cuda/Rows.h"
 
 using namespace mlir;
@@ -31,7 +31,8 @@ Operation *wholeRowsOp(const RowProgram &rows) {
   return found == rows.ops.end() ? nullptr : *found;
 }
 
-bool reaches(const RowProgram &rows, Value product, Value cut) {
+/// Whether a result of `rows` needs `product` other than through `cut`.
+static bool reaches(const RowProgram &rows, Value product, Value cut) {
   SmallVector<Value> open(rows.results.begin(), rows.results.end());
   while (!open.empty()) {
     Value value = open.pop_back_val();
@@ -41,6 +42,25 @@ bool reaches(const RowProgram &rows, Value product, Value cut) {
       llvm::append_range(open, op->getOperands());
   }
   return false;
+}
+
+std::optional<std::pair<RowProgram, RowProgram>> cutAtWholeRows(const RowProgram &rows, Value product, int64_t n, const CudaBuffer &between) {
+  Operation *whole = wholeRowsOp(rows);
+  Value cut = whole ? reshapedFrom(whole->getOperand(0)) : Value();
+  if (!whole || rows.width(cut) != n || reaches(rows, product, cut))
+    return std::nullopt;
+  std::pair parts(rows, rows);
+  parts.first.results = {cut}, parts.first.outputs = {between};
+  parts.second.memory.erase(product);
+  parts.second.memory[cut] = between;
+  return parts;
+}
+
+RowProgram productAlone(Value product, const CudaBuffer &out, const DimExpr &rows) {
+  RowProgram alone;
+  alone.results = {product}, alone.outputs = {out}, alone.rows = rows;
+  alone.leading[product] = unsigned(cast<RankedTensorType>(product.getType()).getRank() - 1);
+  return alone;
 }
 
 CudaBuffer ProgramLowering::matrixOf(Value weight, DType lhs) { return lhs == DType::f32 ? weights.read(weight) : weights.matrix(weight, lhs); }
@@ -54,10 +74,7 @@ LogicalResult ProgramLowering::lowerGemv(MatmulOp matmul, StringRef name, ValueR
   gemv.root = matmul;
   gemv.lhs = bufferOf(inputs[0]);
   gemv.weight = matrixOf(inputs[1], storedType(gemv.lhs));
-  gemv.epilogue.results.push_back(matmul.getResult());
-  gemv.epilogue.outputs.push_back(bufferOf(outputs[0]));
-  gemv.epilogue.leading[matmul.getResult()] = unsigned(matmul.getType().getRank() - 1);
-  gemv.epilogue.rows = rowsOf(inputs[0]);
+  gemv.epilogue = productAlone(matmul.getResult(), bufferOf(outputs[0]), rowsOf(inputs[0]));
   gemv.mostRows = most(gemv.epilogue.rows);
   addBest(gemv, outputs);
   return addGemv(gemv, name);
@@ -133,16 +150,11 @@ LogicalResult ProgramLowering::addWide(const GemvProgram &gemv, StringRef name, 
       return failure();
   }
   ProductProgram skinny{product, plan.lhs, plan.rhs, type.getDimSize(0), type.getDimSize(1), gemv.epilogue};
-  if (!options.batchInvariant && skinnyRows(skinny) >= gemv.mostRows) {
-    FailureOr<std::optional<CudaLaunchPlan>> launch = emitSkinnyGemm(pool, skinny, gemv.mostRows, (name + "_skinny").str());
-    if (failed(launch))
-      return failure();
-    if (*launch) {
-      (*launch)->when = plan.when;
-      add(**launch);
-      return success();
-    }
-  }
+  FailureOr<int64_t> done = addSkinny(skinny, least, name);
+  if (failed(done))
+    return failure();
+  if (*done >= gemv.mostRows)
+    return success();
   if (gemv.epilogue.ops.empty()) {
     plan.out = gemv.epilogue.outputs.front();
     addProduct(plan);
@@ -175,10 +187,8 @@ LogicalResult ProgramLowering::lower(plan::GemmOp gemm) {
   const int64_t n = plan.n.constant().value_or(0), k = plan.k.constant().value_or(0);
   if (!gemm.getEpilogue()) {
     Block block; // of the product as a value
-    ProductProgram alone{block.addArgument(plan::tensorOf(gemm.getOut()), gemm.getLoc()), plan.lhs, plan.rhs, n, k, {}};
-    alone.epilogue.results = {alone.product}, alone.epilogue.outputs = {plan.out}, alone.epilogue.rows = plan.m;
-    alone.epilogue.leading[alone.product] = unsigned(cast<RankedTensorType>(alone.product.getType()).getRank() - 1);
-    FailureOr<int64_t> skinny = addSkinny(alone, "product");
+    Value product = block.addArgument(plan::tensorOf(gemm.getOut()), gemm.getLoc());
+    FailureOr<int64_t> skinny = addSkinny({product, plan.lhs, plan.rhs, n, k, productAlone(product, plan.out, plan.m)}, 0, "product");
     if (failed(skinny))
       return failure();
     plan.when.least = *skinny ? *skinny + 1 : 0;
@@ -192,7 +202,7 @@ LogicalResult ProgramLowering::lower(plan::GemmOp gemm) {
   auto group = cast<GroupOp>(kernel.getOp());
   RowProgram behind = epilogueOf(groupKernelOf(group), group, inputs, gemm.getResults());
   const ProductProgram product{group.getBody().getArgument(0), plan.lhs, plan.rhs, n, k, behind};
-  FailureOr<int64_t> skinny = addSkinny(product, kernel.getSymName());
+  FailureOr<int64_t> skinny = addSkinny(product, 0, kernel.getSymName());
   if (failed(skinny))
     return failure();
   const int64_t from = *skinny ? *skinny + 1 : 0;
@@ -219,11 +229,11 @@ LogicalResult ProgramLowering::lower(plan::GemmOp gemm) {
   return success();
 }
 
-FailureOr<int64_t> ProgramLowering::addSkinny(const ProductProgram &product, StringRef name) {
+FailureOr<int64_t> ProgramLowering::addSkinny(const ProductProgram &product, int64_t least, StringRef name) {
   const int64_t limit = options.batchInvariant ? 0 : skinnyRows(product), rows = std::min(most(product.epilogue.rows), limit);
   if (limit == 0)
     return 0;
-  const artifact::CudaCondition when{.most = limit};
+  const artifact::CudaCondition when{.least = least, .most = limit};
   if (!wholeRowsOp(product.epilogue)) {
     FailureOr<std::optional<CudaLaunchPlan>> launch = emitSkinnyGemm(pool, product, rows, (name + "_skinny").str());
     if (failed(launch))
@@ -253,19 +263,13 @@ FailureOr<bool> ProgramLowering::addHopper(const CudaGemmPlan &plan, ProductProg
   if ((type != DType::f16 && type != DType::bf16) || storedType(plan.rhs) != type || !program.n || !program.k)
     return false;
   const artifact::CudaCondition when{.least = least, .architectures = artifact::Architectures::hopper};
-  // What stands before an op that needs whole rows goes to memory, in place of the product.
-  RowProgram rest = program.epilogue;
-  Operation *norm = wholeRowsOp(rest);
-  if (norm) {
-    // The norm is a kernel of its own either way, and the library's product alone is the faster one.
-    Value input = reshapedFrom(norm->getOperand(0));
-    if (options.products == ProductKernels::wide || rest.width(input) != program.n || reaches(rest, program.product, input))
-      return false;
-    program.epilogue.results = {input};
-    program.epilogue.outputs = {plan.out};
-    rest.memory.erase(program.product);
-    rest.memory[input] = plan.out;
-  }
+  // What stands before an op that needs whole rows goes to memory, in place of the product. Such an op, a norm, is a kernel of its own either
+  // way, and the library's product alone is the faster one.
+  std::optional<std::pair<RowProgram, RowProgram>> cut = cutAtWholeRows(program.epilogue, program.product, program.n, plan.out);
+  if (wholeRowsOp(program.epilogue) && (options.products == ProductKernels::wide || !cut))
+    return false;
+  if (cut)
+    program.epilogue = cut->first;
   FailureOr<std::optional<CudaLaunchPlan>> launch = emitHopperGemm(pool, program, (name + "_product").str());
   if (failed(launch))
     return failure();
@@ -273,7 +277,7 @@ FailureOr<bool> ProgramLowering::addHopper(const CudaGemmPlan &plan, ProductProg
     return false;
   (*launch)->when = when;
   add(**launch);
-  if (norm && failed(addRows(rest, (name + "_norm").str(), when)))
+  if (cut && failed(addRows(cut->second, (name + "_norm").str(), when)))
     return failure();
   return true;
 }

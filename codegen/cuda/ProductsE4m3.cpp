@@ -26,10 +26,7 @@ LogicalResult ProgramLowering::lowerE4m3(plan::GemmOp gemm, CudaGemmPlan plan) {
   };
   // The product by itself: `value` as it comes, in memory.
   auto alone = [&](Value value, const CudaBuffer &out, StringRef name) -> LogicalResult {
-    RowProgram none;
-    none.results = {value}, none.outputs = {out}, none.rows = plan.m;
-    none.leading[value] = unsigned(cast<RankedTensorType>(value.getType()).getRank() - 1);
-    FailureOr<bool> done = launch(value, none, name);
+    FailureOr<bool> done = launch(value, productAlone(value, out, plan.m), name);
     if (succeeded(done) && !*done)
       return gemm.emitOpError("of 8 bits has no CUDA form: expected N and K that are multiples of 32 and 16, found ") << *n << " and " << *k;
     return failure(failed(done));
@@ -46,22 +43,12 @@ LogicalResult ProgramLowering::lowerE4m3(plan::GemmOp gemm, CudaGemmPlan plan) {
   auto group = cast<GroupOp>(kernel.getOp());
   Value product = group.getBody().getArgument(0);
   RowProgram behind = epilogueOf(groupKernelOf(group), group, inputs, gemm.getResults());
-  RowProgram first = behind;
-  Operation *whole = wholeRowsOp(behind);
-  Value cut = whole ? reshapedFrom(whole->getOperand(0)) : Value();
-  bool splits = whole && behind.width(cut) == *n && !reaches(behind, product, cut);
-  if (splits)
-    first.results = {cut}, first.outputs = {plan.out};
-  FailureOr<bool> done = splits || !whole ? launch(product, first, name + "_product") : FailureOr<bool>(false);
+  std::optional<std::pair<RowProgram, RowProgram>> cut = cutAtWholeRows(behind, product, *n, plan.out);
+  FailureOr<bool> done = cut || !wholeRowsOp(behind) ? launch(product, cut ? cut->first : behind, name + "_product") : FailureOr<bool>(false);
   if (failed(done))
     return failure();
-  if (*done && !whole)
-    return success();
-  if (*done) {
-    behind.memory.erase(product);
-    behind.memory[cut] = plan.out;
-    return addRows(behind, name + "_rows");
-  }
+  if (*done)
+    return cut ? addRows(cut->second, name + "_rows") : success();
   // Columns that no thread has: sums to memory as they are, in fp32, which they need before they are scaled.
   behind.memory[product] = scratch(DType::f32, {plan.m, plan.n});
   if (failed(alone(product, behind.memory[product], name + "_product")))

@@ -21,8 +21,12 @@ bool isDecode(plan::ProgramOp program);
 /// The first op of `rows` that needs whole rows: a norm, or rounding by a row's own scale. Null if none does.
 mlir::Operation *wholeRowsOp(const RowProgram &rows);
 
-/// Whether a result of `rows` needs `product` other than through `cut`.
-bool reaches(const RowProgram &rows, mlir::Value product, mlir::Value cut);
+/// `rows` behind `product`, [rows, n], in two at such an op: what stands before it, whose one result goes to `between`, and the op with what
+/// stands behind, which read that. Nothing where no op needs whole rows, or a result needs the product otherwise too.
+std::optional<std::pair<RowProgram, RowProgram>> cutAtWholeRows(const RowProgram &rows, mlir::Value product, int64_t n, const CudaBuffer &between);
+
+/// A product with nothing behind it, as a value that goes to `out`.
+RowProgram productAlone(mlir::Value product, const CudaBuffer &out, const DimExpr &rows);
 
 class ProgramLowering {
 public:
@@ -86,8 +90,8 @@ private:
   void addProduct(CudaGemmPlan plan);
   /// A product of many rows.
   mlir::LogicalResult lower(plan::GemmOp gemm);
-  /// The same by the kernels for some rows, with what stands behind: up to the number of rows that it gives back, 0 where they cannot.
-  mlir::FailureOr<int64_t> addSkinny(const ProductProgram &product, llvm::StringRef name);
+  /// The same by the kernels for some rows, with what stands behind: from `least` rows up to those that it gives back, 0 where they cannot.
+  mlir::FailureOr<int64_t> addSkinny(const ProductProgram &product, int64_t least, llvm::StringRef name);
   /// The same by Hopper's own kernel from `least` rows on, with what stands behind taken in as far as it works column by column; `plan` is
   /// the library's. False where that kernel cannot.
   mlir::FailureOr<bool> addHopper(const CudaGemmPlan &plan, ProductProgram program, int64_t least, llvm::StringRef name);
