@@ -91,6 +91,7 @@ std::vector<std::string> forfeitsOf(const CudaForfeits &forfeits) {
   add(forfeits.library, "products keep one algorithm of cuBLASLt, that for the most rows, and split no sum: slower with few rows");
   add(forfeits.tiles, "products by Hopper's kernel compute a whole tile of 128 rows where there are fewer");
   add(forfeits.attention, "attentions do without Hopper's kernel, as it does not take the masks of padded tokens");
+  add(forfeits.choices, "choices of one token of each row stand behind the last layer, which computes all tokens");
   return lines;
 }
 

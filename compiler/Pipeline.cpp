@@ -60,6 +60,14 @@ const Entry entries[] = {
      [](OpPassManager &manager, const CompilerOptions &) {
        manager.addNestedPass<func::FuncOp>(createAssignLayoutsPass(reporting<AssignLayoutsPassOptions>()));
      }},
+    // Behind remove-padding, which packs the rows, and assign-layouts, which leaves few reshapes between. Before merge-projections: the
+    // last layer's query then has other rows than key and value.
+    {"choose-tokens-early", true,
+     [](OpPassManager &manager, const CompilerOptions &options) {
+       if (options.batchInvariant) // a row of padded tokens, which keep the choice behind them, gets the same bits
+         return;
+       manager.addNestedPass<func::FuncOp>(createChooseTokensEarlyPass(reporting<ChooseTokensEarlyPassOptions>()));
+     }},
     // Behind all that moves products and their weights; before fusion, which takes one product and what reads it.
     {"merge-projections", true,
      [](OpPassManager &manager, const CompilerOptions &) {

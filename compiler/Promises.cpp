@@ -60,6 +60,18 @@ bool readsPadding(const Place &place) {
   return ownTokens && place.maximumOf(query[axis]).value_or(2) > 1;
 }
 
+/// Whether an op computes each token of packed rows on its own for a choice of one of each alone.
+bool couldBeChosenEarlier(const Place &place) {
+  Value cumulative, input;
+  if (auto first = dyn_cast<FirstTokenOp>(place.op))
+    cumulative = first.getCumulative(), input = first.getInput();
+  else if (auto last = dyn_cast<LastTokenOp>(place.op))
+    cumulative = last.getCumulative(), input = last.getInput();
+  Operation *op = cumulative && input.hasOneUse() ? input.getDefiningOp() : nullptr;
+  return op && (isa<RmsNormOp, LayerNormOp>(op) || (isa<MatmulOp>(op) && isStored(op->getOperand(1)))) &&
+         place.maximumOf(place.dims.of(input)[0]).value_or(65) > 64;
+}
+
 /// Whether `op` is a product with a stored weight [N, K], as passes look for.
 bool isProjection(Operation *op) {
   auto product = dyn_cast<MatmulOp>(op);
@@ -129,6 +141,8 @@ const Promise promises[] = {
        auto rotary = dyn_cast<RotaryOp>(place.op);
        return rotary && rotary.getLayout() != HeadLayout::thd;
      }},
+    {"choose-tokens-early", "one token of each packed row is chosen in front of norms and products that only the choice reads", Exception::reported,
+     couldBeChosenEarlier},
     {"merge-projections", "no two products with weights [N, K] of one type read the same rows", Exception::reported, couldBeMerged},
     {"quantise-products", "products with weights of 8 bits read rounded rows", Exception::reported, readsUnrounded},
     {"fuse-epilogue", "no product with a weight [N, K] is read by one elementwise op alone", Exception::reported, lacksEpilogue},

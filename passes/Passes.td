@@ -82,6 +82,18 @@ def AssignLayoutsPass : Transom_Pass<"assign-layouts", "::mlir::func::FuncOp"> {
   }];
 }
 
+def ChooseTokensEarlyPass : Transom_Pass<"choose-tokens-early", "::mlir::func::FuncOp"> {
+  let summary = "compute what only one token of each row is read of for that token alone";
+  let description = [{
+    Requires: nothing; finds packed rows, as remove-padding leaves them. Guarantees: what first_token or last_token of packed rows
+    chooses from is read elsewhere too, or made by an op that mixes tokens. So behind the last layer's keys and values a model whose head
+    reads one token of each row computes that token alone. A row without tokens, of which both give zeros, then has results that mean
+    nothing. Condition, a rejection where it fails: C1: attention is over the rows' own tokens, without caches, and in front of
+    first_token neither causal nor windowed: one query of a row stands at its last place.
+    Leaves alone: padded rows, and at most 64 tokens, of which a product takes as long as of one.
+  }];
+}
+
 def MergeProjectionsPass : Transom_Pass<"merge-projections", "::mlir::ModuleOp"> {
   let summary = "one matrix product for those that read the same rows";
   let description = [{

@@ -43,7 +43,7 @@ template <class Shape, bool maps = true> HopperCall arguments(const Problem &p, 
       std::vector<int64_t> strides = {headsFirst ? D : heads * D, headsFirst ? rows * D : D, rows * heads * D};
       return tensorMap(data, half, {D, rows, heads, batch}, strides, {64, boxRows, 1, 1});
     };
-    call.query = map(q, rowsOfQ, p.heads, false, Shape::queriesAtOnce);
+    call.query = map(q, rowsOfQ, p.heads, false, 64);
     call.keys = map(k, rowsOfK, p.kvHeads, cached, Shape::keysAtOnce), call.values = map(v, rowsOfK, p.kvHeads, cached, Shape::keysAtOnce);
   }
   a.result = y;
@@ -164,7 +164,7 @@ template <class Shape, bool mma = false> void check(const std::string &name, con
   }
 }
 
-__global__ void fillNormal(uint16 *p, size_t n, unsigned seed) {
+template <class T> __global__ void fillNormal(T *p, size_t n, unsigned seed) {
   for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < n; i += (size_t)gridDim.x * blockDim.x) {
     float sum = -4.0f;
     uint32 h = (uint32)i * 2654435761u ^ seed;
@@ -172,20 +172,19 @@ __global__ void fillNormal(uint16 *p, size_t n, unsigned seed) {
       h ^= h >> 15, h *= 0x2c1b3c6du, h ^= h >> 12, h *= 0x297a2d39u, h ^= h >> 15;
       sum += (h >> 8) * (1.0f / 16777216.0f);
     }
-    p[i] = fromFloat<BFloat>(sum * 1.2247f).bits;
+    p[i] = fromFloat<T>(sum * 1.2247f);
   }
 }
+
+/// Normal numbers, made on the device.
+template <class T> void fill(Device<T> &x, size_t n, unsigned seed) { launch(fillNormal<T>, {dim3(1024), 256, 0, nullptr, false}, x.p, n, seed * 7919u); }
 
 template <class Shape> void time(const char *name, int batch, int heads, int seq) {
   using T = typename Shape::T;
   constexpr int D = Shape::headDim;
   size_t n = (size_t)batch * seq * heads * D;
   Device<T> q(n), k(n), v(n), y(n);
-  unsigned seed = 1;
-  for (int i = 0; i < 3; ++i) {
-    T *data = i == 0 ? q.p : i == 1 ? k.p : v.p;
-    launch(fillNormal, {dim3(1024), 256, 0, nullptr, false}, (uint16 *)data, n, seed++ * 7919);
-  }
+  fill(q, n, 1), fill(k, n, 2), fill(v, n, 3);
   CHECK(cudaDeviceSynchronize());
   Problem p{Rows::padded, batch, heads, heads, seq, seq, 0, std::vector<int>(batch, seq), {}};
   Device<int> next(std::vector<int>{0, 0});
@@ -196,34 +195,46 @@ template <class Shape> void time(const char *name, int batch, int heads, int seq
   std::printf("A1 own D%d S%d batch %d heads %d %s %s: %.3f ms %.0f TFLOP/s\n", D, seq, batch, heads, Shape::causal ? "causal" : "full", name, ms, flops / ms / 1e9);
 }
 
-/// Packed sequences of E1: 64 of 16 to 512 tokens.
+/// Packed sequences: E1, 64 of 16 to 512 tokens, or E3, 256 of 128.
 template <class Shape> void timePacked(const char *name) {
   using T = typename Shape::T;
-  constexpr int D = Shape::headDim, heads = 1024 / D, batch = 64;
-  Problem p{Rows::packed, batch, heads, heads, 0, 512, 0, {}, {}};
-  double pairs = 0;
-  for (int i = 0; i < batch; ++i) {
-    p.lengths.push_back(16 + i * 157 % 497);
-    pairs += (double)p.lengths.back() * p.lengths.back();
-  }
-  std::vector<int> cumulative = p.cumulative();
-  size_t n = (size_t)cumulative.back() * heads * D;
-  Device<T> q(randomNumbers<T>(n)), k(randomNumbers<T>(n)), v(randomNumbers<T>(n)), y(n);
-  Device<int> dc(cumulative), next(std::vector<int>{0, 0});
-  auto call = arguments<Shape>(p, q, k, v, y, cumulative.back(), dc, nullptr, nullptr, next);
+  constexpr int D = Shape::headDim;
   const int blocks = device().multiProcessorCount;
-  double ms = medianMs(nullptr, 20, 4, [&] { launch(attendHopperEntry<Shape>, {dim3(blocks), Shape::threads, Shape::sharedBytes, nullptr, false}, call.query, call.keys, call.values, call.a); });
-  std::printf("E1 attention %s, %d tokens: %.3f ms %.0f TFLOP/s\n", name, cumulative.back(), ms, 4.0 * heads * D * pairs / ms / 1e9);
+  for (bool ragged : {true, false}) {
+    const int batch = ragged ? 64 : 256, heads = (ragged ? 1024 : 768) / D;
+    Problem p{Rows::packed, batch, heads, heads, 0, 512, 0, {}, {}};
+    double pairs = 0;
+    for (int i = 0; i < batch; ++i) {
+      p.lengths.push_back(ragged ? 16 + i * 157 % 497 : 128);
+      pairs += (double)p.lengths.back() * p.lengths.back();
+    }
+    std::vector<int> cumulative = p.cumulative();
+    size_t n = (size_t)cumulative.back() * heads * D;
+    Device<T> q(n), k(n), v(n), y(n);
+    fill(q, n, 1), fill(k, n, 2), fill(v, n, 3);
+    Device<int> dc(cumulative), next(std::vector<int>{0, 0});
+    auto call = arguments<Shape>(p, q, k, v, y, cumulative.back(), dc, nullptr, nullptr, next);
+    double ms = medianMs(nullptr, 20, 4, [&] { launch(attendHopperEntry<Shape>, {dim3(blocks), Shape::threads, Shape::sharedBytes, nullptr, false}, call.query, call.keys, call.values, call.a); });
+    std::printf("%s attention %s, %d tokens: %.4f ms %.0f TFLOP/s\n", ragged ? "E1" : "E3", name, cumulative.back(), ms, 4.0 * heads * D * pairs / ms / 1e9);
+  }
 }
 
 } // namespace
+
+/// Of so many sequences, from none on.
+static std::vector<int> manyLengths(int count) {
+  std::vector<int> lengths;
+  for (int i = 0; i < count; ++i)
+    lengths.push_back(i * 37 % 150);
+  return lengths;
+}
 
 static void checkHopperAttention() {
   if (!runsHopper())
     return;
   using D128 = HopperAttentionShape<BFloat, 128, 2, 176, false>;
   using D128c = HopperAttentionShape<BFloat, 128, 2, 128, true>;
-  using D64 = HopperAttentionShape<BFloat, 64, 3, 128, false>;
+  using D64 = HopperAttentionShape<BFloat, 64, 3, 128, false, false>;
   using D64c = HopperAttentionShape<Half, 64, 3, 128, true>;
   check<D128>("prefill D128", {Rows::padded, 2, 3, 3, 300, 300, 0, {300, 300}, {}});
   check<D128>("prefill D128 cross 70x413", {Rows::padded, 1, 4, 2, 70, 413, 0, {70}, {}});
@@ -232,6 +243,8 @@ static void checkHopperAttention() {
   check<HopperAttentionShape<BFloat, 128, 2, 160, false>>("prefill D128 cross 70x413, 160 keys at once", {Rows::padded, 1, 4, 2, 70, 413, 0, {70}, {}});
   check<HopperAttentionShape<BFloat, 128, 2, 144, true>>("prefill D128 causal, 144 keys at once", {Rows::padded, 2, 4, 2, 517, 517, 0, {517, 517}, {}});
   check<D64>("prefill D64 packed", {Rows::packed, 5, 3, 3, 0, 512, 0, {1, 200, 0, 129, 400}, {}});
+  check<D64>("prefill D64 packed, 70 sequences", {Rows::packed, 70, 1, 1, 0, 512, 0, manyLengths(70), {}});
+  check<D64>("prefill D64 packed, 40 of 128", {Rows::packed, 40, 2, 2, 0, 512, 0, std::vector<int>(40, 128), {}});
   check<D64c>("prefill D64 fp16 causal packed", {Rows::packed, 4, 4, 1, 0, 512, 0, {33, 7, 500, 192}, {}});
   check<D64c>("prefill D64 fp16 causal cached", {Rows::cached, 3, 4, 2, 200, 500, 0, {200, 17, 64}, {0, 300, 131}});
   check<D128c>("prefill D128 causal cached", {Rows::cached, 2, 2, 2, 130, 400, 0, {130, 99}, {250, 1}});
@@ -267,8 +280,9 @@ static void timePrefillVariants() {
     time<HopperAttentionShape<BFloat, 128, 2, 176, false, false>>("128x176 without turns", batch, 16, seq);
     time<HopperAttentionShape<BFloat, 128, 2, 144, true>>("128x144", batch, 16, seq);
   }
-  timePacked<HopperAttentionShape<Half, 64, 3, 64, false>>("192x64");
-  timePacked<HopperAttentionShape<Half, 64, 3, 128, false, false>>("192x128 without turns");
+  timePacked<HopperAttentionShape<Half, 64, 3, 64, false, false>>("192x64");
+  timePacked<HopperAttentionShape<Half, 64, 3, 128, false>>("192x128 with turns");
+  timePacked<HopperAttentionShape<Half, 64, 2, 128, false, false>>("128x128");
   time<HopperAttentionShape<BFloat, 64, 3, 112, false>>("192x112", 8, 32, 2048);
   time<HopperAttentionShape<BFloat, 64, 3, 112, true>>("192x112", 8, 32, 2048);
 }
@@ -276,8 +290,7 @@ static void timePrefillVariants() {
 void timePrefillAttention(const char *what) {
   if (std::strstr(what, "variants"))
     return timePrefillVariants();
-  timePacked<HopperAttentionShape<Half, 64, 3, 128, false>>("192x128");
-  timePacked<HopperAttentionShape<Half, 64, 2, 128, false>>("128x128");
+  timePacked<HopperAttentionShape<Half, 64, 3, 128, false, false>>("192x128");
   time<HopperAttentionShape<BFloat, 64, 3, 128, false>>("192x128", 8, 32, 2048);
   time<HopperAttentionShape<BFloat, 64, 3, 128, true>>("192x128", 8, 32, 2048);
   time<HopperAttentionShape<BFloat, 128, 2, 176, false>>("128x176", 8, 16, 2048);

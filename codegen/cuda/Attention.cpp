@@ -144,11 +144,13 @@ private:
   /// The kernel for compute capability 9.0, with wgmma and TMA. Both kernels get the same parameters, so the plain one's begin with
   /// those that this one reads.
   CudaChoicePlan hopper(bool causal) {
-    int64_t consumers = headDim == 64 ? 3 : 2, keysAtOnce = headDim == 64 || causal ? 128 : 176, queriesAtOnce = 64 * consumers, threads = 128 * (consumers + 1);
-    int64_t queryBytes = queriesAtOnce * headDim * 2, ringBytes = 1024 + 4 * keysAtOnce * headDim * 2 + 256;
+    int64_t consumers = headDim == 64 ? 3 : 2, keysAtOnce = headDim == 64 || causal ? 128 : 176, stages = headDim == 64 ? 4 : 2;
+    bool turns = headDim != 64 || !packed || cached;
+    int64_t queriesAtOnce = 64 * consumers, threads = 128 * (consumers + 1);
+    int64_t queryBytes = queriesAtOnce * headDim * 2, ringBytes = 1024 + 2 * stages * keysAtOnce * headDim * 2 + 256;
     int64_t sharedBytes = ringBytes + (ringBytes + 2 * queryBytes <= 227 * 1024 ? 2 : 1) * queryBytes;
     std::string shape = "HopperAttentionShape<" + memoryType(type) + ", " + number(headDim) + ", " + number(consumers) + ", " + number(keysAtOnce) + ", " +
-                        (causal ? "true>" : "false>");
+                        (causal ? "true, " : "false, ") + (turns ? "true>" : "false>");
     auto map = [&](KernelText &text, Value value, const Dims &sizes, bool headsFirst, bool packed, int64_t rowsAtOnce) {
       CudaMapPlan plan;
       plan.buffer = step.buffer(value);
@@ -160,7 +162,7 @@ private:
     };
     KernelText own(step.pool);
     for (KernelText *both : {&own, &text}) {
-      map(*both, op.getQuery(), q, headsFirst, packed, queriesAtOnce);
+      map(*both, op.getQuery(), q, headsFirst, packed, 64);
       map(*both, op.getKey(), k, cached || headsFirst, packed && !cached, keysAtOnce);
       map(*both, op.getValue(), k, cached || headsFirst, packed && !cached, keysAtOnce);
       both->workspace(step.workspace(DType::i32, {DimExpr(2)}), "int");

@@ -110,6 +110,7 @@ struct CudaForfeits {
   size_t library = 0;   ///< products with one algorithm of cuBLASLt, which splits no sum, at every number of rows
   size_t tiles = 0;     ///< products by Hopper's own kernel below a full tile of rows too
   size_t attention = 0; ///< attention without caches that does without Hopper's kernel
+  size_t choices = 0;   ///< choices of one token of each packed row behind all that computes the tokens
 };
 
 struct CudaCode {

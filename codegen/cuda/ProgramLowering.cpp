@@ -84,12 +84,12 @@ LogicalResult ProgramLowering::lower(Operation *op) {
 
 plan::KernelOp ProgramLowering::kernelOf(Operation *op, FlatSymbolRefAttr name) { return SymbolTable::lookupNearestSymbolFrom<plan::KernelOp>(op, name); }
 
-std::pair<plan::LaunchOp, ValidTokensOp> ProgramLowering::packingOf(Value buffer) {
+template <typename Op> std::pair<plan::LaunchOp, Op> ProgramLowering::makerOf(Value buffer) {
   for (auto launch : program.getBody().getOps<plan::LaunchOp>())
     for (Value output : launch.getOutputs())
       if (plan::storageOf(output) == plan::storageOf(buffer))
-        if (auto tokens = dyn_cast<ValidTokensOp>(kernelOf(launch, launch.getKernelAttr()).getOp()))
-          return {launch, tokens};
+        if (auto op = dyn_cast<Op>(kernelOf(launch, launch.getKernelAttr()).getOp()))
+          return {launch, op};
   return {};
 }
 
@@ -97,12 +97,14 @@ DimExpr ProgramLowering::longestOf(Value cumulative) {
   auto found = operands.find(cumulative);
   if (found == operands.end())
     return DimExpr();
-  auto [launch, tokens] = packingOf(found->second);
+  if (makerOf<IotaOp>(found->second).second) // [0, 1, 2, ...]
+    return DimExpr(1);
+  auto [launch, tokens] = makerOf<ValidTokensOp>(found->second);
   return tokens ? plan::sizesOf(launch.getInputs()[0])[1] : DimExpr();
 }
 
 LogicalResult ProgramLowering::lower(plan::SizeOp size) {
-  auto [launch, tokens] = packingOf(size.getSource());
+  auto [launch, tokens] = makerOf<ValidTokensOp>(size.getSource());
   CudaSizePlan plan;
   plan.name = size.getName().str(), plan.buffer = size.getSource();
   Value counted;
@@ -128,6 +130,8 @@ LogicalResult ProgramLowering::lower(plan::LaunchOp launch) {
     return lowerGroup(group, kernel.getSymName(), launch.getInputs(), launch.getOutputs());
   if (auto matmul = dyn_cast<MatmulOp>(op); matmul && isFewRows(matmul, launch.getInputs()))
     return lowerGemv(matmul, kernel.getSymName(), launch.getInputs(), launch.getOutputs());
+  if (auto first = dyn_cast<FirstTokenOp>(op))
+    forfeits.choices += options.batchInvariant && first.getCumulative();
   Step step = begin(op, kernel.getSymName().str());
   for (auto [operand, buffer] : llvm::zip(op->getOperands(), launch.getInputs()))
     step.memory[operand] = bufferOf(buffer);

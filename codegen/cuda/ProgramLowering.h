@@ -57,9 +57,9 @@ private:
   void add(CudaGemmPlan gemm) { result.steps.push_back({std::move(gemm), source}); }
 
   plan::KernelOp kernelOf(mlir::Operation *op, mlir::FlatSymbolRefAttr name);
-  /// The launch of valid_tokens that wrote `buffer`, if it was one.
-  std::pair<plan::LaunchOp, ValidTokensOp> packingOf(mlir::Value buffer);
-  /// Places of the padded rows whose tokens `cumulative` counts; `cumulative` is an operand of the op at work.
+  /// The launch of an `Op` that wrote `buffer`, if it was one.
+  template <typename Op> std::pair<plan::LaunchOp, Op> makerOf(mlir::Value buffer);
+  /// Places of the padded rows whose tokens `cumulative` counts, 1 where it counts one a row; `cumulative` is an operand of the op at work.
   DimExpr longestOf(mlir::Value cumulative);
 
   //===-- Groups --------------------------------------------------------------------------------------------------===//

@@ -29,12 +29,12 @@ public:
     text.include("Lanes.cuh");
     text.include("Rows.cuh");
     text.line("launchDependents();");
-    text.line("const int64 row = blockIdx.x;");
     std::string rows = text.size(program.rows);
     text.line("const int64 rows = " + rows + ";");
+    text.line("const int64 row = rows - 1 - blockIdx.x;"); // from the last one on, which was written last and is still in L2
     const size_t wait = text.body.size();
     text.line("waitProducers();");
-    text.open("if (row >= rows)");
+    text.open("if (row < 0)");
     text.line("return;");
     text.close();
     anglesToShared();

@@ -28,10 +28,10 @@ module attributes {transom.bounds = {batch = [1, 4], seq = [1, 100], tokens = [1
     return %y, %k, %v : tensor<?x1x8x64xf32>, !transom.cache<?x2x128x64xf32>, !transom.cache<?x2x128x64xf32>
   }
   // Packed prompts, 16 bits, heads of 64: a kernel for sm_90a, empty elsewhere, and one for all others with the same parameters.
-  // CHECK-LABEL: // attention_packed_8x64_sm90 block 512 shared 115968
+  // CHECK-LABEL: // attention_packed_8x64_sm90 block 512 shared 181504
   // CHECK: TensorMap m0, {{.*}} TensorMap m1, {{.*}} TensorMap m2, [[POINTERS:const BFloat \*b0.*]]) {
   // CHECK-NEXT: #ifdef __CUDA_ARCH_FEAT_SM90_ALL
-  // CHECK: using Shape = HopperAttentionShape<BFloat, 64, 3, 128, false>;
+  // CHECK: using Shape = HopperAttentionShape<BFloat, 64, 3, 128, false, false>;
   // CHECK: a.cumulativeQueries = b2;
   // CHECK: a.next = workspace;
   // CHECK: attendHopper<Shape>(a);

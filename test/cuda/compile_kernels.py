@@ -115,6 +115,7 @@ KERNELS = {
     "attention mma D64": ("attendMmaEntry<MmaAttentionShape<BFloat, 64, 4, 64, true>>", False),
     "attention mma D128": ("attendMmaEntry<MmaAttentionShape<Half, 128, 4, 64, false>>", False),
     "attention Hopper D64": ("attendHopperEntry<HopperAttentionShape<BFloat, 64, 3, 128, true>>", True),
+    "attention Hopper D64, packed encoders": ("attendHopperEntry<HopperAttentionShape<Half, 64, 3, 128, false, false>>", True),
     "attention Hopper D128": ("attendHopperEntry<HopperAttentionShape<BFloat, 128, 2, 176, false>>", True),
     "attention Hopper D128 causal": ("attendHopperEntry<HopperAttentionShape<Half, 128, 2, 128, true>>", True),
     "sample": ("sampleEntry<8>", False),

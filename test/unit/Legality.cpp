@@ -23,6 +23,12 @@ struct Breach {
 constexpr const char *attentionOfPadding = R"(
   %h = transom.attention bshd %heads, %heads, %heads mask %mask {scale = 0.5 : f64}
     : (tensor<?x?x2x4xf32>, tensor<?x?x2x4xf32>, tensor<?x?x2x4xf32>, tensor<?x?xi32>) -> tensor<?x?x2x4xf32> loc("layers.0.found"))";
+constexpr const char *lateChoice = R"(
+  %index, %ends = transom.valid_tokens %mask size "tokens" : (tensor<?x?xi32>) -> (tensor<?xi32>, tensor<?xi32>)
+  %ids = transom.pack %mask, %index : (tensor<?x?xi32>, tensor<?xi32>) -> tensor<?xi32>
+  %0 = transom.embedding %w, %ids : (tensor<4x4xf32>, tensor<?xi32>) -> tensor<?x4xf32>
+  %1 = transom.matmul %0, %v transpose_rhs : (tensor<?x4xf32>, tensor<4x4xf32>) -> tensor<?x4xf32>
+  %y = transom.first_token %1 cumulative %ends : (tensor<?x4xf32>, tensor<?xi32>) -> tensor<?x4xf32> loc("layers.0.found"))";
 constexpr const char *twoProducts = R"(
   %0 = transom.matmul %x, %w transpose_rhs : (tensor<?x4xf32>, tensor<4x4xf32>) -> tensor<?x4xf32> loc("layers.0.found")
   %1 = transom.matmul %x, %v transpose_rhs : (tensor<?x4xf32>, tensor<4x4xf32>) -> tensor<?x4xf32>
@@ -39,6 +45,7 @@ constexpr const char *normBehindSum = R"(
 
 const Breach breaches[] = {
     {"PaddedAttention", "remove-padding", "transom.attention", "no attention reads padded rows of its own tokens", attentionOfPadding},
+    {"LateChoice", "choose-tokens-early", "transom.first_token", "one token of each packed row is chosen in front of norms and products that only the choice reads", lateChoice},
     {"TwoProducts", "merge-projections", "transom.matmul", "no two products with weights [N, K] of one type read the same rows", twoProducts},
     {"ProductAlone", "fuse-epilogue", "transom.matmul", "no product with a weight [N, K] is read by one elementwise op alone", productAlone},
     {"NormBeforeProduct", "fuse-epilogue", "transom.rms_norm", "no norm of at most 16 rows is read by one such product alone", normBeforeProduct},
@@ -53,7 +60,7 @@ protected:
     std::string body = GetParam().body, rows = body.find("%y") == std::string::npos ? "%x" : "%y";
     std::string heads = body.find("%h =") == std::string::npos ? "%heads" : "%h";
     module = mlir::parseSourceString<mlir::ModuleOp>(R"(
-module attributes {transom.bounds = {batch = [1, 4], rows = [1, 8], seq = [1, 16]}, transom.task = "run"} {
+module attributes {transom.bounds = {batch = [1, 4], rows = [1, 8], seq = [1, 32], tokens = [0, 128]}, transom.task = "run"} {
 func.func @main(%x: tensor<?x4xf32> {transom.name = "x", transom.dims = ["rows", "4"]},
                 %mask: tensor<?x?xi32> {transom.name = "attention_mask", transom.dims = ["batch", "seq"]},
                 %heads: tensor<?x?x2x4xf32> {transom.name = "heads", transom.dims = ["batch", "seq", "2", "4"]})

@@ -62,6 +62,17 @@ Tensor integers(std::vector<int64_t> shape, std::vector<int64_t> numbers) {
   return Tensor::ofIntegers(DType::i32, std::move(shape), std::move(numbers));
 }
 
+/// Numbers that differ from place to place.
+Tensor floats(std::vector<int64_t> shape) {
+  int64_t size = 1;
+  for (int64_t dim : shape)
+    size *= dim;
+  std::vector<double> numbers;
+  for (int64_t i = 0; i < size; ++i)
+    numbers.push_back(std::sin(double(7 * i + 1)));
+  return Tensor::ofFloats(DType::f32, std::move(shape), numbers);
+}
+
 /// Fails where a number differs by more than the tolerance, relative to the larger of it and 1; NaN equals nothing.
 void expectEqual(const Tensor &found, const Tensor &expected) {
   ASSERT_EQ(found.shape(), expected.shape());
@@ -196,7 +207,7 @@ Tensors llamaInputs(const LlamaSizes &sizes = {}) {
   return naiveInputs({4, 9, 16, 2, 7}, Tensors(2 * sizes.layers, emptyPast(sizes)), sizes.sequenceFirst ? 0 : 2);
 }
 
-const char *const everyPass = "fold-constants,make-kv-static,eliminate-transposes,remove-padding,func.func(assign-layouts),"
+const char *const everyPass = "fold-constants,make-kv-static,eliminate-transposes,remove-padding,func.func(assign-layouts),func.func(choose-tokens-early),"
                              "merge-projections,func.func(fuse-epilogue,fuse-norm,fuse-elementwise)";
 const char *const groupPasses = "fold-constants,make-kv-static,eliminate-transposes,func.func(fuse-epilogue,fuse-norm)";
 
@@ -278,6 +289,35 @@ TEST(PassEquivalence, RemovePaddingFromEncoder) {
   }
 }
 
+// The chosen token of each row is what it was; where the last layer's query stands, there is one a row.
+TEST(PassEquivalence, ChooseTokensEarly) {
+  for (bool last : {false, true}) {
+    std::string text = fmt::format(R"(
+      module attributes {{transom.bounds = {{batch = [1, 4], seq = [1, 32], tokens = [0, 128]}}}} {{
+      func.func @main(%x: tensor<?x?x4xf32> {{transom.dims = ["batch", "seq", "4"]}}, %mask: tensor<?x?xi32> {{transom.dims = ["batch", "seq"]}}) -> tensor<?x4xf32> {{
+        %w = transom.constant dense<[[0.5, -1.0, 0.25, 2.0], [1.5, 0.0, -0.5, 1.0], [0.0, 1.0, 1.0, -1.0], [-2.0, 0.5, 0.75, 0.25]]> : tensor<4x4xf32>
+        %s = transom.constant dense<[1.0, 2.0, 0.5, -1.0]> : tensor<4xf32>
+        %index, %ends = transom.valid_tokens %mask size "tokens" : (tensor<?x?xi32>) -> (tensor<?xi32>, tensor<?xi32>)
+        %p = transom.pack %x, %index : (tensor<?x?x4xf32>, tensor<?xi32>) -> tensor<?x4xf32>
+        %q = transom.matmul %p, %w transpose_rhs : (tensor<?x4xf32>, tensor<4x4xf32>) -> tensor<?x4xf32>
+        %qh = transom.reshape %q [0, 2, 2] : (tensor<?x4xf32>) -> tensor<?x2x2xf32>
+        %kh = transom.reshape %p [0, 2, 2] : (tensor<?x4xf32>) -> tensor<?x2x2xf32>
+        %a = transom.attention thd %qh, %kh, %kh cumulative %ends {{scale = 0.5 : f64{0}}}
+           : (tensor<?x2x2xf32>, tensor<?x2x2xf32>, tensor<?x2x2xf32>, tensor<?xi32>) -> tensor<?x2x2xf32>
+        %m = transom.reshape %a [0, 4] : (tensor<?x2x2xf32>) -> tensor<?x4xf32>
+        %r = transom.add %m, %p : (tensor<?x4xf32>, tensor<?x4xf32>) -> tensor<?x4xf32>
+        %h = transom.layer_norm %r, %s epsilon 1.0e-05 : (tensor<?x4xf32>, tensor<4xf32>) -> tensor<?x4xf32>
+        %y = transom.{1}_token %h cumulative %ends : (tensor<?x4xf32>, tensor<?xi32>) -> tensor<?x4xf32>
+        return %y : tensor<?x4xf32>
+      }}}})",
+                                   last ? ", causal, window = 3 : i64" : "", last ? "last" : "first");
+    Graph early(text, "func.func(choose-tokens-early)");
+    EXPECT_EQ(early.count<IotaOp>(), 1);
+    EXPECT_EQ(early.count<FirstTokenOp>() + early.count<LastTokenOp>(), 1);
+    expectSameMain(text, "func.func(choose-tokens-early)", {floats({3, 5, 4}), integers({3, 5}, {1, 1, 1, 1, 1, 0, 1, 1, 0, 1, 0, 0, 0, 0, 1})});
+  }
+}
+
 // Encoder and decoder rows of their own lengths, and cross-attention from the one to the other.
 TEST(PassEquivalence, RemovePaddingFromCrossAttention) {
   std::string text = naiveTranslator();
@@ -295,17 +335,6 @@ TEST(PassEquivalence, RemovePaddingFromCrossAttention) {
         if (target[token])
           expectEqual(Tensor::ofFloats(DType::f32, {9}, rowsOf(found, token, 1)), Tensor::ofFloats(DType::f32, {9}, rowsOf(expected, token, 1)));
     }
-}
-
-/// Numbers that differ from place to place.
-Tensor floats(std::vector<int64_t> shape) {
-  int64_t size = 1;
-  for (int64_t dim : shape)
-    size *= dim;
-  std::vector<double> numbers;
-  for (int64_t i = 0; i < size; ++i)
-    numbers.push_back(std::sin(double(7 * i + 1)));
-  return Tensor::ofFloats(DType::f32, std::move(shape), numbers);
 }
 
 // A query that is the bias too: one is read in another order, the other as it was written.

@@ -43,13 +43,13 @@ protected:
 // An unknown pass is an error that lists the ones that can be disabled.
 TEST_F(Pipeline, UnknownPass) {
   options.disabled = {"fuse-all"};
-  expectError(options, "no pass is named 'fuse-all'; these can be disabled: fold-constants, make-kv-static, eliminate-transposes, remove-padding, assign-layouts, merge-projections, quantise-products, fuse-epilogue, fuse-norm, fuse-elementwise, plan-memory");
+  expectError(options, "no pass is named 'fuse-all'; these can be disabled: fold-constants, make-kv-static, eliminate-transposes, remove-padding, assign-layouts, choose-tokens-early, merge-projections, quantise-products, fuse-epilogue, fuse-norm, fuse-elementwise, plan-memory");
 }
 
 // A pass without which nothing can be compiled cannot be disabled.
 TEST_F(Pipeline, FixedPass) {
   options.disabled = {"fuse-elementwise", "lower-to-plan"};
-  expectError(options, "pass 'lower-to-plan' cannot be disabled; these can: fold-constants, make-kv-static, eliminate-transposes, remove-padding, assign-layouts, merge-projections, quantise-products, fuse-epilogue, fuse-norm, fuse-elementwise, plan-memory");
+  expectError(options, "pass 'lower-to-plan' cannot be disabled; these can: fold-constants, make-kv-static, eliminate-transposes, remove-padding, assign-layouts, choose-tokens-early, merge-projections, quantise-products, fuse-epilogue, fuse-norm, fuse-elementwise, plan-memory");
 }
 
 // Sizes beyond the model's, and sizes that are not positive, are errors.
@@ -107,7 +107,7 @@ TEST_F(Pipeline, Stages) {
       },
       &findings);
   ASSERT_TRUE(status.ok()) << status.message();
-  EXPECT_EQ(stages, (std::vector<std::string>{"import", "fold-constants", "make-kv-static", "eliminate-transposes", "remove-padding", "assign-layouts", "merge-projections", "quantise-products", "fuse-epilogue", "fuse-norm", "lower-to-plan", "plan-memory"}));
+  EXPECT_EQ(stages, (std::vector<std::string>{"import", "fold-constants", "make-kv-static", "eliminate-transposes", "remove-padding", "assign-layouts", "choose-tokens-early", "merge-projections", "quantise-products", "fuse-epilogue", "fuse-norm", "lower-to-plan", "plan-memory"}));
   // A dump begins with what was done, what holds now and what is left, and is still a graph.
   std::ifstream dump(folder / "02-make-kv-static.mlir");
   std::string text{std::istreambuf_iterator<char>(dump), {}};

@@ -13,10 +13,11 @@
 
 namespace transom::cuda {
 
+/// turns: consumers take turns at the tensor cores: better for long rows. Consumers at rows of different lengths would wait for each other.
 template <class T_, int headDim_, int consumers_, int keysAtOnce_, bool causal_, bool turns_ = true>
 struct HopperAttentionShape {
   using T = T_;
-  static constexpr int headDim = headDim_, consumers = consumers_, keysAtOnce = keysAtOnce_, stages = 2;
+  static constexpr int headDim = headDim_, consumers = consumers_, keysAtOnce = keysAtOnce_, stages = headDim == 64 ? 4 : 2;
   static constexpr bool causal = causal_, turns = turns_;
   static constexpr int queriesAtOnce = 64 * consumers, threads = 128 * (consumers + 1), runs = headDim / 64;
   static constexpr int queryBytes = queriesAtOnce * headDim * 2, stageBytes = keysAtOnce * headDim * 2;
@@ -57,46 +58,62 @@ DEVICE int pairsThatFit(const HopperAttentionArguments &a, int headDim) {
 /// One tile of work: 64 * consumers queries of one head.
 struct __align__(16) AttentionTile {
   int batch, head, firstQuery, queries, keys; // within the sequence: first row, rows, keys; head -1: there are no more tiles
-  int queryRow, keyRow, unused;               // where the sequence begins
+  int queryRow, keyRow;                       // where the sequence begins
+  int shift;                                  // consumer `shift` has the first 64 queries, the one behind it the next, and so on around
 };
 
-/// Decodes tile `index`; false where there is none. All lanes of a warp call it.
-template <class Shape> DEVICE bool tileAt(const HopperAttentionArguments &a, int index, AttentionTile &tile, bool &skip) {
-  skip = false;
-  int block;
-  if (a.cumulativeQueries) {
-    // Blocks of all sequences in order; which sequence block g is in, by sums over the lanes.
-    int total = 0;
-    for (int b = laneId(); b < a.batch; b += 32)
-      total += ceilDiv(a.cumulativeQueries[b + 1] - a.cumulativeQueries[b], Shape::queriesAtOnce);
+/// Where blocks of queries of packed sequences lie: lane i of a warp knows how many there are before sequence i * step.
+template <class Shape> struct PackedBlocks {
+  int step, before, total;
+
+  DEVICE static int blocks(const HopperAttentionArguments &a, int sequence) {
+    return a.cumulativeQueries && sequence < a.batch ? ceilDiv(a.cumulativeQueries[sequence + 1] - a.cumulativeQueries[sequence], Shape::queriesAtOnce) : 0;
+  }
+  /// Sum over this lane and those below.
+  DEVICE static int scan(int sum) {
     UNROLL
-    for (int apart = 16; apart > 0; apart >>= 1)
-      total += __shfl_xor_sync(~0u, total, apart);
-    if (total == 0 || index >= total * a.heads)
-      return false;
-    tile.head = index / total;
-    int left = index % total;
-    for (int base = 0;; base += 32) {
-      int b = base + laneId();
-      int own = b < a.batch ? ceilDiv(a.cumulativeQueries[b + 1] - a.cumulativeQueries[b], Shape::queriesAtOnce) : 0, sum = own;
-      UNROLL
-      for (int apart = 1; apart < 32; apart <<= 1) {
-        int lower = __shfl_up_sync(~0u, sum, apart);
-        sum += laneId() >= apart ? lower : 0;
-      }
-      unsigned past = __ballot_sync(~0u, sum > left);
+    for (int apart = 1; apart < 32; apart <<= 1) {
+      const int lower = __shfl_up_sync(~0u, sum, apart);
+      sum += laneId() >= apart ? lower : 0;
+    }
+    return sum;
+  }
+  DEVICE explicit PackedBlocks(const HopperAttentionArguments &a) : step(ceilDiv(a.batch, 32)) {
+    int own = 0;
+    for (int i = 0; i < step; ++i)
+      own += blocks(a, laneId() * step + i);
+    const int sum = scan(own);
+    before = sum - own, total = __shfl_sync(~0u, sum, 31);
+  }
+  /// The sequence and the block within it of block `index` of all, which is below total.
+  DEVICE int2 find(const HopperAttentionArguments &a, int index) const {
+    const int lane = __popc(__ballot_sync(~0u, before <= index)) - 1;
+    int left = index - __shfl_sync(~0u, before, lane);
+    for (int base = lane * step;; base += 32) {
+      const int own = blocks(a, base + laneId()), sum = scan(own);
+      const unsigned past = __ballot_sync(~0u, sum > left);
       if (past) {
-        int lane = __ffs(past) - 1;
-        tile.batch = base + lane;
-        block = left - __shfl_sync(~0u, sum - own, lane);
-        break;
+        const int first = __ffs(past) - 1;
+        return make_int2(base + first, left - __shfl_sync(~0u, sum - own, first));
       }
       left -= __shfl_sync(~0u, sum, 31);
     }
+  }
+};
+
+/// Decodes tile `index`; false where there is none. All lanes of a warp call it.
+template <class Shape> DEVICE bool tileAt(const HopperAttentionArguments &a, const PackedBlocks<Shape> &packed, int index, AttentionTile &tile, bool &skip) {
+  skip = false;
+  int block;
+  if (a.cumulativeQueries) {
+    if (index >= packed.total * a.heads)
+      return false;
+    // From the last rows on, which are still in L2, and behind each other all heads of a block, whose rows are the same.
+    const int2 place = packed.find(a, packed.total - 1 - index / a.heads);
+    tile.head = index % a.heads;
+    tile.batch = place.x, block = place.y;
     tile.queryRow = a.cumulativeQueries[tile.batch];
     tile.queries = a.cumulativeQueries[tile.batch + 1] - tile.queryRow;
-    if (Shape::causal)
-      block = ceilDiv(tile.queries, Shape::queriesAtOnce) - 1 - block;
   } else {
     int blocks = ceilDiv(a.queries, Shape::queriesAtOnce), pairs = a.batch * a.heads;
     if (index >= blocks * pairs)
@@ -148,29 +165,33 @@ template <class Shape> struct HopperRings {
 
 DEVICE void writeTile(uint32 to, const AttentionTile &t) {
   asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(to), "r"(t.batch), "r"(t.head), "r"(t.firstQuery), "r"(t.queries) : "memory");
-  asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(to + 16), "r"(t.keys), "r"(t.queryRow), "r"(t.keyRow), "r"(0) : "memory");
+  asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(to + 16), "r"(t.keys), "r"(t.queryRow), "r"(t.keyRow), "r"(t.shift) : "memory");
 }
 DEVICE AttentionTile readTile(uint32 from) {
   AttentionTile t;
   asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(t.batch), "=r"(t.head), "=r"(t.firstQuery), "=r"(t.queries) : "r"(from) : "memory");
-  asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(t.keys), "=r"(t.queryRow), "=r"(t.keyRow), "=r"(t.unused) : "r"(from + 16) : "memory");
+  asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(t.keys), "=r"(t.queryRow), "=r"(t.keyRow), "=r"(t.shift) : "r"(from + 16) : "memory");
   return t;
 }
 
 template <class Shape> DEVICE void produceTiles(const HopperAttentionArguments &a, const HopperRings<Shape> &r) {
+  const PackedBlocks<Shape> packed(a);
   bool leader = laneId() == 0, more = true;
-  int stage = 0, round = 0, tiles = 0, next = blockIdx.x;
+  int stage = 0, round = 0, tiles = 0, next = blockIdx.x, shift = 0;
   for (int turn = 0; more;) {
     // Tiles are handed out as blocks come free: in fixed turns, some blocks would get the longer ones each time.
     AttentionTile tile;
     bool skip;
-    more = tileAt<Shape>(a, __shfl_sync(~0u, next, 0), tile, skip);
+    more = tileAt(a, packed, __shfl_sync(~0u, next, 0), tile, skip);
     if (leader && more)
       next = atomicAdd(a.next, 1) + gridDim.x;
     if (!more)
       tile.head = -1;
     else if (skip)
       continue;
+    // Consumers that this tile has no queries for begin the next one.
+    const int parts = more ? minInt(ceilDiv(tile.queries - tile.firstQuery, 64), Shape::consumers) : 0;
+    tile.shift = shift, shift = (shift + parts) % Shape::consumers;
     if (leader) {
       waitBarrier(r.tileEmpty + turn % 2 * 8, (turn / 2 & 1) ^ 1);
       writeTile(r.tile + turn % 2 * sizeof(AttentionTile), tile);
@@ -184,10 +205,12 @@ template <class Shape> DEVICE void produceTiles(const HopperAttentionArguments &
     int queryBatch = a.cumulativeQueries ? 0 : tile.batch, keyBatch = a.cumulativeKeys ? 0 : tile.batch;
     uint32 queryFull = r.queryFull + 8 * place;
     waitBarrier(r.queryEmpty + 8 * place, (tiles / Shape::queryStages & 1) ^ 1);
-    expectBytes(queryFull, Shape::queryBytes);
-    UNROLL
-    for (int run = 0; run < Shape::runs; ++run)
-      copyBox(r.query + place * Shape::queryBytes + run * Shape::queriesAtOnce * 128, a.queryMap, queryFull, run * 64, tile.queryRow + tile.firstQuery, tile.head, queryBatch);
+    expectBytes(queryFull, parts * 64 * Shape::headDim * 2);
+    for (int part = 0; part < parts; ++part)
+      UNROLL
+      for (int run = 0; run < Shape::runs; ++run)
+        copyBox(r.query + place * Shape::queryBytes + (run * Shape::queriesAtOnce + part * 64) * 128, a.queryMap, queryFull, run * 64,
+                tile.queryRow + tile.firstQuery + part * 64, tile.head, queryBatch);
     ++tiles;
     for (int block = blocks.y - 1; block >= blocks.x; --block) {
       int row = tile.keyRow + block * Shape::keysAtOnce;
@@ -328,7 +351,7 @@ template <class Shape> DEVICE void consumeTiles(const HopperAttentionArguments &
   if (group == Shape::consumers - 1)
     passTurn();
   // Descriptors count in 16 bytes; stages lie below what an address has room for.
-  const uint64 queries = operandAt(r.query + group * 64 * 128), allKeys = operandAt(r.keys), allValues = operandAt(r.values, N * 128);
+  const uint64 allQueries = operandAt(r.query), allKeys = operandAt(r.keys), allValues = operandAt(r.values, N * 128);
   int stage = 0, round = 0, tiles = 0;
   for (int turn = 0;; ++turn) {
     waitBarrier(r.tileFull + turn % 2 * 8, turn / 2 & 1);
@@ -337,7 +360,8 @@ template <class Shape> DEVICE void consumeTiles(const HopperAttentionArguments &
     release(r.tileEmpty + turn % 2 * 8);
     if (tile.head < 0)
       break;
-    const int offset = tile.keys - tile.queries, firstRow = tile.firstQuery + group * 64 + warp * 16;
+    const int offset = tile.keys - tile.queries, part = __shfl_sync(~0u, (group - tile.shift + Shape::consumers) % Shape::consumers, 0), // the same in all lanes, as `group`
+              firstRow = tile.firstQuery + part * 64 + warp * 16;
     int2 blocks = keyBlocks<Shape>(a, tile, offset);
     T *result = (T *)a.result + (a.cumulativeQueries ? 0 : tile.batch) * a.resultBatch + tile.head * a.resultHead +
                 (tile.queryRow + firstRow) * a.resultRow;
@@ -353,7 +377,7 @@ template <class Shape> DEVICE void consumeTiles(const HopperAttentionArguments &
     const int queryPlace = tiles % Shape::queryStages, queryParity = tiles / Shape::queryStages & 1;
     ++tiles;
     // Behind the last query there is nothing to do but to keep the rings going.
-    if (tile.firstQuery + group * 64 >= tile.queries) {
+    if (tile.firstQuery + part * 64 >= tile.queries) {
       for (int block = blocks.y - 1; block >= blocks.x; --block) {
         if (block < blocks.y - 1)
           takeTurn(), passTurn();
@@ -373,7 +397,7 @@ template <class Shape> DEVICE void consumeTiles(const HopperAttentionArguments &
     float scores[N / 2], kept[2];
     uint4 weights[N / 16];
     auto multiplyKeys = [&](int at) {
-      const uint64 query = queries + queryPlace * (Shape::queryBytes / 16), keys = allKeys + at * (Shape::stageBytes / 16);
+      const uint64 query = allQueries + (queryPlace * (Shape::queryBytes / 16) + part * 64 * 8), keys = allKeys + at * (Shape::stageBytes / 16);
       UNROLL
       for (int run = 0; run < Shape::runs; ++run)
         UNROLL
