@@ -31,9 +31,12 @@ class Encoder:
     dtype: str = "f16"
 
     def flops(self, lengths):
-        """Of a batch's products and attention, over valid tokens alone."""
-        attention = 4 * self.hidden * self.layers * sum(length**2 for length in lengths)
-        return 2 * sum(lengths) * self.layers * self.layer_numbers + attention + 2 * len(lengths) * self.hidden**2
+        """Of a batch's products and attention, over valid tokens alone; of the last layer's keys and values those of all, else of a row's first
+        token, which the head reads."""
+        layer = 2 * sum(lengths) * self.layer_numbers + 4 * self.hidden * sum(length**2 for length in lengths)
+        keys = 4 * sum(lengths) * self.hidden**2
+        last = keys + 2 * len(lengths) * (self.layer_numbers - 2 * self.hidden**2) + 4 * self.hidden * sum(lengths)
+        return (self.layers - 1) * layer + last + 2 * len(lengths) * self.hidden**2
 
     def weight_bytes(self):
         """Of the layers' and the head's matrices, 16 bits a number; of the embeddings a batch reads a few rows."""

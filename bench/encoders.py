@@ -74,6 +74,9 @@ def encode(bench, name):
     tokens = f"{len(lengths)} x {width}, {sum(lengths)} of them valid" if sum(lengths) < len(lengths) * width else f"{len(lengths)} x {width}"
     found = {"what": f"{MODELS[key].what} fp16, {tokens}", "rows": len(lengths), "compile_seconds": seconds, "ms": bench.ms(artifact, inputs),
              "floor_ms": bench.floor_ms(key, lengths), "profile": bench.profile(artifact, inputs)}  # fmt: skip
+    if name != "e2":  # of few tokens there are no choices to make
+        late, _ = bench.compile(key, f"{name}-late", "--max-batch", len(lengths), "--max-seq", width, "--disable=choose-tokens-early")
+        found["late_ms"] = bench.ms(late, inputs)
     if not bench.options.no_peers:
         found["peers"] = bench.peers(name, bench.folder(key), inputs)
     return found

@@ -154,7 +154,22 @@ module {
 }
 """
 
-BOUNDS = 'module attributes {transom.bounds = {batch = [1, 4], past = [0, 15], seq = [1, 16], rows = [1, 64]}, transom.task = "run"}'
+# The first token of a causal row is not its last.
+CHOOSE_TOKENS_EARLY = """
+module {
+  func.func @main(%x: tensor<?x?x2x4xf32> {transom.name = "x", transom.dims = ["batch", "seq", "2", "4"]},
+                  %mask: tensor<?x?xi32> {transom.name = "attention_mask", transom.dims = ["batch", "seq"]}) -> (tensor<?x2x4xf32> {transom.name = "y"}) {
+    %index, %ends = transom.valid_tokens %mask size "tokens" : (tensor<?x?xi32>) -> (tensor<?xi32>, tensor<?xi32>)
+    %0 = transom.pack %x, %index : (tensor<?x?x2x4xf32>, tensor<?xi32>) -> tensor<?x2x4xf32>
+    %1 = transom.attention thd %0, %0, %0 cumulative %ends {scale = 0.5 : f64, causal}
+       : (tensor<?x2x4xf32>, tensor<?x2x4xf32>, tensor<?x2x4xf32>, tensor<?xi32>) -> tensor<?x2x4xf32> loc("layers.3.attention")
+    %2 = transom.first_token %1 cumulative %ends : (tensor<?x2x4xf32>, tensor<?xi32>) -> tensor<?x2x4xf32>
+    return %2 : tensor<?x2x4xf32>
+  }
+}
+"""
+
+BOUNDS = 'module attributes {transom.bounds = {batch = [1, 4], past = [0, 15], seq = [1, 16], rows = [1, 64], tokens = [0, 128]}, transom.task = "run"}'
 
 
 def planted(name, says, place, graph, **more):
@@ -167,6 +182,7 @@ OBSTACLES = [
     planted("eliminate-transposes", "^T1: ", "layers.0.joined", ELIMINATE_TRANSPOSES),
     planted("remove-padding", "^P5: expected attention without bias", "layers.4.attention", REMOVE_PADDING),
     planted("assign-layouts", "^L1: ", "layers.0.places", ASSIGN_LAYOUTS, priced=False),
+    planted("choose-tokens-early", "^C1: ", "layers.3.attention", CHOOSE_TOKENS_EARLY, priced=False),
     planted("merge-projections", "^M1: ", "layers.0.value", MERGE_PROJECTIONS),
     planted("quantise-products", "^Q2: ", "layers.0.product", FUSE_EPILOGUE, priced=False, flags=("--quantise=fp8",)),  # no attention reads its rows
     planted("fuse-norm", "^N2: ", "layers.1.shared", FUSE_NORM),
