@@ -11,5 +11,6 @@ void timePrefillAttention(const char *what);
 void timeProducts();
 void timeE4m3Products();
 void timeSampling();
+void timeChains();
 
 } // namespace lab

@@ -20,6 +20,7 @@
 #include "../../codegen/cuda/kernels/Repack.cuh"
 #include "../../codegen/cuda/kernels/Rows.cuh"
 #include "../../codegen/cuda/kernels/Sample.cuh"
+#include "../../codegen/cuda/kernels/SkinnyChain.cuh"
 
 namespace transom::cuda {
 
@@ -129,18 +130,25 @@ __global__ void __launch_bounds__(Shape::threads) gemmE4m3Entry(const E4m3 *x, c
 #endif
 }
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
+#define IN_CLUSTERS(blocks) __cluster_dims__(blocks, 1, 1)
+#else
+#define IN_CLUSTERS(blocks)
+#endif
 template <class Shape, class Epilogue>
-__global__ void __cluster_dims__(Shape::cluster, 1, 1) __launch_bounds__(Shape::threads, 1)
+__global__ void IN_CLUSTERS(Shape::cluster) __launch_bounds__(Shape::threads, 1)
     gemmHopperEntry(const __grid_constant__ TensorMap x, const __grid_constant__ TensorMap weights, Epilogue epilogue, const int *rows) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
   gemmHopper<Shape>({&x, &weights, *rows}, epilogue);
 #endif
 }
-template <int cluster> __global__ void __cluster_dims__(cluster, 1, 1) __launch_bounds__(1024) sampleEntry(SampleArguments a) {
-  sampleRows<cluster>(a);
-}
-#else
-template <int cluster> __global__ void __launch_bounds__(1024) sampleEntry(SampleArguments a) { sampleRows<cluster>(a); }
+template <class Shape, class Epilogue>
+__global__ void IN_CLUSTERS(Shape::cluster) __launch_bounds__(Shape::threads, 2)
+    skinnyChainEntry(const typename Shape::T *x, const typename Shape::T *first, Epilogue epilogue, typename Shape::Middle middle,
+                     const typename Shape::T *second, float *parts, int rows) {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+  skinnyChain<Shape>(x, first, epilogue, middle, second, parts, rows);
 #endif
+}
+template <int cluster> __global__ void IN_CLUSTERS(cluster) __launch_bounds__(1024) sampleEntry(SampleArguments a) { sampleRows<cluster>(a); }
 
 } // namespace transom::cuda

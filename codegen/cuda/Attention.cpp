@@ -248,6 +248,7 @@ private:
   CudaLaunchPlan finish(std::vector<CudaChoicePlan> choices) {
     CudaLaunchPlan launch;
     launch.choices = std::move(choices);
+    launch.rows = packed ? q[0] : q[0] * q[headsFirst ? 2 : 1];
     launch.buffers = text.buffers, launch.maps = text.maps;
     launch.workspace = text.work;
     return launch;

@@ -27,7 +27,7 @@ bool ColumnEpilogue::findColumns() {
 }
 
 std::string ColumnEpilogue::value(const std::string &best) const {
-  return "Epilogue{" + text.structValues() + (argmax ? ", " + best : "") + "}";
+  return "Epilogue{" + text.structValues() + (end == End::argmax ? ", " + best : "") + "}";
 }
 
 LogicalResult ColumnEpilogue::emit() {
@@ -113,6 +113,10 @@ std::string ColumnEpilogue::angle(RotaryOp op, const std::string &pair) {
 
 void ColumnEpilogue::result(size_t index, const Column &column) {
   Value value = program.results[index];
+  if (end == End::value) {
+    text.line("result = " + at(value, column) + ".v[0];");
+    return;
+  }
   if (auto append = value.getDefiningOp<CacheAppendOp>()) {
     // Found early: the lines go there.
     std::string store = std::move(text.body);
@@ -127,13 +131,13 @@ void ColumnEpilogue::result(size_t index, const Column &column) {
   }
   std::string own = at(value, column), pointer = text.pointer(program.outputs[index], true);
   text.line("storeLanes(" + pointer + " + (int64)m * " + std::to_string(program.width(value)) + " + " + column.text + ", " + own + ");");
-  if (argmax)
+  if (end == End::argmax)
     text.line("key = argmaxKey(" + own + ".v[0], " + column.text + ");");
 }
 
 void ColumnEpilogue::define(const std::string &constantsText, const std::string &earlyText, const std::string &prepareText, const std::string &storeText) {
   std::string s = "struct Epilogue {\n" + text.structFields();
-  if (argmax)
+  if (end == End::argmax)
     s += "  uint64 *best;\n";
   s += "  struct Early {\n";
   constexpr StringRef kinds[] = {"Lanes<1> f", "int i", "double t", "SinCos a"};
@@ -143,9 +147,15 @@ void ColumnEpilogue::define(const std::string &constantsText, const std::string 
   s += "  };\n  DEVICE Early constants(int n) const {\n    Early e;\n" + constantsText + "    return e;\n  }\n";
   s += "  DEVICE void early(Early &e, int m, int n) const {\n" + earlyText + "  }\n";
   s += "  DEVICE void prepare(Early &e, int n) const {\n" + prepareText + "  }\n";
+  if (end == End::value) {
+    s += "  DEVICE float value(const Early &e, int m, int n, float v) const {\n    const Lanes<1> own = {{v}};\n    float result = 0.0f;\n";
+    s += storeText + "    return result;\n  }\n};\n\n";
+    text.preamble += s;
+    return;
+  }
   s += "  DEVICE void store(const Early &e, int m, int n, float v, bool mine) const {\n";
   s += "    const Lanes<1> own = {{v}}, other = {{__shfl_xor_sync(~0u, v, " + std::to_string(partnerLane) + ")}};\n";
-  if (!argmax) {
+  if (end == End::store) {
     s += "    if (!mine)\n      return;\n" + storeText;
   } else {
     s += "    uint64 key = 0;\n    if (mine) {\n" + storeText + "    }\n";

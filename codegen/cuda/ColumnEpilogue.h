@@ -10,10 +10,14 @@ namespace transom::cuda {
 
 class ColumnEpilogue : public RowExpressions {
 public:
-  /// product: as the ops of `program` name it, with `outputs` columns; argmax: the struct also raises `best`, to the largest of a row's
-  /// one result (Epilogues.cuh).
-  ColumnEpilogue(KernelText &text, const RowProgram &program, mlir::Value product, int64_t outputs, bool argmax)
-      : RowExpressions(text, program, 1), product(product), outputs(outputs), argmax(argmax) {}
+  enum class End {
+    store,
+    argmax, ///< also raises `best`, to the largest of a row's one result
+    value   ///< gives the one result of a column, for SkinnyChain.cuh; no column may need a partner
+  };
+  /// product: as the ops of `program` name it, with `outputs` columns.
+  ColumnEpilogue(KernelText &text, const RowProgram &program, mlir::Value product, int64_t outputs, End end)
+      : RowExpressions(text, program, 1), product(product), outputs(outputs), end(end) {}
 
   /// False where no thread has the columns that a result needs.
   bool findColumns();
@@ -22,7 +26,7 @@ public:
   int64_t tiles() const { return tileCount; }
   /// Adds the struct to the kernel's text. Fails after a diagnostic.
   mlir::LogicalResult emit();
-  /// The struct's value, for an entry with variables `symbols` and `rows`, when all buffers are known. best: a pointer, where `argmax`.
+  /// The struct's value, for an entry with variables `symbols` and `rows`, when all buffers are known. best: a pointer, for End::argmax.
   std::string value(const std::string &best = "") const;
 
 private:
@@ -38,7 +42,7 @@ private:
 
   mlir::Value product;
   int64_t outputs;
-  bool argmax;
+  End end;
   ProductColumns columns;
   std::string pairsText = "NeighbourPairs";
   int partnerLane = 1;

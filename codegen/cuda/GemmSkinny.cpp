@@ -82,14 +82,14 @@ FailureOr<std::optional<CudaLaunchPlan>> emitSkinnyGemm(KernelPool &pool, const 
   if (llvm::any_of(program.epilogue.outputs, [](const CudaBuffer &output) { return storedType(output) == DType::f8e4m3; }))
     return std::optional<CudaLaunchPlan>();
   KernelText probe(pool);
-  ColumnEpilogue columns(probe, program.epilogue, program.product, program.n, /*argmax=*/false);
+  ColumnEpilogue columns(probe, program.epilogue, program.product, program.n, ColumnEpilogue::End::store);
   if (!columns.findColumns())
     return std::optional<CudaLaunchPlan>();
   // Two tiles a block read x half as often: where there are blocks for several turns of all multiprocessors.
   constexpr int64_t manyTiles = 512;
   SkinnyShape shape{program, 0, columns.tiles() >= manyTiles ? 2 : 1, 1, columns.pairs()};
   FailureOr<CudaLaunchPlan> launch = launchOf(pool, shape, columns.tiles(), most, name, [&](KernelText &text) -> FailureOr<std::string> {
-    ColumnEpilogue epilogue(text, program.epilogue, program.product, program.n, /*argmax=*/false);
+    ColumnEpilogue epilogue(text, program.epilogue, program.product, program.n, ColumnEpilogue::End::store);
     if (!epilogue.findColumns() || failed(epilogue.emit()))
       return failure();
     return epilogue.value();

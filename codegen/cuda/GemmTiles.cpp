@@ -281,8 +281,8 @@ FailureOr<std::optional<CudaLaunchPlan>> emitHopperGemm(KernelPool &pool, const 
   const int64_t columns = epilogue.tileColumns(), stages = columns > 128 ? 5 : 6, sharedBytes = 1024 + stages * (tileRows + columns) * 128 + 16 * stages;
   std::string weights = map(program.weight, {k, 2, 4, 4, n / group}, {k, 8 * k, 2 * k, group * k}, {uint32_t(128 / bytes), 2, 4, 4, uint32_t(columns / 2 / group)});
   text.include("GemmHopper.cuh");
-  text.preamble = "#if __CUDA_ARCH__ >= 900\n#define CLUSTER __cluster_dims__(" + std::to_string(cluster) + ", 1, 1)\n#else\n#define CLUSTER\n#endif\n" + text.preamble;
-  text.attributes = "CLUSTER ", text.launchBounds = "384, 1";
+  text.inClusters(cluster);
+  text.launchBounds = "384, 1";
   text.body += "#ifdef __CUDA_ARCH_FEAT_SM90_ALL\n";
   text.line("using Shape = HopperGemmShape<" + memoryType(storedType(program.lhs)) + ", " + std::to_string(program.n) + ", " + std::to_string(program.k) + ", " +
             epilogue.partnerText() + ", " + std::to_string(cluster) + ", " + std::to_string(stages) + ", " + std::to_string(columns) + ">;");

@@ -51,7 +51,8 @@ private:
   /// The kernel for `rows` rows, where `sm` is not 0 for devices of that capability. Nothing where no thread has the columns it needs.
   FailureOr<std::optional<CudaChoicePlan>> choose(CudaLaunchPlan &launch, int64_t rows, uint32_t sm) {
     KernelText text(pool);
-    ColumnEpilogue epilogue(text, program.epilogue, program.root.getResult(), dimsOf(program.root.getType()).back().constant().value_or(0), program.best.has_value());
+    ColumnEpilogue epilogue(text, program.epilogue, program.root.getResult(), dimsOf(program.root.getType()).back().constant().value_or(0),
+                            program.best ? ColumnEpilogue::End::argmax : ColumnEpilogue::End::store);
     if (!epilogue.findColumns())
       return std::optional<CudaChoicePlan>();
     // Pointers in one order for all choices.

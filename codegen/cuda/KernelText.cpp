@@ -137,6 +137,11 @@ std::string KernelText::structValues() const {
   return values + "symbols, rows";
 }
 
+void KernelText::inClusters(int64_t blocks) {
+  attributes = "CLUSTER ";
+  preamble = "#if __CUDA_ARCH__ >= 900\n#define CLUSTER __cluster_dims__(" + std::to_string(blocks) + ", 1, 1)\n#else\n#define CLUSTER\n#endif\n" + preamble;
+}
+
 std::string KernelText::source(StringRef name) const {
   std::string text;
   for (const std::string &header : headers)

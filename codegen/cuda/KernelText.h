@@ -68,6 +68,8 @@ public:
   void line(const llvm::Twine &text) { body += std::string(2 * size_t(depth), ' ') + text.str() + "\n"; }
   void open(const llvm::Twine &text) { line(text + " {"), ++depth; }
   void close(llvm::StringRef behind = "") { --depth, line("}" + behind); }
+  /// Blocks come in clusters of so many in x, from 9.0 on.
+  void inClusters(int64_t blocks);
   /// Leaves the body to devices before 8.0; for all others it is empty.
   void onlyFor75() { body = "#if __CUDA_ARCH__ < 800\n" + body + "#endif\n"; }
 

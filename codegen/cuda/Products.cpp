@@ -197,11 +197,7 @@ LogicalResult ProgramLowering::lower(plan::GemmOp gemm) {
     return success();
   }
   plan::KernelOp kernel = kernelOf(gemm, gemm.getEpilogueAttr());
-  SmallVector<Value> inputs = {gemm.getOut()};
-  llvm::append_range(inputs, gemm.getExtras());
-  auto group = cast<GroupOp>(kernel.getOp());
-  RowProgram behind = epilogueOf(groupKernelOf(group), group, inputs, gemm.getResults());
-  const ProductProgram product{group.getBody().getArgument(0), plan.lhs, plan.rhs, n, k, behind};
+  const ProductProgram product = productOf(gemm, plan.lhs, plan.rhs);
   FailureOr<int64_t> skinny = addSkinny(product, 0, kernel.getSymName());
   if (failed(skinny))
     return failure();
@@ -223,10 +219,26 @@ LogicalResult ProgramLowering::lower(plan::GemmOp gemm) {
   for (const artifact::CudaCondition &when : library) {
     plan.when = when;
     addProduct(plan);
-    if (failed(addRows(behind, kernel.getSymName(), when)))
+    if (failed(addRows(product.epilogue, kernel.getSymName(), when)))
       return failure();
   }
   return success();
+}
+
+ProductProgram ProgramLowering::productOf(plan::GemmOp gemm, const CudaBuffer &lhs, const CudaBuffer &weight) {
+  auto group = cast<GroupOp>(kernelOf(gemm, gemm.getEpilogueAttr()).getOp());
+  SmallVector<Value> inputs = {gemm.getOut()};
+  llvm::append_range(inputs, gemm.getExtras());
+  auto number = [](StringRef size) { return DimExpr::parse(size)->constant().value_or(0); };
+  RowProgram behind = epilogueOf(groupKernelOf(group), group, inputs, gemm.getResults());
+  return {group.getBody().getArgument(0), lhs, weight, number(gemm.getN()), number(gemm.getK()), std::move(behind)};
+}
+
+LogicalResult ProgramLowering::addSum(const ProductProgram &product, const CudaBuffer &parts, StringRef name, const artifact::CudaCondition &when) {
+  RowProgram behind = product.epilogue;
+  behind.memory[product.product] = parts;
+  behind.parts = product.product;
+  return addRows(behind, (name + "_sum").str(), when);
 }
 
 FailureOr<int64_t> ProgramLowering::addSkinny(const ProductProgram &product, int64_t least, StringRef name) {
@@ -245,15 +257,11 @@ FailureOr<int64_t> ProgramLowering::addSkinny(const ProductProgram &product, int
     return limit;
   }
   // The kernel for what needs whole rows, a norm, adds the parts.
-  const int64_t parts = skinnyParts(product.n, product.k);
-  RowProgram behind = product.epilogue;
-  CudaBuffer &sums = behind.memory[product.product];
-  sums = scratch(DType::f32, {parts, mostSkinnyRows, product.n});
-  behind.parts = product.product;
-  CudaLaunchPlan launch = emitSkinnyParts(pool, product, sums, rows, (name + "_parts").str());
+  const CudaBuffer parts = scratch(DType::f32, {skinnyParts(product.n, product.k), mostSkinnyRows, product.n});
+  CudaLaunchPlan launch = emitSkinnyParts(pool, product, parts, rows, (name + "_parts").str());
   launch.when = when;
   add(launch);
-  if (failed(addRows(behind, (name + "_sum").str(), when)))
+  if (failed(addSum(product, parts, name, when)))
     return failure();
   return limit;
 }

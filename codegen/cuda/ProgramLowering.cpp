@@ -19,9 +19,21 @@ ProgramLowering::ProgramLowering(plan::ProgramOp program, KernelPool &pool, Weig
 FailureOr<CudaProgram> ProgramLowering::run() {
   if (variant == Variant::step)
     prepareStep();
+  llvm::SmallVector<Operation *> steps;
   for (Operation &op : program.getBody().front())
-    if (plan::isStep(&op) && failed(lower(&op)))
+    if (plan::isStep(&op))
+      steps.push_back(&op);
+  for (size_t i = 0, end; i < steps.size(); i = end) {
+    FailureOr<size_t> chain = addChain(ArrayRef(steps).drop_front(i));
+    if (failed(chain))
       return failure();
+    chained = *chain ? mostChainRows : 0;
+    end = i + std::max<size_t>(*chain, 1);
+    for (Operation *op : ArrayRef(steps).slice(i, end - i))
+      if (failed(lower(op)))
+        return failure();
+    chained = 0;
+  }
   if (variant == Variant::step)
     addSample(), addAdvance();
   placeBest();
@@ -71,10 +83,33 @@ int64_t ProgramLowering::most(const DimExpr &size) { return maximumOf(module, si
 
 //===-- Steps -------------------------------------------------------------------------------------------------------===//
 
-LogicalResult ProgramLowering::lower(Operation *op) {
-  auto name = op->getAttrOfType<StringAttr>("source");
+template <class Plan> void ProgramLowering::addOutside(const Plan &plan, const DimExpr &rows) {
+  using artifact::Architectures;
+  Plan part = plan;
+  if (plan.when.least > chained || chained == 0 || plan.when.architectures == Architectures::others) {
+    result.steps.push_back({part, source});
+    return;
+  }
+  if (plan.when.architectures == Architectures::all) {
+    part.when.architectures = Architectures::others;
+    result.steps.push_back({part, source});
+  }
+  part.when.architectures = Architectures::hopper;
+  part.when.least = chained + 1;
+  if (part.when.least <= std::min(plan.when.most, most(rows)))
+    result.steps.push_back({part, source});
+}
+template void ProgramLowering::addOutside(const CudaLaunchPlan &, const DimExpr &);
+template void ProgramLowering::addOutside(const CudaGemmPlan &, const DimExpr &);
+
+void ProgramLowering::enter(Operation *step) {
+  auto name = step->getAttrOfType<StringAttr>("source");
   source = name ? name.str() : "";
   scratchAt = kept;
+}
+
+LogicalResult ProgramLowering::lower(Operation *op) {
+  enter(op);
   if (auto launch = dyn_cast<plan::LaunchOp>(op))
     return lower(launch);
   if (auto gemm = dyn_cast<plan::GemmOp>(op))

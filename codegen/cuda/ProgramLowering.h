@@ -1,9 +1,10 @@
-// A program of the plan on its way to launches and products. One class in three files: ProgramLowering.cpp has its steps and
-// groups, Products.cpp the products, DecodeStep.cpp what the program `step` has beside the steps of `decode`.
+// A program of the plan on its way to launches and products. One class in four files: ProgramLowering.cpp has its steps and
+// groups, Products.cpp the products, Chains.cpp two products in one kernel, DecodeStep.cpp what the program `step` has beside the steps of
+// `decode`.
 #pragma once
 
 #include "codegen/cuda/Gemv.h"
-#include "codegen/cuda/ProductColumns.h"
+#include "codegen/cuda/SkinnyChain.h"
 #include "codegen/cuda/Steps.h"
 #include "ir/GroupKernel.h"
 
@@ -50,11 +51,15 @@ private:
 
   //===-- Steps ---------------------------------------------------------------------------------------------------===//
 
+  /// From here on launches are this step's, and so is scratch.
+  void enter(mlir::Operation *step);
   mlir::LogicalResult lower(mlir::Operation *op);
   mlir::LogicalResult lower(plan::SizeOp size);
   mlir::LogicalResult lower(plan::LaunchOp launch);
-  void add(CudaLaunchPlan launch) { result.steps.push_back({std::move(launch), source}); }
-  void add(CudaGemmPlan gemm) { result.steps.push_back({std::move(gemm), source}); }
+  void add(const CudaLaunchPlan &launch) { addOutside(launch, launch.rows); }
+  void add(const CudaGemmPlan &gemm) { addOutside(gemm, gemm.m); }
+  /// The step where no chain stands for it.
+  template <class Plan> void addOutside(const Plan &plan, const DimExpr &rows);
 
   plan::KernelOp kernelOf(mlir::Operation *op, mlir::FlatSymbolRefAttr name);
   /// The launch of an `Op` that wrote `buffer`, if it was one.
@@ -103,6 +108,17 @@ private:
   /// The matrix decoded to `type`, in memory of this step.
   CudaBuffer unpacked(const CudaBuffer &matrix, mlir::RankedTensorType type, DType to);
 
+  /// A product with what stands behind it, from operands in this form.
+  ProductProgram productOf(plan::GemmOp gemm, const CudaBuffer &lhs, const CudaBuffer &weight);
+  /// The norm's kernel behind a product in parts of K, which adds them: f32 [parts, most rows, n].
+  mlir::LogicalResult addSum(const ProductProgram &product, const CudaBuffer &parts, llvm::StringRef name, const artifact::CudaCondition &when);
+
+  //===-- Chains (Chains.cpp) -------------------------------------------------------------------------------------===//
+
+  /// A kernel for few rows that stands for the first of `steps`, and the norm behind it; how many steps that are, 0 where there is none.
+  mlir::FailureOr<size_t> addChain(llvm::ArrayRef<mlir::Operation *> steps);
+  std::optional<SkinnyChain> chainOf(llvm::ArrayRef<mlir::Operation *> steps);
+
   //===-- The program `step` (DecodeStep.cpp) ---------------------------------------------------------------------===//
 
   /// Logits in memory of the program, inputs and outputs that `decode` does not have.
@@ -134,6 +150,7 @@ private:
   llvm::DenseMap<mlir::Value, mlir::Value> operands; ///< of the op at work: plan buffers
   plan::BufferOp logits;
   bool hasBest = false;
+  int64_t chained = 0; ///< up to so many rows a chain stands for the step at work on Hopper
   int64_t kept = 0, scratchAt = 0, mostScratch = 0, workspaceBytes = 0, bestBytes = 0;
 };
 

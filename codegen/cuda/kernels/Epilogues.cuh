@@ -3,7 +3,7 @@
 //
 // An epilogue offers Early, what it reads, so that it is there after the product: constants(n) of memory that no kernel writes, so that it
 // may come before the producers are waited for, and early(e, m, n) the rest; prepare(e, n): what it computes of that; and store(e, m, n, v, mine), called by
-// whole warps: where not `mine`, the thread only takes part in shuffles.
+// whole warps: where not `mine`, the thread only takes part in shuffles; or, for SkinnyChain.cuh, value(e, m, n, v), the one result.
 #pragma once
 
 #include "Base.cuh"
@@ -28,9 +28,10 @@ template <class Y, class B, int N, class Activation> struct StoreEpilogue {
       e.residual = toFloat(residual[(int64)m * N + n]);
   }
   DEVICE void prepare(Early &, int) const {}
+  DEVICE float value(const Early &e, int, int, float v) const { return Activation::apply(v + e.bias) + e.residual; }
   DEVICE void store(const Early &e, int m, int n, float v, bool mine) const {
     if (mine)
-      y[(int64)m * N + n] = fromFloat<Y>(Activation::apply(v + e.bias) + e.residual);
+      y[(int64)m * N + n] = fromFloat<Y>(value(e, m, n, v));
   }
 };
 

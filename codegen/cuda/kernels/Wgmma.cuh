@@ -33,9 +33,16 @@ DEVICE void arriveAt(uint32 barrier, int rank) {
                "}" ::"r"(barrier), "r"(rank) : "memory");
 }
 /// All threads of all blocks of the cluster.
-DEVICE void syncCluster() {
-  asm volatile("barrier.cluster.arrive.release;" ::: "memory");
-  asm volatile("barrier.cluster.wait.acquire;" ::: "memory");
+DEVICE void arriveCluster() { asm volatile("barrier.cluster.arrive.release;" ::: "memory"); }
+DEVICE void waitCluster() { asm volatile("barrier.cluster.wait.acquire;" ::: "memory"); }
+DEVICE void syncCluster() { arriveCluster(), waitCluster(); }
+/// Eight bytes to the same place of block `rank` of the cluster.
+DEVICE void storeAt(uint32 address, int rank, uint2 v) {
+  asm volatile("{\n"
+               ".reg .b32 remote;\n"
+               "mapa.shared::cluster.u32 remote, %0, %1;\n"
+               "st.shared::cluster.v2.u32 [remote], {%2, %3};\n"
+               "}" ::"r"(address), "r"(rank), "r"(v.x), "r"(v.y) : "memory");
 }
 /// Returns once the phase of this parity is over.
 DEVICE void waitBarrier(uint32 barrier, uint32 parity) {

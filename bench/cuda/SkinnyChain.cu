@@ -1,0 +1,153 @@
+// Two products of few rows in one kernel, with a head's attention between or an activation: checks against fp64 for several packings, and the
+// time of a layer's two of XLM-R large.
+#include "Checks.h"
+#include "Lab.h"
+#include "Maps.h"
+
+namespace lab {
+namespace {
+
+/// x [rows, K] times w [N, K]^T.
+std::vector<double> product(const std::vector<double> &x, const std::vector<double> &w, int rows, int N, int K) {
+  std::vector<double> y((size_t)rows * N);
+  for (int m = 0; m < rows; ++m)
+    for (int n = 0; n < N; ++n)
+      for (int k = 0; k < K; ++k)
+        y[(size_t)m * N + n] += x[(size_t)m * K + k] * w[(size_t)n * K + k];
+  return y;
+}
+template <class T> std::vector<double> numbers(const std::vector<T> &v) {
+  std::vector<double> all;
+  for (T one : v)
+    all.push_back(number(one));
+  return all;
+}
+
+/// Attention over packed sequences; qkv [rows, 3 width].
+std::vector<double> attention(const std::vector<double> &qkv, const std::vector<int> &cumulative, int heads, int headDim, float scale, bool causal) {
+  const int width = heads * headDim, rows = cumulative.back();
+  std::vector<double> y((size_t)rows * width);
+  auto at = [&](int which, int row, int column) { return qkv[((size_t)row * 3 + which) * width + column]; };
+  for (size_t s = 0; s + 1 < cumulative.size(); ++s)
+    for (int row = cumulative[s]; row < cumulative[s + 1]; ++row)
+      for (int head = 0; head < heads; ++head) {
+        const int end = causal ? row + 1 : cumulative[s + 1];
+        double total = 0;
+        for (int key = cumulative[s]; key < end; ++key) {
+          double score = 0;
+          for (int d = 0; d < headDim; ++d)
+            score += at(0, row, head * headDim + d) * at(1, key, head * headDim + d);
+          const double weight = std::exp(score * scale);
+          total += weight;
+          for (int d = 0; d < headDim; ++d)
+            y[(size_t)row * width + head * headDim + d] += weight * at(2, key, head * headDim + d);
+        }
+        for (int d = 0; d < headDim; ++d)
+          y[(size_t)row * width + head * headDim + d] /= total;
+      }
+  return y;
+}
+
+/// Operands of a chain, and its launch.
+template <class Shape> struct Operands {
+  using T = typename Shape::T;
+  static constexpr int K = Shape::K, N = Shape::N, width = Shape::clusters * Shape::Middle::width, inner = Shape::clusters * Shape::cluster * Shape::Middle::columns;
+  std::vector<T> hostX = randomNumbers<T>((size_t)Shape::M * K), hostFirst = randomNumbers<T>((size_t)inner * K, 1.0f / std::sqrt((float)K));
+  std::vector<T> hostSecond = randomNumbers<T>((size_t)N * width, 1.0f / std::sqrt((float)width)), hostBias = randomNumbers<T>(inner);
+  Device<T> x{hostX}, first{hostFirst}, second{hostSecond}, bias{hostBias};
+  Device<float> parts{(size_t)Shape::clusters * Shape::M * N};
+
+  template <class Activation> void run(const typename Shape::Middle &middle, int rows) const {
+    using Epilogue = StoreEpilogue<T, T, inner, Activation>;
+    launch(skinnyChainEntry<Shape, Epilogue>, {dim3(Shape::clusters * Shape::cluster), Shape::threads, Shape::sharedBytes}, x.p, first.p,
+           Epilogue{nullptr, bias, nullptr}, middle, second.p, parts.p, rows);
+  }
+  /// The first product with its bias.
+  std::vector<double> biased(int rows) const {
+    std::vector<double> y = product(numbers(hostX), numbers(hostFirst), rows, inner, K);
+    for (size_t i = 0; i < y.size(); ++i)
+      y[i] += number(hostBias[i % inner]);
+    return y;
+  }
+  /// The sum of the parts of live rows against `middle` times the second matrix; other rows stay as they are.
+  void compareParts(const std::string &name, const std::vector<double> &middle, int rows) const {
+    const std::vector<float> all = parts.host();
+    std::vector<float> sums((size_t)rows * N);
+    bool untouched = true;
+    for (size_t i = 0; i < all.size(); ++i) {
+      const size_t within = i % ((size_t)Shape::M * N);
+      if (within < sums.size())
+        sums[within] += all[i];
+      else
+        untouched &= all[i] != all[i];
+    }
+    compare(name, sums, product(middle, numbers(hostSecond), rows, N, width), Bound<T>::relative);
+    report(untouched, name + ", rows behind the last", "stay poisoned");
+  }
+};
+
+template <class T, int K, int heads, int headDim, int N, bool causal> void checkAttention(const std::string &name) {
+  if (!runsHopper())
+    return;
+  constexpr int width = heads * headDim;
+  using Middle = AttentionMiddle<T, headDim, 0, width, 2 * width, causal>;
+  using Shape = SkinnyChainShape<T, K, heads, N, 4, Middle>;
+  std::vector<int> singles(33);
+  for (int i = 0; i < 33; ++i)
+    singles[(size_t)i] = i;
+  for (const std::vector<int> &cumulative : {std::vector<int>{0, 32}, {0, 1}, {0, 7}, {0, 3, 3, 17, 29}, singles}) {
+    Operands<Shape> o;
+    Device<int> lengths(cumulative);
+    const int rows = cumulative.back();
+    const float scale = 1.0f / std::sqrt((float)headDim);
+    o.template run<Identity>(Middle{lengths, (int)cumulative.size() - 1, scale}, rows);
+    o.compareParts(name + " of " + std::to_string(rows) + " in " + std::to_string(cumulative.size() - 1), attention(o.biased(rows), cumulative, heads, headDim, scale, causal), rows);
+  }
+}
+
+template <class T, int K, int clusters, int columns, int N> void checkFeedForward(const std::string &name) {
+  if (!runsHopper())
+    return;
+  using Shape = SkinnyChainShape<T, K, clusters, N, 4, NoMiddle<T, columns>>;
+  for (int rows : {1, 7, 32}) {
+    Operands<Shape> o;
+    o.template run<GeluErf>({}, rows);
+    std::vector<double> middle = o.biased(rows);
+    for (double &v : middle)
+      v *= 0.5 * (1.0 + std::erf(v / std::sqrt(2.0)));
+    o.compareParts(name + " of " + std::to_string(rows), middle, rows);
+  }
+}
+
+void checkChains() {
+  checkAttention<Half, 256, 2, 64, 192, false>("chain fp16, heads of 64");
+  checkAttention<BFloat, 96, 3, 32, 64, true>("chain bf16, causal heads of 32");
+  checkAttention<Half, 64, 1, 128, 128, false>("chain fp16, a head of 128");
+  checkFeedForward<Half, 256, 2, 32, 192>("chain fp16, feed-forward");
+  checkFeedForward<BFloat, 416, 1, 24, 640>("chain bf16, feed-forward of 192");
+}
+
+} // namespace
+
+static Register checkChainsGroup("chain", checkChains);
+
+/// Both kernels of a layer in turn, layer after layer; weights of four are more than L2 holds.
+void timeChains() {
+  if (!runsHopper())
+    return;
+  constexpr int hidden = 1024, heads = 16, layers = 24, sets = 4, rows = 32;
+  using Attention = SkinnyChainShape<Half, hidden, heads, hidden, 4, AttentionMiddle<Half, 64, 0, hidden, 2 * hidden, false>>;
+  using FeedForward = SkinnyChainShape<Half, hidden, 16, hidden, 4, NoMiddle<Half, 32>>;
+  std::vector<Operands<Attention>> attention(sets);
+  std::vector<Operands<FeedForward>> feedForward(sets);
+  Device<int> lengths(std::vector<int>{0, rows});
+  double ms = medianMs(nullptr, 20, 4, [&] {
+    for (int i = 0; i < layers; ++i) {
+      attention[(size_t)(i % sets)].run<Identity>({lengths, 1, 0.125f}, rows);
+      feedForward[(size_t)(i % sets)].run<GeluErf>({}, rows);
+    }
+  });
+  std::printf("chains of XLM-R large, %d rows: %.3f ms for %d layers without norms, %.2f us each\n", rows, ms, layers, ms * 1000 / (2 * layers));
+}
+
+} // namespace lab

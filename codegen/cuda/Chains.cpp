@@ -1,0 +1,86 @@
+// Which steps of a program one kernel for few rows stands for on Hopper: a product, attention over its results, and the product behind that with
+// its norm; or two products with an activation between. Other rows and devices have the steps as they are.
+#include "codegen/cuda/ProgramLowering.h"
+
+#include "codegen/cuda/GemmSkinny.h"
+
+using namespace mlir;
+using llvm::ArrayRef;
+
+namespace transom::cuda {
+
+static bool sameMemory(Value a, Value b) { return plan::storageOf(a) == plan::storageOf(b); }
+
+/// Whether only `writer` and `reader` use the buffer's memory, and it is no input or output.
+static bool isBetween(Value buffer, Operation *writer, Operation *reader) {
+  plan::BufferOp storage = plan::storageOf(buffer);
+  if (storage.getKind() != plan::BufferKind::arena)
+    return false;
+  llvm::SmallVector<Operation *> users(storage->getUsers());
+  while (!users.empty()) {
+    Operation *user = users.pop_back_val();
+    if (isa<plan::ViewOp>(user))
+      llvm::append_range(users, user->getUsers());
+    else if (user != writer && user != reader)
+      return false;
+  }
+  return true;
+}
+
+std::optional<SkinnyChain> ProgramLowering::chainOf(ArrayRef<Operation *> steps) {
+  auto first = dyn_cast<plan::GemmOp>(steps.front()), second = dyn_cast<plan::GemmOp>(steps.back());
+  if (!first || !second || !first.getEpilogue() || !second.getEpilogue() || first.getM() != second.getM())
+    return std::nullopt;
+  for (Value result : first.getResults())
+    if (!isBetween(result, first, steps[1]))
+      return std::nullopt;
+  SkinnyChain chain;
+  Value middle = first.getResults().front();
+  if (steps.size() == 3) {
+    auto launch = dyn_cast<plan::LaunchOp>(steps[1]);
+    chain.attention = launch ? dyn_cast<AttentionOp>(kernelOf(launch, launch.getKernelAttr()).getOp()) : AttentionOp();
+    if (!chain.attention || !chain.attention.getCumulativeLengths() || chain.attention->getNumOperands() != 4)
+      return std::nullopt;
+    for (size_t i = 0; i < 3; ++i)
+      chain.operands[i] = size_t(llvm::find_if(first.getResults(), [&](Value value) { return sameMemory(value, launch.getInputs()[i]); }) - first.getResults().begin());
+    chain.cumulative = bufferOf(launch.getInputs()[3]);
+    middle = launch.getOutputs().front();
+    if (!isBetween(middle, launch, second))
+      return std::nullopt;
+  }
+  if (!sameMemory(middle, second.getLhs()) || llvm::any_of(second.getExtras(), [&](Value extra) { return sameMemory(extra, middle); }))
+    return std::nullopt;
+  auto operandsOf = [&](plan::GemmOp gemm) {
+    CudaBuffer lhs = bufferOf(gemm.getLhs());
+    return productOf(gemm, lhs, matrixOf(gemm.getRhs(), storedType(lhs)));
+  };
+  chain.first = operandsOf(first), chain.second = operandsOf(second);
+  return chain;
+}
+
+FailureOr<size_t> ProgramLowering::addChain(ArrayRef<Operation *> steps) {
+  for (size_t count : {3, 2}) {
+    std::optional<SkinnyChain> chain;
+    if (steps.size() >= count && !options.batchInvariant)
+      chain = chainOf(steps.take_front(count));
+    const int64_t parts = chain && wholeRowsOp(chain->second.epilogue) ? chain->parts() : 0;
+    if (parts == 0)
+      continue;
+    enter(steps.front());
+    const std::string name = cast<plan::GemmOp>(steps.front()).getEpilogue()->str() + "_chain";
+    const std::string norm = cast<plan::GemmOp>(steps[count - 1]).getEpilogue()->str() + "_chain";
+    const artifact::CudaCondition when{.most = mostChainRows, .architectures = artifact::Architectures::hopper};
+    const CudaBuffer sums = scratch(DType::f32, {parts, mostChainRows, chain->second.n});
+    FailureOr<CudaLaunchPlan> launch = emitSkinnyChain(pool, *chain, sums, name);
+    if (failed(launch))
+      return failure();
+    launch->when = when;
+    add(*launch);
+    if (failed(addSum(chain->second, sums, norm, when)))
+      return failure();
+    return count;
+  }
+  return size_t(0);
+}
+
+} // namespace transom::cuda

@@ -1,0 +1,27 @@
+// Two products of few rows in one kernel of sm_90a: the skeleton of kernels/SkinnyChain.cuh with a generated epilogue of the first.
+#pragma once
+
+#include "codegen/cuda/ProductColumns.h"
+
+namespace transom::cuda {
+
+/// Up to so many rows the skeleton has a kernel.
+constexpr int64_t mostChainRows = 32;
+
+/// A product with what follows it column by column, attention over its results or nothing, and a product of that. Nobody else reads what stands
+/// between. The second product's epilogue is not part of the chain.
+struct SkinnyChain {
+  ProductProgram first, second;
+  mutable AttentionOp attention;       ///< over packed sequences without caches, or null; ops of MLIR have no const methods
+  CudaBuffer cumulative;               ///< its sequences' lengths
+  std::array<size_t, 3> operands = {}; ///< which of the first's results are query, key and value
+
+  /// In how many parts of K the second product comes: 0 where types, sizes or the epilogue have no such kernel.
+  int64_t parts() const;
+};
+
+/// The launch, for at most mostChainRows rows, on sm_90a alone. parts: f32 [chain.parts(), mostChainRows, second.n], of which it writes the rows
+/// that there are. Fails after a diagnostic on what has no CUDA form.
+mlir::FailureOr<CudaLaunchPlan> emitSkinnyChain(KernelPool &pool, const SkinnyChain &chain, const CudaBuffer &parts, llvm::StringRef name);
+
+} // namespace transom::cuda

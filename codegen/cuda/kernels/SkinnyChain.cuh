@@ -1,0 +1,304 @@
+// Two products of few rows in one kernel of sm_90a: parts of epilogue(x W^T) V^T, or of attention(epilogue(x W^T)) V^T, where x is [rows, K] and W and V
+// are of 16 bits. Sums of parts are left to the kernel behind, as by GemmSkinny.cuh. What the first product makes is never in global memory.
+//
+// A cluster of eight blocks has some columns of the first product, a head's queries, keys and values among them: each block an eighth of them. Its
+// columns are a part of K of the second product, of which each block computes an eighth of the outputs.
+//
+// 1. Start the successor; copy all of W and V that the block needs to shared memory, and read the epilogue's constants, while the kernel
+//    that makes x is still at work.
+// 2. Wait for that one; read x some steps ahead, from L2 to registers; multiply. Warps share rows of x and K: two tiles of 16 rows, four parts.
+// 3. Sum over the parts of K in a fixed order; round what the epilogue gives and write it to all blocks of the cluster.
+// 4. Each block has the cluster's columns now: attention, if any, by all blocks alike; then the second product, whose sums go to memory.
+//
+// Numbers lie in shared memory as the tensor cores' 16-byte loads want them (Mma.cuh): weights in pieces of [8 rows, 32 numbers], a lane's 16 bytes
+// behind those of the lane before; rows of 16-bit numbers swizzled, see placeInRow.
+#pragma once
+
+#include "Epilogues.cuh"
+#include "Wgmma.cuh"
+
+namespace transom::cuda {
+
+constexpr int chainCluster = 8, chainRows = 32;
+
+/// Where eight numbers of row `row` lie in [32, width], in bytes: eight rows, or two rows of four neighbours, meet every bank once.
+template <int width> __host__ __device__ constexpr int placeInRow(int row, int eight) {
+  return row * width * 2 + (eight ^ (((row & 1) << 2 | (row >> 1 & 3)) & (minInt(width / 8, 8) - 1))) * 16;
+}
+
+//===-- What stands between the products ----------------------------------------------------------------------------===//
+// columns: of the first product in a block; width: those of the cluster that the second product takes; arrays: [32, width], what blocks exchange.
+
+/// Nothing: the cluster's columns are neighbours.
+template <class T, int columns_> struct NoMiddle {
+  static constexpr int columns = columns_, width = chainCluster * columns, arrays = 1;
+  static_assert(columns % 8 == 0, "");
+  static DEVICE int column(int index, int rank, int c) { return (index * chainCluster + rank) * columns + c; }
+  static DEVICE int place(int m, int rank, int c) {
+    const int at = rank * columns + c;
+    return placeInRow<width>(m, at / 8) + at % 8 * 2;
+  }
+  DEVICE void begin(int2 *) const {}
+  DEVICE const char *run(const char *exchanged, char *, const int2 *, int) const { return exchanged; }
+};
+
+/// Attention of the cluster's head over packed sequences. queries, keys, values: the first product's columns where those of head 0 begin.
+template <class T, int headDim, int queries, int keys, int values, bool causal> struct AttentionMiddle {
+  static constexpr int own = headDim / chainCluster, columns = 3 * own, width = headDim, arrays = 3;
+  static_assert(headDim == 32 || headDim == 64 || headDim == 128, "");
+  const int *cumulative; // [sequences + 1]
+  int sequences;
+  float scale;
+
+  static DEVICE int column(int head, int rank, int c) {
+    return (c < own ? queries : c < 2 * own ? keys : values) + head * headDim + rank * own + c % own;
+  }
+  static DEVICE int place(int m, int rank, int c) {
+    const int at = rank * own + c % own;
+    return c / own * chainRows * width * 2 + placeInRow<width>(m, at / 8) + at % 8 * 2;
+  }
+
+  /// The keys that each row sees: [first, last). By one warp, whose lanes read all lengths at once.
+  DEVICE void begin(int2 *seen) const {
+    if (warpId() != 0)
+      return;
+    const int row = laneId();
+    int2 own = make_int2(0, chainRows);
+    for (int at = 0; at <= sequences; at += 32) {
+      const int starts = cumulative[minInt(at + row, sequences)];
+      for (int i = 0; i < 32; ++i) {
+        const int start = __shfl_sync(~0u, starts, i);
+        if (start <= row)
+          own.x = start;
+        else
+          own.y = minInt(own.y, start);
+      }
+    }
+    seen[row] = make_int2(own.x, causal ? minInt(own.y, row + 1) : own.y);
+  }
+
+  /// To `result` [32, width]. Warps share rows and columns of the result; those of one tile of rows have the same scores.
+  DEVICE const char *run(const char *exchanged, char *result, const int2 *seen, int live) const {
+    constexpr int arrayBytes = chainRows * width * 2;
+    const int g = laneId() / 4, t = laneId() % 4, first = warpId() % 2 * 16;
+    auto eight = [&](const char *array, int row, int at) { return *(const uint4 *)(array + placeInRow<width>(row, at)); };
+    if (first < live) {
+      float scores[4][4] = {};
+      UNROLL
+      for (int step = 0; step < headDim / 32; ++step) {
+        const uint4 low = eight(exchanged, first + g, 4 * step + t), high = eight(exchanged, first + g + 8, 4 * step + t);
+        UNROLL
+        for (int j = 0; j < 4; ++j)
+          mma32<T>(scores[j], low, high, eight(exchanged + arrayBytes, 8 * j + g, 4 * step + t));
+      }
+      float factor[2];
+      UNROLL
+      for (int half = 0; half < 2; ++half)
+        factor[half] = softmax(scores, half, seen[first + g + 8 * half]);
+      auto weights = [&](int j) {
+        return make_uint4(Type<T>::pack(scores[j][0], scores[j][1]), Type<T>::pack(scores[j][2], scores[j][3]),
+                          Type<T>::pack(scores[j + 1][0], scores[j + 1][1]), Type<T>::pack(scores[j + 1][2], scores[j + 1][3]));
+      };
+      const uint4 low = weights(0), high = weights(2); // of keys 0 to 15, and behind
+      UNROLL
+      for (int at = warpId() / 2; at < headDim / 8; at += 4) {
+        const uint4 v = loadMatricesTransposed(sharedAddress(exchanged + 2 * arrayBytes + placeInRow<width>(laneId(), at)));
+        float sums[4] = {};
+        mma<T>(sums, low, v.x, v.y);
+        mma<T>(sums, high, v.z, v.w);
+        UNROLL
+        for (int half = 0; half < 2; ++half)
+          *(uint32 *)(result + placeInRow<width>(first + g + 8 * half, at) + 4 * t) = Type<T>::pack(sums[2 * half] * factor[half], sums[2 * half + 1] * factor[half]);
+      }
+    }
+    __syncthreads();
+    return result;
+  }
+
+private:
+  /// Scores of row `half` to weights; one over their sum.
+  DEVICE float softmax(float (&scores)[4][4], int half, int2 seen) const {
+    float most = -infinity(), total = 0.0f;
+    UNROLL
+    for (int j = 0; j < 4; ++j)
+      UNROLL
+      for (int i = 0; i < 2; ++i) {
+        const int key = 8 * j + 2 * (laneId() % 4) + i;
+        float &s = scores[j][2 * half + i];
+        s = key >= seen.x && key < seen.y ? s * scale * log2E : -infinity();
+        most = maxNan(most, s);
+      }
+    most = maxNan(most, __shfl_xor_sync(~0u, most, 1));
+    most = maxNan(most, __shfl_xor_sync(~0u, most, 2));
+    const float shift = most == -infinity() ? 0.0f : most;
+    UNROLL
+    for (int j = 0; j < 4; ++j)
+      UNROLL
+      for (int i = 0; i < 2; ++i) {
+        float &s = scores[j][2 * half + i];
+        s = exp2Fast(s - shift);
+        total += s;
+      }
+    total += __shfl_xor_sync(~0u, total, 1);
+    total += __shfl_xor_sync(~0u, total, 2);
+    return total == 0.0f ? 0.0f : 1.0f / total;
+  }
+};
+
+//===-- The kernel --------------------------------------------------------------------------------------------------===//
+
+/// clusters: how many share the first product's columns, the parts of the second; ahead: steps of x in registers.
+template <class T_, int inner, int clusters_, int outputs, int ahead_, class Middle_> struct SkinnyChainShape {
+  using T = T_;
+  using Middle = Middle_;
+  static constexpr int K = inner, N = outputs, clusters = clusters_, M = chainRows, cluster = chainCluster, warps = 8, threads = 32 * warps;
+  static constexpr int stepK = 32, pieceBytes = 512, groups = warps / 2; // of warps that share K
+  static constexpr int steps = K / stepK, turns = ceilDiv(steps, groups), ahead = minInt(turns, ahead_), tiles = ceilDiv(Middle::columns, 8);
+  static constexpr int outSteps = Middle::width / stepK, ownOutputs = N / cluster, outTiles = ownOutputs / 8, outTurns = ceilDiv(outTiles, warps);
+  static constexpr int fours = M * Middle::columns / 4, results = ceilDiv(fours, threads); // of four neighbours each; of a thread
+  static constexpr int place = 8 * (tiles | 1); // of a row's sums in shared memory: rows g apart lie in other banks
+  static constexpr int copyBytes = steps * tiles * pieceBytes, sumBytes = groups * M * place * 4, firstBytes = copyBytes > sumBytes ? copyBytes : sumBytes;
+  static constexpr int outBytes = outSteps * outTiles * pieceBytes, arrayBytes = M * Middle::width * 2;
+  static constexpr int sharedBytes = firstBytes + outBytes + Middle::arrays * arrayBytes + M * (int)sizeof(int2);
+  static_assert(K % stepK == 0 && N % (8 * cluster) == 0 && Middle::width % stepK == 0 && arrayBytes <= firstBytes, "");
+};
+
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+
+/// Pieces of a matrix to shared memory: tile j has rows rowOf(j), each lane its own; begins at 32 numbers a step.
+template <int steps, int tiles, int warps, class T, class RowOf> DEVICE void copyPieces(char *to, const T *matrix, int rowLength, RowOf rowOf) {
+  UNROLL
+  for (int i = 0; i < ceilDiv(steps * tiles, warps); ++i) {
+    const int piece = warpId() + i * warps;
+    if (piece < steps * tiles)
+      copyAsync16(sharedAddress(to + piece * 512 + 16 * laneId()), matrix + (int64)rowOf(piece / steps) * rowLength + piece % steps * 32 + laneId() % 4 * 8, true);
+  }
+  commitCopies();
+}
+
+/// Grid: [Shape::clusters * Shape::cluster] in clusters. live: rows of x, at most 32. An epilogue is as in Epilogues.cuh, but has value(e, m, n, v) instead of
+/// store. parts: [clusters, 32, N].
+template <class Shape, class Epilogue>
+DEVICE void skinnyChain(const typename Shape::T *x, const typename Shape::T *first, const Epilogue &epilogue, const typename Shape::Middle &middle,
+                        const typename Shape::T *second, float *parts, int live) {
+  using T = typename Shape::T;
+  using Middle = typename Shape::Middle;
+  extern __shared__ __align__(128) char shared[];
+  char *const outWeights = shared + Shape::firstBytes, *const exchanged = outWeights + Shape::outBytes;
+  int2 *const seen = (int2 *)(exchanged + Middle::arrays * Shape::arrayBytes);
+  const int index = blockIdx.x / Shape::cluster, rank = blockIdx.x % Shape::cluster, g = laneId() / 4, t = laneId() % 4;
+
+  launchDependents();
+  arriveCluster(); // others may write here from now on
+  copyPieces<Shape::steps, Shape::tiles, Shape::warps>(shared, first, Shape::K, [&](int tile) { return Middle::column(index, rank, minInt(8 * tile + g, Middle::columns - 1)); });
+  copyPieces<Shape::outSteps, Shape::outTiles, Shape::warps>(outWeights, second + index * Middle::width, Shape::clusters * Middle::width,
+                                                              [&](int tile) { return rank * Shape::ownOutputs + 8 * tile + g; });
+  // Thread i's results: four neighbours of row i / (columns / 4), and so on in steps of all threads.
+  auto resultOf = [&](int i, int &m, int &c) {
+    const int result = threadIdx.x + i * Shape::threads;
+    m = result / (Middle::columns / 4), c = result % (Middle::columns / 4) * 4;
+    return result < Shape::fours;
+  };
+  typename Epilogue::Early early[Shape::results][4];
+  auto each = [&](auto work) { // of the results that are live
+    UNROLL
+    for (int i = 0; i < Shape::results; ++i)
+      if (int m, c; resultOf(i, m, c) && m < live)
+        UNROLL
+        for (int e = 0; e < 4; ++e)
+          work(early[i][e], m, Middle::column(index, rank, c) + e);
+  };
+  each([&](auto &e, int, int n) { e = epilogue.constants(n); });
+  waitProducers();
+
+  const int tileRow = warpId() % 2 * 16, group = warpId() / 2;
+  const T *const low = x + (int64)minInt(tileRow + g, live - 1) * Shape::K + 8 * t, *const high = x + (int64)minInt(tileRow + g + 8, live - 1) * Shape::K + 8 * t;
+  uint4 operands[Shape::ahead][2];
+  auto read = [&](int turn, uint4 (&to)[2]) {
+    const int step = group + turn * Shape::groups;
+    if (step < Shape::steps && tileRow < live)
+      to[0] = *(const uint4 *)(low + step * Shape::stepK), to[1] = *(const uint4 *)(high + step * Shape::stepK);
+  };
+  UNROLL
+  for (int turn = 0; turn < Shape::ahead; ++turn)
+    read(turn, operands[turn]);
+  each([&](auto &e, int m, int n) { epilogue.early(e, m, n); });
+  middle.begin(seen);
+  waitCopies<1>();
+  __syncthreads(); // all warps' copies of W are there
+
+  float sums[Shape::tiles][4] = {};
+  for (int base = 0; base < Shape::turns; base += Shape::ahead) {
+    UNROLL
+    for (int a = 0; a < Shape::ahead; ++a) {
+      const int step = group + (base + a) * Shape::groups;
+      if (step >= Shape::steps || tileRow >= live)
+        break;
+      UNROLL
+      for (int j = 0; j < Shape::tiles; ++j)
+        mma32<T>(sums[j], operands[a][0], operands[a][1], *(const uint4 *)(shared + (j * Shape::steps + step) * Shape::pieceBytes + 16 * laneId()));
+      read(base + a + Shape::ahead, operands[a]);
+    }
+  }
+  each([&](auto &e, int, int n) { epilogue.prepare(e, n); });
+  __syncthreads(); // W has been read: sums go there
+  UNROLL
+  for (int j = 0; j < Shape::tiles; ++j)
+    UNROLL
+    for (int half = 0; half < 2; ++half)
+      *(float2 *)(shared + (((group * Shape::M + tileRow + g + 8 * half) * Shape::place) + 8 * j + 2 * t) * 4) = make_float2(sums[j][2 * half], sums[j][2 * half + 1]);
+  __syncthreads();
+  waitCluster();
+  UNROLL
+  for (int i = 0; i < Shape::results; ++i)
+    if (int m, c; resultOf(i, m, c)) {
+      float v[4] = {};
+      UNROLL
+      for (int part = 0; part < Shape::groups; ++part) {
+        const float4 sum = *(const float4 *)(shared + ((part * Shape::M + m) * Shape::place + c) * 4);
+        v[0] += sum.x, v[1] += sum.y, v[2] += sum.z, v[3] += sum.w;
+      }
+      UNROLL
+      for (int e = 0; e < 4; ++e) // zeros behind the last row: weights of 0 meet them
+        v[e] = m < live ? epilogue.value(early[i][e], m, Middle::column(index, rank, c) + e, v[e]) : 0.0f;
+      const uint2 four = make_uint2(Type<T>::pack(v[0], v[1]), Type<T>::pack(v[2], v[3]));
+      UNROLL
+      for (int block = 0; block < Shape::cluster; ++block)
+        storeAt(sharedAddress(exchanged + Middle::place(m, rank, c)), block, four);
+    }
+  waitCopies<0>();
+  syncCluster();
+
+  const char *const rows = middle.run(exchanged, shared, seen, live);
+  float outputs[Shape::outTurns][2][4] = {};
+  UNROLL
+  for (int step = 0; step < Shape::outSteps; ++step) {
+    uint4 numbers[2][2];
+    UNROLL
+    for (int i = 0; i < 2; ++i)
+      UNROLL
+      for (int half = 0; half < 2; ++half)
+        numbers[i][half] = *(const uint4 *)(rows + placeInRow<Middle::width>(16 * i + 8 * half + g, 4 * step + t));
+    UNROLL
+    for (int turn = 0; turn < Shape::outTurns; ++turn)
+      if (const int tile = warpId() + turn * Shape::warps; tile < Shape::outTiles) {
+        const uint4 weights = *(const uint4 *)(outWeights + (tile * Shape::outSteps + step) * Shape::pieceBytes + 16 * laneId());
+        UNROLL
+        for (int i = 0; i < 2; ++i)
+          mma32<T>(outputs[turn][i], numbers[i][0], numbers[i][1], weights);
+      }
+  }
+  UNROLL
+  for (int turn = 0; turn < Shape::outTurns; ++turn)
+    UNROLL
+    for (int half = 0; half < 4; ++half) {
+      const int tile = warpId() + turn * Shape::warps, m = 8 * half + g;
+      if (tile < Shape::outTiles && m < live)
+        *(float2 *)(parts + ((int64)index * Shape::M + m) * Shape::N + rank * Shape::ownOutputs + 8 * tile + 2 * t) =
+            make_float2(outputs[turn][half / 2][half % 2 * 2], outputs[turn][half / 2][half % 2 * 2 + 1]);
+    }
+}
+
+#endif
+
+} // namespace transom::cuda
