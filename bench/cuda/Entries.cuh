@@ -142,7 +142,7 @@ __global__ void IN_CLUSTERS(Shape::cluster) __launch_bounds__(Shape::threads, 1)
 #endif
 }
 template <class Shape, class Epilogue>
-__global__ void IN_CLUSTERS(Shape::cluster) __launch_bounds__(Shape::threads, 2)
+__global__ void IN_CLUSTERS(Shape::cluster) __launch_bounds__(Shape::threads, 3)
     skinnyChainEntry(const typename Shape::T *x, const typename Shape::T *first, Epilogue epilogue, typename Shape::Middle middle,
                      const typename Shape::T *second, float *parts, int rows) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL

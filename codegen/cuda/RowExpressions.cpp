@@ -134,14 +134,29 @@ std::string RowExpressions::ofRow(Value value, const Column &column) {
   assert(buffer != program.memory.end() && "a value without memory");
   std::string pointer = text.pointer(buffer->second);
   std::string index = "(int64)" + row() + " * " + std::to_string(program.width(value)) + " + " + column.text;
-  std::string sum = load(pointer, storedType(buffer->second), index, false);
   if (value != program.parts)
-    return sum;
+    return load(pointer, storedType(buffer->second), index, false);
+  // What is read of the row beside the parts is under way with them.
+  for (Operation *op : program.ops)
+    if (isa<FusedOp, ScalarOp>(op))
+      for (Value operand : op->getOperands())
+        if (operand != value && program.memory.contains(operand) && program.leading.lookup(operand) > 0 && program.width(operand) == program.width(value))
+          at(operand, column);
   const Dims &sizes = buffer->second.shape;
-  for (int64_t part = 1; part < *sizes[0].constant(); ++part) {
-    std::string first = std::to_string(part * *sizes[1].constant() * *sizes[2].constant());
-    std::string addend = load(pointer, DType::f32, first + " + " + index, false);
-    sum = eachLane([&](const std::string &e) { return name(sum, e) + " + " + name(addend, e); });
+  const int64_t parts = *sizes[0].constant(), apart = *sizes[1].constant() * *sizes[2].constant();
+  const int64_t atOnce = std::max<int64_t>(16, (parts + 1) / 2);
+  std::string sum;
+  for (int64_t first = 0; first < parts; first += atOnce) {
+    SmallVector<std::string> addends;
+    for (int64_t part = first; part < std::min(parts, first + atOnce); ++part)
+      addends.push_back(load(pointer, DType::f32, (part ? std::to_string(part * apart) + " + " : "") + index, false));
+    text.line(first == 0 ? "keepAhead(gridDim.y);" : "keepAhead(gridDim.x);");
+    sum = eachLane([&](const std::string &e) {
+      std::string all = sum.empty() ? "" : name(sum, e);
+      for (const std::string &addend : addends)
+        all += (all.empty() ? "" : " + ") + name(addend, e);
+      return all;
+    });
   }
   return sum;
 }

@@ -358,7 +358,8 @@ FailureOr<CudaLaunchPlan> emitRows(KernelPool &pool, const RowProgram &program, 
     for (Value value : llvm::concat<Value>(llvm::to_vector(op->getOperands()), llvm::to_vector(op->getResults())))
       if (program.leading.lookup(value) > 0)
         widest = std::max(widest, program.width(value));
-  int lanes = lanesOf(program, 8);
+  // Parts of a sum are many loads of a thread: more threads with fewer numbers each.
+  int lanes = lanesOf(program, program.parts && widest <= 1024 ? 4 : 8);
   int64_t pieces = (widest + lanes - 1) / lanes;
   int threads = int(std::clamp<int64_t>((pieces + 31) / 32 * 32, 32, pieces > 2048 ? 512 : 256));
   KernelText text(pool);

@@ -14,11 +14,11 @@ module attributes {transom.bounds = {batch = [1, 4], tokens = [1, 512]}} {
   // CHECK: if (n >= 128 && n < 256) {
   // CHECK: DEVICE float value(const Early &e, int m, int n, float v) const {
   // CHECK: return result;
-  // CHECK: void CLUSTER __launch_bounds__(256, 2)
+  // CHECK: void CLUSTER __launch_bounds__(256, 3)
   // CHECK: using Shape = SkinnyChainShape<Half, 128, 2, 128, 4, AttentionMiddle<Half, 64, 0, 128, 256, false>>;
   // CHECK: skinnyChain<Shape>(b0, b1, Epilogue{{{.*}}}, {b5, (int)({{.*}}), 0.125f}, b2, b3, (int)rows);
   // CHECK-LABEL: // add_layer_norm_128_chain_sum block
-  // CHECK: loadLanes<8>(b0 + 4096 + (int64)row * 128 +
+  // CHECK: loadLanes<4>(b0 + 4096 + (int64)row * 128 +
   // As many clusters as 384 columns make, up to 16: each block has 8 columns.
   // CHECK-LABEL: // add_gelu_384_chain block 256 shared
   // CHECK: using Shape = SkinnyChainShape<Half, 128, 6, 128, 4, NoMiddle<Half, 8>>;

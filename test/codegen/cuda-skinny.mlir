@@ -21,14 +21,15 @@ module attributes {transom.bounds = {rows = [1, 512]}} {
   // CHECK-LABEL: // add_layer_norm_256_parts_m32 block 256 shared 20480
   // CHECK: using Shape = SkinnyShape<Half, 256, 512, 32, 1, 2, 4, NeighbourPairs>;
   // CHECK: gemmSkinny<Shape>(b0, b1, PartEpilogue<64, 256>{b2}, (int)rows);
-  // The norm's scale and centre, too, are read before the kernel waits; then both parts and the residual.
+  // The norm's scale and centre, too, are read before the kernel waits; then the residual and both parts, at once.
   // CHECK-LABEL: // add_layer_norm_256_sum block
-  // CHECK: storedAt<8>(b2 + {{.*}}
-  // CHECK: storedAt<8>(b3 + {{.*}}
+  // CHECK: storedAt<4>(b2 + {{.*}}
+  // CHECK: storedAt<4>(b3 + {{.*}}
   // CHECK: waitProducers();
-  // CHECK: loadLanes<8>(b0 + (int64)row * 256 +
-  // CHECK: loadLanes<8>(b0 + 16384 + (int64)row * 256 +
-  // CHECK: loadLanes<8>(b1 + (int64)row * 256 +
+  // CHECK: loadLanes<4>(b1 + (int64)row * 256 +
+  // CHECK-NEXT: {{.*}}loadLanes<4>(b0 + (int64)row * 256 +
+  // CHECK-NEXT: {{.*}}loadLanes<4>(b0 + 16384 + (int64)row * 256 +
+  // CHECK-NEXT: keepAhead(gridDim.y);
   // CHECK-LABEL: // program main
   // CHECK: // launch add_gelu_512_skinny_m32<32, 1> add_gelu_512_skinny_m64<32, 1> rows rows to 64
   // CHECK-NEXT: // product m rows n 512 k 256 of f16 from 65

@@ -100,7 +100,7 @@ KERNELS = {
     **{f"chain {name}": (f"skinnyChainEntry<SkinnyChainShape<{shape}>, {epilogue}>", True)
        for name, shape, epilogue in (("attention", "Half, 1024, 16, 1024, 4, AttentionMiddle<Half, 64, 0, 1024, 2048, false>", "StoreEpilogue<Half, float, 3072, Identity>"),
                                      ("heads of 32", "BFloat, 384, 12, 384, 4, AttentionMiddle<BFloat, 32, 0, 384, 768, false>", "StoreEpilogue<BFloat, float, 1152, Identity>"),
-                                     ("heads of 128", "BFloat, 1024, 8, 1024, 3, AttentionMiddle<BFloat, 128, 0, 1024, 2048, true>", "StoreEpilogue<BFloat, float, 3072, Identity>"),
+                                     ("heads of 128", "BFloat, 1024, 8, 1024, 2, AttentionMiddle<BFloat, 128, 0, 1024, 2048, true>", "StoreEpilogue<BFloat, float, 3072, Identity>"),
                                      ("feed-forward", "Half, 1024, 16, 1024, 4, NoMiddle<Half, 32>", "StoreEpilogue<Half, float, 4096, GeluErf>"))},
     "product e4m3": ("gemmE4m3Entry<E4m3GemmShape<4096, 1024>, Scaled>", True),
     "simple": ("gemvSimpleEntry<GemvSimpleShape<float, 37, 21, NeighbourPairs>, SimpleNormPrologue<float, float, 21, true>, "

@@ -62,6 +62,8 @@ public:
   virtual void endBarrier(uint32_t barrier) = 0;
   /// First `bytes` more are expected, then `arrivals` arrive.
   virtual void arrive(uint32_t barrier, uint32_t arrivals, uint32_t bytes) = 0;
+  /// So many of the bytes that are expected are there.
+  virtual void complete(uint32_t barrier, uint32_t bytes) = 0;
   /// Returns when the phase of this parity is over.
   virtual void waitBarrier(uint32_t barrier, uint32_t parity) = 0;
 

@@ -153,6 +153,8 @@ void HopperUnit::change(Key key, uint32_t thread, uint32_t arrivals, int64_t byt
 
 void HopperUnit::arrive(uint32_t address, uint32_t arrivals, uint32_t bytes) { change(barrierAt(address), cluster_.self(), arrivals, bytes); }
 
+void HopperUnit::complete(uint32_t address, uint32_t bytes) { change(barrierAt(address), cluster_.self(), 0, -int64_t(bytes)); }
+
 void HopperUnit::waitBarrier(uint32_t address, uint32_t parity) {
   Key key = barrierAt(address);
   MemoryBarrier b = MemoryBarrier::read(cluster_.block(key >> 24).shared + (key & 0xffffff));

@@ -71,6 +71,7 @@ public:
   void initBarrier(uint32_t barrier, uint32_t arrivals) override;
   void endBarrier(uint32_t barrier) override;
   void arrive(uint32_t barrier, uint32_t arrivals, uint32_t bytes) override;
+  void complete(uint32_t barrier, uint32_t bytes) override;
   void waitBarrier(uint32_t barrier, uint32_t parity) override;
   void fenceProxy() override;
   void checkMap(const void *map) override;

@@ -50,10 +50,14 @@ inline void ptx_setmaxnreg_dec_sync_aligned_u32(unsigned count) { machine->hoppe
 inline void ptx_barrier_cluster_arrive_aligned() { machine->hopper->arriveCluster(); }
 inline void ptx_barrier_cluster_wait_aligned() { machine->hopper->waitCluster(); }
 inline void ptx_barrier_cluster_arrive_release() { machine->hopper->arriveCluster(); }
+inline void ptx_barrier_cluster_arrive_relaxed() { machine->hopper->arriveCluster(); }
 inline void ptx_barrier_cluster_wait_acquire() { machine->hopper->waitCluster(); }
 inline void ptx_mapa_shared_cluster_u32(unsigned &d, unsigned a, unsigned rank) { d = machine->hopper->atRank(a, rank); }
 inline void ptx_ld_shared_cluster_u32(unsigned &d, unsigned a) { d = sharedNumber<unsigned>(a); }
-inline void ptx_st_shared_cluster_v2_u32(unsigned a, unsigned x, unsigned y) { sharedNumber<uint2>(a) = {x, y}; }
+inline void ptx_st_async_shared_cluster_mbarrier_complete_tx_bytes_v2_b32(unsigned a, unsigned x, unsigned y, unsigned barrier) {
+  sharedNumber<uint2>(a) = {x, y};
+  machine->hopper->complete(barrier, sizeof(uint2));
+}
 inline void ptx_ld_shared_cluster_u64(unsigned long long &d, unsigned a) { d = sharedNumber<unsigned long long>(a); }
 
 //===-- Boxes -------------------------------------------------------------------------------------------------------===//

@@ -7,7 +7,8 @@
 // 1. Start the successor; copy all of W and V that the block needs to shared memory, and read the epilogue's constants, while the kernel
 //    that makes x is still at work.
 // 2. Wait for that one; read x some steps ahead, from L2 to registers; multiply. Warps share rows of x and K: two tiles of 16 rows, four parts.
-// 3. Sum over the parts of K in a fixed order; round what the epilogue gives and write it to all blocks of the cluster.
+// 3. Sum over the parts of K in a fixed order; round what the epilogue gives and send it to all blocks of the cluster, each of which counts
+//    what has come: a barrier of the cluster would wait for all that its threads have written anywhere.
 // 4. Each block has the cluster's columns now: attention, if any, by all blocks alike; then the second product, whose sums go to memory.
 //
 // Numbers lie in shared memory as the tensor cores' 16-byte loads want them (Mma.cuh): weights in pieces of [8 rows, 32 numbers], a lane's 16 bytes
@@ -38,7 +39,8 @@ template <class T, int columns_> struct NoMiddle {
     const int at = rank * columns + c;
     return placeInRow<width>(m, at / 8) + at % 8 * 2;
   }
-  DEVICE void begin(int2 *) const {}
+  DEVICE int early() const { return 0; }
+  DEVICE void prepare(int, int2 *) const {}
   DEVICE const char *run(const char *exchanged, char *, const int2 *, int) const { return exchanged; }
 };
 
@@ -58,14 +60,16 @@ template <class T, int headDim, int queries, int keys, int values, bool causal> 
     return c / own * chainRows * width * 2 + placeInRow<width>(m, at / 8) + at % 8 * 2;
   }
 
-  /// The keys that each row sees: [first, last). By one warp, whose lanes read all lengths at once.
-  DEVICE void begin(int2 *seen) const {
+  /// Where a sequence starts, each lane's own.
+  DEVICE int early() const { return cumulative[minInt(laneId(), sequences)]; }
+  /// The keys that each row sees: [first, last). By one warp, a lane for each row.
+  DEVICE void prepare(int early, int2 *seen) const {
     if (warpId() != 0)
       return;
     const int row = laneId();
     int2 own = make_int2(0, chainRows);
     for (int at = 0; at <= sequences; at += 32) {
-      const int starts = cumulative[minInt(at + row, sequences)];
+      const int starts = at == 0 ? early : cumulative[minInt(at + row, sequences)];
       for (int i = 0; i < 32; ++i) {
         const int start = __shfl_sync(~0u, starts, i);
         if (start <= row)
@@ -159,7 +163,7 @@ template <class T_, int inner, int clusters_, int outputs, int ahead_, class Mid
   static constexpr int place = 8 * (tiles | 1); // of a row's sums in shared memory: rows g apart lie in other banks
   static constexpr int copyBytes = steps * tiles * pieceBytes, sumBytes = groups * M * place * 4, firstBytes = copyBytes > sumBytes ? copyBytes : sumBytes;
   static constexpr int outBytes = outSteps * outTiles * pieceBytes, arrayBytes = M * Middle::width * 2;
-  static constexpr int sharedBytes = firstBytes + outBytes + Middle::arrays * arrayBytes + M * (int)sizeof(int2);
+  static constexpr int exchangeBytes = Middle::arrays * arrayBytes, sharedBytes = firstBytes + outBytes + exchangeBytes + M * (int)sizeof(int2) + 16;
   static_assert(K % stepK == 0 && N % (8 * cluster) == 0 && Middle::width % stepK == 0 && arrayBytes <= firstBytes, "");
 };
 
@@ -169,8 +173,8 @@ template <class T_, int inner, int clusters_, int outputs, int ahead_, class Mid
 template <int steps, int tiles, int warps, class T, class RowOf> DEVICE void copyPieces(char *to, const T *matrix, int rowLength, RowOf rowOf) {
   UNROLL
   for (int i = 0; i < ceilDiv(steps * tiles, warps); ++i) {
-    const int piece = warpId() + i * warps;
-    if (piece < steps * tiles)
+    const int piece = warpId() % warps + i * warps; // so that the compiler knows what is left of a division
+    if (steps * tiles % warps == 0 || piece < steps * tiles)
       copyAsync16(sharedAddress(to + piece * 512 + 16 * laneId()), matrix + (int64)rowOf(piece / steps) * rowLength + piece % steps * 32 + laneId() % 4 * 8, true);
   }
   commitCopies();
@@ -185,10 +189,16 @@ DEVICE void skinnyChain(const typename Shape::T *x, const typename Shape::T *fir
   using Middle = typename Shape::Middle;
   extern __shared__ __align__(128) char shared[];
   char *const outWeights = shared + Shape::firstBytes, *const exchanged = outWeights + Shape::outBytes;
-  int2 *const seen = (int2 *)(exchanged + Middle::arrays * Shape::arrayBytes);
+  int2 *const seen = (int2 *)(exchanged + Shape::exchangeBytes);
+  const uint32 barrier = sharedAddress(seen + Shape::M); // of what comes from the cluster
   const int index = blockIdx.x / Shape::cluster, rank = blockIdx.x % Shape::cluster, g = laneId() / 4, t = laneId() % 4;
 
   launchDependents();
+  if (threadIdx.x == 0) {
+    initBarrier(barrier, 1);
+    expectBytes(barrier, Shape::exchangeBytes);
+    fenceBarrierInit();
+  }
   arriveCluster(); // others may write here from now on
   copyPieces<Shape::steps, Shape::tiles, Shape::warps>(shared, first, Shape::K, [&](int tile) { return Middle::column(index, rank, minInt(8 * tile + g, Middle::columns - 1)); });
   copyPieces<Shape::outSteps, Shape::outTiles, Shape::warps>(outWeights, second + index * Middle::width, Shape::clusters * Middle::width,
@@ -223,16 +233,15 @@ DEVICE void skinnyChain(const typename Shape::T *x, const typename Shape::T *fir
   for (int turn = 0; turn < Shape::ahead; ++turn)
     read(turn, operands[turn]);
   each([&](auto &e, int m, int n) { epilogue.early(e, m, n); });
-  middle.begin(seen);
   waitCopies<1>();
   __syncthreads(); // all warps' copies of W are there
 
   float sums[Shape::tiles][4] = {};
-  for (int base = 0; base < Shape::turns; base += Shape::ahead) {
+  for (int base = 0; base < Shape::turns && tileRow < live; base += Shape::ahead) {
     UNROLL
     for (int a = 0; a < Shape::ahead; ++a) {
       const int step = group + (base + a) * Shape::groups;
-      if (step >= Shape::steps || tileRow >= live)
+      if (step >= Shape::steps)
         break;
       UNROLL
       for (int j = 0; j < Shape::tiles; ++j)
@@ -240,6 +249,7 @@ DEVICE void skinnyChain(const typename Shape::T *x, const typename Shape::T *fir
       read(base + a + Shape::ahead, operands[a]);
     }
   }
+  const int starts = middle.early();
   each([&](auto &e, int, int n) { epilogue.prepare(e, n); });
   __syncthreads(); // W has been read: sums go there
   UNROLL
@@ -264,10 +274,12 @@ DEVICE void skinnyChain(const typename Shape::T *x, const typename Shape::T *fir
       const uint2 four = make_uint2(Type<T>::pack(v[0], v[1]), Type<T>::pack(v[2], v[3]));
       UNROLL
       for (int block = 0; block < Shape::cluster; ++block)
-        storeAt(sharedAddress(exchanged + Middle::place(m, rank, c)), block, four);
+        storeAt(sharedAddress(exchanged + Middle::place(m, rank, c)), barrier, block, four);
     }
+  middle.prepare(starts, seen);
   waitCopies<0>();
-  syncCluster();
+  __syncthreads(); // all warps' copies of V are there, and sums have been read
+  waitBarrier(barrier, 0);
 
   const char *const rows = middle.run(exchanged, shared, seen, live);
   float outputs[Shape::outTurns][2][4] = {};

@@ -33,16 +33,21 @@ DEVICE void arriveAt(uint32 barrier, int rank) {
                "}" ::"r"(barrier), "r"(rank) : "memory");
 }
 /// All threads of all blocks of the cluster.
-DEVICE void arriveCluster() { asm volatile("barrier.cluster.arrive.release;" ::: "memory"); }
+DEVICE void syncCluster() {
+  asm volatile("barrier.cluster.arrive.release;" ::: "memory");
+  asm volatile("barrier.cluster.wait.acquire;" ::: "memory");
+}
+/// That all have begun, with work between the two: brings no memory in order, so that none is waited for.
+DEVICE void arriveCluster() { asm volatile("barrier.cluster.arrive.relaxed;" ::: "memory"); }
 DEVICE void waitCluster() { asm volatile("barrier.cluster.wait.acquire;" ::: "memory"); }
-DEVICE void syncCluster() { arriveCluster(), waitCluster(); }
-/// Eight bytes to the same place of block `rank` of the cluster.
-DEVICE void storeAt(uint32 address, int rank, uint2 v) {
+/// Eight bytes to the same place of block `rank` of the cluster, whose barrier counts them.
+DEVICE void storeAt(uint32 address, uint32 barrier, int rank, uint2 v) {
   asm volatile("{\n"
-               ".reg .b32 remote;\n"
-               "mapa.shared::cluster.u32 remote, %0, %1;\n"
-               "st.shared::cluster.v2.u32 [remote], {%2, %3};\n"
-               "}" ::"r"(address), "r"(rank), "r"(v.x), "r"(v.y) : "memory");
+               ".reg .b32 there, counts;\n"
+               "mapa.shared::cluster.u32 there, %0, %2;\n"
+               "mapa.shared::cluster.u32 counts, %1, %2;\n"
+               "st.async.shared::cluster.mbarrier::complete_tx::bytes.v2.b32 [there], {%3, %4}, [counts];\n"
+               "}" ::"r"(address), "r"(barrier), "r"(rank), "r"(v.x), "r"(v.y) : "memory");
 }
 /// Returns once the phase of this parity is over.
 DEVICE void waitBarrier(uint32 barrier, uint32 parity) {
