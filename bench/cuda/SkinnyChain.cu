@@ -131,6 +131,22 @@ void checkChains() {
 
 static Register checkChainsGroup("chain", checkChains);
 
+#ifndef LAB_EMULATED
+/// How many clusters of the kernel the device has room for at once.
+template <class Shape, class Epilogue> int clustersAtOnce() {
+  auto *kernel = skinnyChainEntry<Shape, Epilogue>;
+  CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, Shape::sharedBytes));
+  cudaLaunchAttribute attribute = {};
+  attribute.id = cudaLaunchAttributeClusterDimension;
+  attribute.val.clusterDim.x = Shape::cluster, attribute.val.clusterDim.y = 1, attribute.val.clusterDim.z = 1;
+  cudaLaunchConfig_t config = {};
+  config.gridDim = Shape::clusters * Shape::cluster, config.blockDim = Shape::threads, config.dynamicSmemBytes = Shape::sharedBytes;
+  config.attrs = &attribute, config.numAttrs = 1;
+  int count = 0;
+  CHECK(cudaOccupancyMaxActiveClusters(&count, kernel, &config));
+  return count;
+}
+
 /// Both kernels of a layer in turn, layer after layer; weights of four are more than L2 holds.
 void timeChains() {
   if (!runsHopper())
@@ -148,6 +164,9 @@ void timeChains() {
     }
   });
   std::printf("chains of XLM-R large, %d rows: %.3f ms for %d layers without norms, %.2f us each\n", rows, ms, layers, ms * 1000 / (2 * layers));
+  std::printf("clusters at once: attention %d of %d, feed-forward %d of %d\n", clustersAtOnce<Attention, StoreEpilogue<Half, Half, 3 * hidden, Identity>>(), heads,
+              clustersAtOnce<FeedForward, StoreEpilogue<Half, Half, 4 * hidden, GeluErf>>(), FeedForward::clusters);
 }
+#endif
 
 } // namespace lab

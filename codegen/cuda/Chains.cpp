@@ -50,11 +50,12 @@ std::optional<SkinnyChain> ProgramLowering::chainOf(ArrayRef<Operation *> steps)
   }
   if (!sameMemory(middle, second.getLhs()) || llvm::any_of(second.getExtras(), [&](Value extra) { return sameMemory(extra, middle); }))
     return std::nullopt;
-  auto operandsOf = [&](plan::GemmOp gemm) {
-    CudaBuffer lhs = bufferOf(gemm.getLhs());
-    return productOf(gemm, lhs, matrixOf(gemm.getRhs(), storedType(lhs)));
-  };
-  chain.first = operandsOf(first), chain.second = operandsOf(second);
+  const CudaBuffer x = bufferOf(first.getLhs()), between = bufferOf(second.getLhs());
+  const DType type = storedType(x);
+  if ((type != DType::f16 && type != DType::bf16) || storedType(between) != type)
+    return std::nullopt;
+  chain.first = productOf(first, x, matrixOf(first.getRhs(), type));
+  chain.second = productOf(second, between, matrixOf(second.getRhs(), type));
   return chain;
 }
 

@@ -82,7 +82,7 @@ std::optional<ChainShape> shapeOf(const SkinnyChain &chain) {
   const DType type = storedType(chain.first.lhs);
   auto stored = [&](const CudaBuffer &buffer) { return storedType(buffer) == type; };
   // A matrix as skinny products read it; and what stands between is rounded to one type.
-  if (!skinnyRows(chain.first) || !skinnyRows(chain.second) || !stored(chain.second.lhs) || !llvm::all_of(chain.first.epilogue.outputs, stored))
+  if (!skinnyRows(chain.first) || !skinnyRows(chain.second) || !llvm::all_of(chain.first.epilogue.outputs, stored))
     return std::nullopt;
   std::optional<ProductColumns> columns = ProductColumns::of(chain.first.epilogue, chain.first.product, chain.first.n);
   if (!columns || columns->partner != ProductColumns::Partner::none || chain.second.n % (8 * cluster) != 0)

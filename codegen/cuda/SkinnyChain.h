@@ -8,8 +8,8 @@ namespace transom::cuda {
 /// Up to so many rows the skeleton has a kernel.
 constexpr int64_t mostChainRows = 32;
 
-/// A product with what follows it column by column, attention over its results or nothing, and a product of that. Nobody else reads what stands
-/// between. The second product's epilogue is not part of the chain.
+/// A product with what follows it column by column, attention over its results or nothing, and a product of that, all of them in one 16-bit
+/// type. Nobody else reads what stands between. The second product's epilogue is not part of the chain.
 struct SkinnyChain {
   ProductProgram first, second;
   mutable AttentionOp attention;       ///< over packed sequences without caches, or null; ops of MLIR have no const methods

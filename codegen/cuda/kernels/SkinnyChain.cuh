@@ -180,12 +180,115 @@ template <int steps, int tiles, int warps, class T, class RowOf> DEVICE void cop
   commitCopies();
 }
 
+/// This warp's sums of the first product: 16 rows of x, a part of K. pieces: W, as copyPieces left it, which other warps may still have to wait for.
+template <class Shape> DEVICE void multiplyFirst(float (&sums)[Shape::tiles][4], const typename Shape::T *x, const char *pieces, int live) {
+  using T = typename Shape::T;
+  const int row = warpId() % 2 * 16 + laneId() / 4, group = warpId() / 2;
+  const bool any = warpId() % 2 * 16 < live;
+  const T *const low = x + (int64)minInt(row, live - 1) * Shape::K + 8 * (laneId() % 4), *const high = x + (int64)minInt(row + 8, live - 1) * Shape::K + 8 * (laneId() % 4);
+  uint4 operands[Shape::ahead][2];
+  auto read = [&](int turn, uint4 (&to)[2]) {
+    const int step = group + turn * Shape::groups;
+    if (step < Shape::steps && any)
+      to[0] = *(const uint4 *)(low + step * Shape::stepK), to[1] = *(const uint4 *)(high + step * Shape::stepK);
+  };
+  UNROLL
+  for (int turn = 0; turn < Shape::ahead; ++turn)
+    read(turn, operands[turn]);
+  waitCopies<1>();
+  __syncthreads();
+  for (int base = 0; base < Shape::turns && any; base += Shape::ahead) {
+    UNROLL
+    for (int a = 0; a < Shape::ahead; ++a) {
+      const int step = group + (base + a) * Shape::groups;
+      if (step >= Shape::steps)
+        break;
+      UNROLL
+      for (int j = 0; j < Shape::tiles; ++j)
+        mma32<T>(sums[j], operands[a][0], operands[a][1], *(const uint4 *)(pieces + (j * Shape::steps + step) * Shape::pieceBytes + 16 * laneId()));
+      read(base + a + Shape::ahead, operands[a]);
+    }
+  }
+}
+
+/// What a thread makes of the first product's sums: four neighbours of row i / (columns / 4), and so on in steps of all threads.
+template <class Shape, class Epilogue> struct ChainResults {
+  using Middle = typename Shape::Middle;
+  const Epilogue &epilogue;
+  int index, rank, live;
+  typename Epilogue::Early early[Shape::results][4];
+
+  static DEVICE bool place(int i, int &m, int &c) {
+    const int result = threadIdx.x + i * Shape::threads;
+    m = result / (Middle::columns / 4), c = result % (Middle::columns / 4) * 4;
+    return result < Shape::fours;
+  }
+  /// Calls work(early, m, n) for those of live rows.
+  template <class Work> DEVICE void each(Work work) {
+    UNROLL
+    for (int i = 0; i < Shape::results; ++i)
+      if (int m, c; place(i, m, c) && m < live)
+        UNROLL
+        for (int e = 0; e < 4; ++e)
+          work(early[i][e], m, Middle::column(index, rank, c) + e);
+  }
+  /// Sums over the parts of K, the epilogue, and to all blocks of the cluster. sums: [groups, 32, Shape::place].
+  DEVICE void send(const float *sums, uint32 exchanged, uint32 barrier) const {
+    using T = typename Shape::T;
+    UNROLL
+    for (int i = 0; i < Shape::results; ++i)
+      if (int m, c; place(i, m, c)) {
+        float v[4] = {};
+        UNROLL
+        for (int part = 0; part < Shape::groups; ++part) {
+          const float4 sum = *(const float4 *)(sums + (part * Shape::M + m) * Shape::place + c);
+          v[0] += sum.x, v[1] += sum.y, v[2] += sum.z, v[3] += sum.w;
+        }
+        UNROLL
+        for (int e = 0; e < 4; ++e) // zeros behind the last row: weights of 0 meet them
+          v[e] = m < live ? epilogue.value(early[i][e], m, Middle::column(index, rank, c) + e, v[e]) : 0.0f;
+        const uint2 four = make_uint2(Type<T>::pack(v[0], v[1]), Type<T>::pack(v[2], v[3]));
+        UNROLL
+        for (int block = 0; block < Shape::cluster; ++block)
+          storeAt(exchanged + Middle::place(m, rank, c), barrier, block, four);
+      }
+  }
+};
+
+/// The block's outputs of the second product: rows [32, Middle::width] times V, as copyPieces left it, to y [32, N]. Warps share the outputs.
+template <class Shape> DEVICE void multiplySecond(const char *rows, const char *pieces, float *y, int live) {
+  const int g = laneId() / 4, t = laneId() % 4;
+  float sums[Shape::outTurns][2][4] = {};
+  UNROLL
+  for (int step = 0; step < Shape::outSteps; ++step) {
+    uint4 numbers[2][2];
+    UNROLL
+    for (int i = 0; i < 4; ++i)
+      numbers[i / 2][i % 2] = *(const uint4 *)(rows + placeInRow<Shape::Middle::width>(8 * i + g, 4 * step + t));
+    UNROLL
+    for (int turn = 0; turn < Shape::outTurns; ++turn)
+      if (const int tile = warpId() + turn * Shape::warps; tile < Shape::outTiles) {
+        const uint4 weights = *(const uint4 *)(pieces + (tile * Shape::outSteps + step) * Shape::pieceBytes + 16 * laneId());
+        UNROLL
+        for (int i = 0; i < 2; ++i)
+          mma32<typename Shape::T>(sums[turn][i], numbers[i][0], numbers[i][1], weights);
+      }
+  }
+  UNROLL
+  for (int turn = 0; turn < Shape::outTurns; ++turn)
+    UNROLL
+    for (int i = 0; i < 4; ++i) {
+      const int tile = warpId() + turn * Shape::warps, m = 8 * i + g;
+      if (tile < Shape::outTiles && m < live)
+        *(float2 *)(y + (int64)m * Shape::N + 8 * tile + 2 * t) = make_float2(sums[turn][i / 2][i % 2 * 2], sums[turn][i / 2][i % 2 * 2 + 1]);
+    }
+}
+
 /// Grid: [Shape::clusters * Shape::cluster] in clusters. live: rows of x, at most 32. An epilogue is as in Epilogues.cuh, but has value(e, m, n, v) instead of
 /// store. parts: [clusters, 32, N].
 template <class Shape, class Epilogue>
 DEVICE void skinnyChain(const typename Shape::T *x, const typename Shape::T *first, const Epilogue &epilogue, const typename Shape::Middle &middle,
                         const typename Shape::T *second, float *parts, int live) {
-  using T = typename Shape::T;
   using Middle = typename Shape::Middle;
   extern __shared__ __align__(128) char shared[];
   char *const outWeights = shared + Shape::firstBytes, *const exchanged = outWeights + Shape::outBytes;
@@ -203,112 +306,30 @@ DEVICE void skinnyChain(const typename Shape::T *x, const typename Shape::T *fir
   copyPieces<Shape::steps, Shape::tiles, Shape::warps>(shared, first, Shape::K, [&](int tile) { return Middle::column(index, rank, minInt(8 * tile + g, Middle::columns - 1)); });
   copyPieces<Shape::outSteps, Shape::outTiles, Shape::warps>(outWeights, second + index * Middle::width, Shape::clusters * Middle::width,
                                                               [&](int tile) { return rank * Shape::ownOutputs + 8 * tile + g; });
-  // Thread i's results: four neighbours of row i / (columns / 4), and so on in steps of all threads.
-  auto resultOf = [&](int i, int &m, int &c) {
-    const int result = threadIdx.x + i * Shape::threads;
-    m = result / (Middle::columns / 4), c = result % (Middle::columns / 4) * 4;
-    return result < Shape::fours;
-  };
-  typename Epilogue::Early early[Shape::results][4];
-  auto each = [&](auto work) { // of the results that are live
-    UNROLL
-    for (int i = 0; i < Shape::results; ++i)
-      if (int m, c; resultOf(i, m, c) && m < live)
-        UNROLL
-        for (int e = 0; e < 4; ++e)
-          work(early[i][e], m, Middle::column(index, rank, c) + e);
-  };
-  each([&](auto &e, int, int n) { e = epilogue.constants(n); });
+  ChainResults<Shape, Epilogue> results = {epilogue, index, rank, live};
+  results.each([&](auto &e, int, int n) { e = epilogue.constants(n); });
   waitProducers();
 
-  const int tileRow = warpId() % 2 * 16, group = warpId() / 2;
-  const T *const low = x + (int64)minInt(tileRow + g, live - 1) * Shape::K + 8 * t, *const high = x + (int64)minInt(tileRow + g + 8, live - 1) * Shape::K + 8 * t;
-  uint4 operands[Shape::ahead][2];
-  auto read = [&](int turn, uint4 (&to)[2]) {
-    const int step = group + turn * Shape::groups;
-    if (step < Shape::steps && tileRow < live)
-      to[0] = *(const uint4 *)(low + step * Shape::stepK), to[1] = *(const uint4 *)(high + step * Shape::stepK);
-  };
-  UNROLL
-  for (int turn = 0; turn < Shape::ahead; ++turn)
-    read(turn, operands[turn]);
-  each([&](auto &e, int m, int n) { epilogue.early(e, m, n); });
-  waitCopies<1>();
-  __syncthreads(); // all warps' copies of W are there
-
+  results.each([&](auto &e, int m, int n) { epilogue.early(e, m, n); });
   float sums[Shape::tiles][4] = {};
-  for (int base = 0; base < Shape::turns && tileRow < live; base += Shape::ahead) {
-    UNROLL
-    for (int a = 0; a < Shape::ahead; ++a) {
-      const int step = group + (base + a) * Shape::groups;
-      if (step >= Shape::steps)
-        break;
-      UNROLL
-      for (int j = 0; j < Shape::tiles; ++j)
-        mma32<T>(sums[j], operands[a][0], operands[a][1], *(const uint4 *)(shared + (j * Shape::steps + step) * Shape::pieceBytes + 16 * laneId()));
-      read(base + a + Shape::ahead, operands[a]);
-    }
-  }
+  multiplyFirst<Shape>(sums, x, shared, live);
   const int starts = middle.early();
-  each([&](auto &e, int, int n) { epilogue.prepare(e, n); });
+  results.each([&](auto &e, int, int n) { epilogue.prepare(e, n); });
   __syncthreads(); // W has been read: sums go there
+  float *const own = (float *)shared + (warpId() / 2 * Shape::M + warpId() % 2 * 16 + g) * Shape::place + 2 * t;
   UNROLL
   for (int j = 0; j < Shape::tiles; ++j)
     UNROLL
     for (int half = 0; half < 2; ++half)
-      *(float2 *)(shared + (((group * Shape::M + tileRow + g + 8 * half) * Shape::place) + 8 * j + 2 * t) * 4) = make_float2(sums[j][2 * half], sums[j][2 * half + 1]);
+      *(float2 *)(own + 8 * half * Shape::place + 8 * j) = make_float2(sums[j][2 * half], sums[j][2 * half + 1]);
   __syncthreads();
   waitCluster();
-  UNROLL
-  for (int i = 0; i < Shape::results; ++i)
-    if (int m, c; resultOf(i, m, c)) {
-      float v[4] = {};
-      UNROLL
-      for (int part = 0; part < Shape::groups; ++part) {
-        const float4 sum = *(const float4 *)(shared + ((part * Shape::M + m) * Shape::place + c) * 4);
-        v[0] += sum.x, v[1] += sum.y, v[2] += sum.z, v[3] += sum.w;
-      }
-      UNROLL
-      for (int e = 0; e < 4; ++e) // zeros behind the last row: weights of 0 meet them
-        v[e] = m < live ? epilogue.value(early[i][e], m, Middle::column(index, rank, c) + e, v[e]) : 0.0f;
-      const uint2 four = make_uint2(Type<T>::pack(v[0], v[1]), Type<T>::pack(v[2], v[3]));
-      UNROLL
-      for (int block = 0; block < Shape::cluster; ++block)
-        storeAt(sharedAddress(exchanged + Middle::place(m, rank, c)), barrier, block, four);
-    }
+  results.send((const float *)shared, sharedAddress(exchanged), barrier);
   middle.prepare(starts, seen);
   waitCopies<0>();
   __syncthreads(); // all warps' copies of V are there, and sums have been read
   waitBarrier(barrier, 0);
-
-  const char *const rows = middle.run(exchanged, shared, seen, live);
-  float outputs[Shape::outTurns][2][4] = {};
-  UNROLL
-  for (int step = 0; step < Shape::outSteps; ++step) {
-    uint4 numbers[2][2];
-    UNROLL
-    for (int i = 0; i < 2; ++i)
-      UNROLL
-      for (int half = 0; half < 2; ++half)
-        numbers[i][half] = *(const uint4 *)(rows + placeInRow<Middle::width>(16 * i + 8 * half + g, 4 * step + t));
-    UNROLL
-    for (int turn = 0; turn < Shape::outTurns; ++turn)
-      if (const int tile = warpId() + turn * Shape::warps; tile < Shape::outTiles) {
-        const uint4 weights = *(const uint4 *)(outWeights + (tile * Shape::outSteps + step) * Shape::pieceBytes + 16 * laneId());
-        UNROLL
-        for (int i = 0; i < 2; ++i)
-          mma32<T>(outputs[turn][i], numbers[i][0], numbers[i][1], weights);
-      }
-  }
-  UNROLL
-  for (int turn = 0; turn < Shape::outTurns; ++turn)
-    UNROLL
-    for (int half = 0; half < 4; ++half) {
-      const int tile = warpId() + turn * Shape::warps, m = 8 * half + g;
-      if (tile < Shape::outTiles && m < live)
-        *(float2 *)(parts + ((int64)index * Shape::M + m) * Shape::N + rank * Shape::ownOutputs + 8 * tile + 2 * t) =
-            make_float2(outputs[turn][half / 2][half % 2 * 2], outputs[turn][half / 2][half % 2 * 2 + 1]);
-    }
+  multiplySecond<Shape>(middle.run(exchanged, shared, seen, live), outWeights, parts + (int64)index * Shape::M * Shape::N + rank * Shape::ownOutputs, live);
 }
 
 #endif
