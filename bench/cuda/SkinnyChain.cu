@@ -157,13 +157,18 @@ void timeChains() {
   std::vector<Operands<Attention>> attention(sets);
   std::vector<Operands<FeedForward>> feedForward(sets);
   Device<int> lengths(std::vector<int>{0, rows});
-  double ms = medianMs(nullptr, 20, 4, [&] {
-    for (int i = 0; i < layers; ++i) {
-      attention[(size_t)(i % sets)].run<Identity>({lengths, 1, 0.125f}, rows);
-      feedForward[(size_t)(i % sets)].run<GeluErf>({}, rows);
-    }
-  });
-  std::printf("chains of XLM-R large, %d rows: %.3f ms for %d layers without norms, %.2f us each\n", rows, ms, layers, ms * 1000 / (2 * layers));
+  for (int which : {1, 2, 3}) {
+    double ms = medianMs(nullptr, 20, 4, [&] {
+      for (int i = 0; i < layers; ++i) {
+        if (which & 1)
+          attention[(size_t)(i % sets)].run<Identity>({lengths, 1, 0.125f}, rows);
+        if (which & 2)
+          feedForward[(size_t)(i % sets)].run<GeluErf>({}, rows);
+      }
+    });
+    std::printf("chains of XLM-R large, %d rows, %s: %.3f ms for %d layers without norms, %.2f us a layer\n", rows,
+                which == 1 ? "attention" : which == 2 ? "feed-forward" : "both", ms, layers, ms * 1000 / layers);
+  }
   std::printf("clusters at once: attention %d of %d, feed-forward %d of %d\n", clustersAtOnce<Attention, StoreEpilogue<Half, Half, 3 * hidden, Identity>>(), heads,
               clustersAtOnce<FeedForward, StoreEpilogue<Half, Half, 4 * hidden, GeluErf>>(), FeedForward::clusters);
 }

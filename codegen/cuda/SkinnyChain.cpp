@@ -10,7 +10,7 @@ namespace transom::cuda {
 
 namespace {
 
-constexpr int64_t cluster = 8, warps = 8, stepK = 32, pieceBytes = 512, groups = 4, mostShared = 227 * 1024; // SkinnyChainShape
+constexpr int64_t cluster = 8, warps = 8, stepK = 32, pieceBytes = 512, groups = 4, mostShared = 227 * 1024, halfShared = 113 * 1024; // SkinnyChainShape
 
 /// How a chain's columns are shared.
 struct ChainShape {
@@ -23,8 +23,10 @@ struct ChainShape {
   int64_t ahead() const { return tiles() > 4 ? 2 : 4; }
   int64_t sharedBytes() const {
     const int64_t copies = chain.first.k / stepK * tiles() * pieceBytes, sums = groups * mostChainRows * 8 * (tiles() | 1) * 4;
-    const int64_t outputs = width / stepK * (chain.second.n / cluster / 8) * pieceBytes;
-    return std::max(copies, sums) + outputs + arrays * mostChainRows * width * 2 + mostChainRows * 8 + 16;
+    const int64_t first = std::max(copies, sums), rest = first + arrays * mostChainRows * width * 2 + mostChainRows * 8 + 16;
+    const int64_t tile = width / stepK * pieceBytes, tiles = chain.second.n / cluster / 8;
+    const int64_t wanted = llvm::divideCeil(std::max<int64_t>(rest + tiles * tile - halfShared, 0), tile);
+    return rest + (tiles - std::min({wanted, (first - sums) / tile, tiles})) * tile;
   }
   std::string text(const std::string &type) const {
     std::string middle = "NoMiddle<" + type + ", " + std::to_string(columns) + ">";

@@ -162,9 +162,12 @@ template <class T_, int inner, int clusters_, int outputs, int ahead_, class Mid
   static constexpr int fours = M * Middle::columns / 4, results = ceilDiv(fours, threads); // of four neighbours each; of a thread
   static constexpr int place = 8 * (tiles | 1); // of a row's sums in shared memory: rows g apart lie in other banks
   static constexpr int copyBytes = steps * tiles * pieceBytes, sumBytes = groups * M * place * 4, firstBytes = copyBytes > sumBytes ? copyBytes : sumBytes;
-  static constexpr int outBytes = outSteps * outTiles * pieceBytes, arrayBytes = M * Middle::width * 2;
-  static constexpr int exchangeBytes = Middle::arrays * arrayBytes, sharedBytes = firstBytes + outBytes + exchangeBytes + M * (int)sizeof(int2) + 16;
-  static_assert(K % stepK == 0 && N % (8 * cluster) == 0 && Middle::width % stepK == 0 && arrayBytes <= firstBytes, "");
+  static constexpr int tileBytes = outSteps * pieceBytes, arrayBytes = M * Middle::width * 2, exchangeBytes = Middle::arrays * arrayBytes;
+  // Tiles of V that come where W was, behind the sums: so many that two blocks have room on a multiprocessor, if there are so many.
+  static constexpr int restBytes = firstBytes + exchangeBytes + M * (int)sizeof(int2) + 16, wanted = ceilDiv(restBytes + outTiles * tileBytes - 113 * 1024, tileBytes);
+  static constexpr int lateTiles = wanted < 0 ? 0 : minInt(wanted, minInt((firstBytes - sumBytes) / tileBytes, outTiles));
+  static constexpr int outBytes = (outTiles - lateTiles) * tileBytes, sharedBytes = restBytes + outBytes;
+  static_assert(K % stepK == 0 && N % (8 * cluster) == 0 && Middle::width % stepK == 0 && arrayBytes <= firstBytes && (lateTiles == 0 || arrayBytes <= sumBytes) && 8 * lateTiles <= threads, "");
 };
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
@@ -255,8 +258,8 @@ template <class Shape, class Epilogue> struct ChainResults {
   }
 };
 
-/// The block's outputs of the second product: rows [32, Middle::width] times V, as copyPieces left it, to y [32, N]. Warps share the outputs.
-template <class Shape> DEVICE void multiplySecond(const char *rows, const char *pieces, float *y, int live) {
+/// The block's outputs of the second product: rows [32, Middle::width] times V, as copyPieces left its tiles, to y [32, N]. Warps share the outputs.
+template <class Shape> DEVICE void multiplySecond(const char *rows, const char *pieces, const char *late, float *y, int live) {
   const int g = laneId() / 4, t = laneId() % 4;
   float sums[Shape::outTurns][2][4] = {};
   UNROLL
@@ -268,7 +271,9 @@ template <class Shape> DEVICE void multiplySecond(const char *rows, const char *
     UNROLL
     for (int turn = 0; turn < Shape::outTurns; ++turn)
       if (const int tile = warpId() + turn * Shape::warps; tile < Shape::outTiles) {
-        const uint4 weights = *(const uint4 *)(pieces + (tile * Shape::outSteps + step) * Shape::pieceBytes + 16 * laneId());
+        constexpr int early = Shape::outTiles - Shape::lateTiles;
+        const char *from = tile < early ? pieces + tile * Shape::tileBytes : late + (tile - early) * Shape::tileBytes;
+        const uint4 weights = *(const uint4 *)(from + step * Shape::pieceBytes + 16 * laneId());
         UNROLL
         for (int i = 0; i < 2; ++i)
           mma32<typename Shape::T>(sums[turn][i], numbers[i][0], numbers[i][1], weights);
@@ -304,8 +309,12 @@ DEVICE void skinnyChain(const typename Shape::T *x, const typename Shape::T *fir
   }
   arriveCluster(); // others may write here from now on
   copyPieces<Shape::steps, Shape::tiles, Shape::warps>(shared, first, Shape::K, [&](int tile) { return Middle::column(index, rank, minInt(8 * tile + g, Middle::columns - 1)); });
-  copyPieces<Shape::outSteps, Shape::outTiles, Shape::warps>(outWeights, second + index * Middle::width, Shape::clusters * Middle::width,
-                                                              [&](int tile) { return rank * Shape::ownOutputs + 8 * tile + g; });
+  const typename Shape::T *const own = second + index * Middle::width; // this cluster's part of K
+  constexpr int rowLength = Shape::clusters * Middle::width, early = Shape::outTiles - Shape::lateTiles;
+  auto outputs = [&](int tile) { return rank * Shape::ownOutputs + 8 * tile + g; };
+  copyPieces<Shape::outSteps, early, Shape::warps>(outWeights, own, rowLength, outputs);
+  if (threadIdx.x < 8 * Shape::lateTiles)
+    prefetchL2(own + (int64)(rank * Shape::ownOutputs + 8 * early + threadIdx.x) * rowLength, Middle::width * 2);
   ChainResults<Shape, Epilogue> results = {epilogue, index, rank, live};
   results.each([&](auto &e, int, int n) { e = epilogue.constants(n); });
   waitProducers();
@@ -315,13 +324,16 @@ DEVICE void skinnyChain(const typename Shape::T *x, const typename Shape::T *fir
   multiplyFirst<Shape>(sums, x, shared, live);
   const int starts = middle.early();
   results.each([&](auto &e, int, int n) { epilogue.prepare(e, n); });
-  __syncthreads(); // W has been read: sums go there
-  float *const own = (float *)shared + (warpId() / 2 * Shape::M + warpId() % 2 * 16 + g) * Shape::place + 2 * t;
+  __syncthreads(); // W has been read: sums go there, and what is left of V
+  char *const late = shared + Shape::sumBytes;
+  if (Shape::lateTiles > 0)
+    copyPieces<Shape::outSteps, Shape::lateTiles, Shape::warps>(late, own, rowLength, [&](int tile) { return outputs(early + tile); });
+  float *const to = (float *)shared + (warpId() / 2 * Shape::M + warpId() % 2 * 16 + g) * Shape::place + 2 * t;
   UNROLL
   for (int j = 0; j < Shape::tiles; ++j)
     UNROLL
     for (int half = 0; half < 2; ++half)
-      *(float2 *)(own + 8 * half * Shape::place + 8 * j) = make_float2(sums[j][2 * half], sums[j][2 * half + 1]);
+      *(float2 *)(to + 8 * half * Shape::place + 8 * j) = make_float2(sums[j][2 * half], sums[j][2 * half + 1]);
   __syncthreads();
   waitCluster();
   results.send((const float *)shared, sharedAddress(exchanged), barrier);
@@ -329,7 +341,7 @@ DEVICE void skinnyChain(const typename Shape::T *x, const typename Shape::T *fir
   waitCopies<0>();
   __syncthreads(); // all warps' copies of V are there, and sums have been read
   waitBarrier(barrier, 0);
-  multiplySecond<Shape>(middle.run(exchanged, shared, seen, live), outWeights, parts + (int64)index * Shape::M * Shape::N + rank * Shape::ownOutputs, live);
+  multiplySecond<Shape>(middle.run(exchanged, shared, seen, live), outWeights, late, parts + (int64)index * Shape::M * Shape::N + rank * Shape::ownOutputs, live);
 }
 
 #endif
