@@ -96,6 +96,8 @@ template <class Plan> void ProgramLowering::addOutside(const Plan &plan, const D
   }
   part.when.architectures = Architectures::hopper;
   part.when.least = chained + 1;
+  if constexpr (std::is_same_v<Plan, CudaLaunchPlan>)
+    llvm::erase_if(part.choices, [&](const CudaChoicePlan &choice) { return choice.most < part.when.least; });
   if (part.when.least <= std::min(plan.when.most, most(rows)))
     result.steps.push_back({part, source});
 }

@@ -26,7 +26,7 @@ module attributes {transom.bounds = {batch = [1, 4], tokens = [1, 512]}} {
   // CHECK: // launch add_128_chain<16> rows tokens to 32 on hopper
   // CHECK-NEXT: // launch add_layer_norm_128_chain_sum<tokens> rows tokens to 32 on hopper
   // CHECK-NEXT: // launch add_128_skinny_m32{{.*}} rows tokens to 64 on others
-  // CHECK-NEXT: // launch add_128_skinny_m32{{.*}} rows tokens from 33 to 64 on hopper
+  // CHECK-NEXT: // launch add_128_skinny_m64<24, 1> rows tokens from 33 to 64 on hopper
   // CHECK-NEXT: // product m tokens n 384 k 128 of f16 from 65
   // CHECK-NEXT: // launch add_128<tokens> rows tokens from 65
   // CHECK-NEXT: // launch attention_{{.*}} rows tokens on others
