@@ -4,9 +4,10 @@
 // A cluster of eight blocks has some columns of the first product, a head's queries, keys and values among them: each block an eighth of them. Its
 // columns are a part of K of the second product, of which each block computes an eighth of the outputs.
 //
-// 1. Start the successor; copy all of W and V that the block needs to shared memory, and read the epilogue's constants, while the kernel
-//    that makes x is still at work.
-// 2. Wait for that one; read x some steps ahead, from L2 to registers; multiply. Warps share rows of x and K: two tiles of 16 rows, four parts.
+// 1. Copy all of W and V that the block needs to shared memory, and read the epilogue's constants, while the kernel that makes x is still at
+//    work.
+// 2. Wait for that one; read x some steps ahead, from L2 to registers, each block from another step on; multiply. Warps share rows of x and K: two
+//    tiles of 16 rows, four parts. Then start the successor, whose weights would come in x's way.
 // 3. Sum over the parts of K in a fixed order; round what the epilogue gives and send it to all blocks of the cluster, each of which counts
 //    what has come: a barrier of the cluster would wait for all that its threads have written anywhere.
 // 4. Each block has the cluster's columns now: attention, if any, by all blocks alike; then the second product, whose sums go to memory.
@@ -189,10 +190,12 @@ template <class Shape> DEVICE void multiplyFirst(float (&sums)[Shape::tiles][4],
   const int row = warpId() % 2 * 16 + laneId() / 4, group = warpId() / 2;
   const bool any = warpId() % 2 * 16 < live;
   const T *const low = x + (int64)minInt(row, live - 1) * Shape::K + 8 * (laneId() % 4), *const high = x + (int64)minInt(row + 8, live - 1) * Shape::K + 8 * (laneId() % 4);
+  // All blocks read all of x, but not the same of it at the same time.
+  auto stepOf = [&](int turn) { return group + (turn + (int)blockIdx.x) % Shape::turns * Shape::groups; };
   uint4 operands[Shape::ahead][2];
   auto read = [&](int turn, uint4 (&to)[2]) {
-    const int step = group + turn * Shape::groups;
-    if (step < Shape::steps && any)
+    const int step = stepOf(turn);
+    if (turn < Shape::turns && step < Shape::steps && any)
       to[0] = *(const uint4 *)(low + step * Shape::stepK), to[1] = *(const uint4 *)(high + step * Shape::stepK);
   };
   UNROLL
@@ -203,12 +206,12 @@ template <class Shape> DEVICE void multiplyFirst(float (&sums)[Shape::tiles][4],
   for (int base = 0; base < Shape::turns && any; base += Shape::ahead) {
     UNROLL
     for (int a = 0; a < Shape::ahead; ++a) {
-      const int step = group + (base + a) * Shape::groups;
-      if (step >= Shape::steps)
+      if (base + a >= Shape::turns)
         break;
-      UNROLL
-      for (int j = 0; j < Shape::tiles; ++j)
-        mma32<T>(sums[j], operands[a][0], operands[a][1], *(const uint4 *)(pieces + (j * Shape::steps + step) * Shape::pieceBytes + 16 * laneId()));
+      if (const int step = stepOf(base + a); step < Shape::steps)
+        UNROLL
+        for (int j = 0; j < Shape::tiles; ++j)
+          mma32<T>(sums[j], operands[a][0], operands[a][1], *(const uint4 *)(pieces + (j * Shape::steps + step) * Shape::pieceBytes + 16 * laneId()));
       read(base + a + Shape::ahead, operands[a]);
     }
   }
@@ -301,7 +304,6 @@ DEVICE void skinnyChain(const typename Shape::T *x, const typename Shape::T *fir
   const uint32 barrier = sharedAddress(seen + Shape::M); // of what comes from the cluster
   const int index = blockIdx.x / Shape::cluster, rank = blockIdx.x % Shape::cluster, g = laneId() / 4, t = laneId() % 4;
 
-  launchDependents();
   if (threadIdx.x == 0) {
     initBarrier(barrier, 1);
     expectBytes(barrier, Shape::exchangeBytes);
@@ -313,7 +315,7 @@ DEVICE void skinnyChain(const typename Shape::T *x, const typename Shape::T *fir
   constexpr int rowLength = Shape::clusters * Middle::width, early = Shape::outTiles - Shape::lateTiles;
   auto outputs = [&](int tile) { return rank * Shape::ownOutputs + 8 * tile + g; };
   copyPieces<Shape::outSteps, early, Shape::warps>(outWeights, own, rowLength, outputs);
-  if (threadIdx.x < 8 * Shape::lateTiles)
+  if ((int)threadIdx.x < 8 * Shape::lateTiles)
     prefetchL2(own + (int64)(rank * Shape::ownOutputs + 8 * early + threadIdx.x) * rowLength, Middle::width * 2);
   ChainResults<Shape, Epilogue> results = {epilogue, index, rank, live};
   results.each([&](auto &e, int, int n) { e = epilogue.constants(n); });
@@ -322,6 +324,7 @@ DEVICE void skinnyChain(const typename Shape::T *x, const typename Shape::T *fir
   results.each([&](auto &e, int m, int n) { epilogue.early(e, m, n); });
   float sums[Shape::tiles][4] = {};
   multiplyFirst<Shape>(sums, x, shared, live);
+  launchDependents();
   const int starts = middle.early();
   results.each([&](auto &e, int, int n) { epilogue.prepare(e, n); });
   __syncthreads(); // W has been read: sums go there, and what is left of V
