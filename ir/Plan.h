@@ -58,7 +58,12 @@ bool isGemv(MatmulOp op);
 /// Whether `op` is one of a program's steps: a launch, a product or a size.
 bool isStep(mlir::Operation *op);
 
-/// A buffer of the arena and the steps (counted from 0) that use it, from its first to its last.
+/// The launch that rounds what `attention` makes to 8 bits, by a scale that the artifact has for all rows, where nothing else reads it: one kernel
+/// may do both, so that the rounded rows have their memory from `attention` on. Null where there is none.
+LaunchOp roundingOf(LaunchOp attention);
+
+/// A buffer of the arena and the steps (counted from 0) that use it, from its first to its last; what roundingOf gives counts for the step
+/// before it too.
 struct Lifetime {
   BufferOp buffer;
   int64_t first, last;

@@ -178,19 +178,56 @@ static std::pair<SmallVector<Value>, SmallVector<Value>> accesses(Operation *ste
 
 //===-- Memory ------------------------------------------------------------------------------------------------------===//
 
+/// The op that a launch computes; null where there is no such kernel.
+template <typename Op> static Op computedBy(LaunchOp launch) {
+  auto kernel = SymbolTable::lookupNearestSymbolFrom<KernelOp>(launch, launch.getKernelAttr());
+  return kernel ? dyn_cast<Op>(kernel.getOp()) : Op();
+}
+
+LaunchOp roundingOf(LaunchOp launch) {
+  auto attention = computedBy<AttentionOp>(launch);
+  if (!attention || attention.getLayout() == HeadLayout::bhsd || storageOf(launch.getOutputs()[0]).getKind() != BufferKind::arena)
+    return {};
+  Value made = launch.getOutputs()[0];
+  SmallVector<Value> names = {storageOf(made)};
+  LaunchOp reader;
+  for (size_t i = 0; i < names.size(); ++i)
+    for (Operation *user : names[i].getUsers()) {
+      if (isa<ViewOp>(user))
+        names.push_back(user->getResult(0));
+      else if (user != launch && reader)
+        return {};
+      else if (user != launch && !(reader = dyn_cast<LaunchOp>(user)))
+        return {};
+    }
+  auto rounding = reader ? computedBy<RoundE4m3Op>(reader) : RoundE4m3Op();
+  if (!rounding || !rounding.getScale() || storageOf(reader.getInputs()[1]).getKind() != BufferKind::weight)
+    return {};
+  Value rounded = reader.getOutputs()[0];
+  bool sameRows = sizesOf(rounded).back() == product(llvm::ArrayRef(sizesOf(made)).take_back(2));
+  return sameRows && storageOf(rounded).getKind() == BufferKind::arena && isa<Float8E4M3FNType>(storedElementOf(rounded)) ? reader : LaunchOp();
+}
+
 SmallVector<Lifetime> lifetimesOf(ProgramOp program, SmallVectorImpl<Operation *> *steps) {
   llvm::MapVector<Operation *, Lifetime> lifetimes;
   int64_t step = 0;
-  for (Operation &op : program.getBody().front()) {
-    if (auto buffer = dyn_cast<BufferOp>(op); buffer && buffer.getKind() == BufferKind::arena)
+  auto use = [&](Value buffer) {
+    if (auto *entry = lifetimes.find(storageOf(buffer)); entry != lifetimes.end()) {
+      entry->second.first = std::min(entry->second.first, step);
+      entry->second.last = step;
+    }
+  };
+  for (auto buffer : program.getBody().getOps<BufferOp>())
+    if (buffer.getKind() == BufferKind::arena)
       lifetimes.insert({buffer, {buffer, INT64_MAX, -1}});
+  for (Operation &op : program.getBody().front()) {
     if (!isStep(&op))
       continue;
     for (Value operand : op.getOperands())
-      if (auto *entry = lifetimes.find(storageOf(operand)); entry != lifetimes.end()) {
-        entry->second.first = std::min(entry->second.first, step);
-        entry->second.last = step;
-      }
+      use(operand);
+    auto launch = dyn_cast<LaunchOp>(op);
+    if (LaunchOp rounding = launch ? roundingOf(launch) : LaunchOp())
+      use(rounding.getOutputs()[0]);
     if (steps)
       steps->push_back(&op);
     ++step;

@@ -5,12 +5,6 @@
 
 namespace lab {
 
-static double number(E4m3 v) {
-  int exponent = v.bits >> 3 & 15, mantissa = v.bits & 7;
-  double size = (v.bits & 127) == 127 ? NAN : exponent == 0 ? std::ldexp(mantissa, -9) : std::ldexp(8 + mantissa, exponent - 10);
-  return v.bits & 128 ? -size : size;
-}
-
 namespace {
 
 /// Any numbers but NaN.

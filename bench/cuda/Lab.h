@@ -54,6 +54,11 @@ inline double number(BFloat v) {
   std::memcpy(&f, &bits, 4);
   return f;
 }
+inline double number(E4m3 v) {
+  int exponent = v.bits >> 3 & 15, mantissa = v.bits & 7;
+  double size = (v.bits & 127) == 127 ? NAN : exponent == 0 ? std::ldexp(mantissa, -9) : std::ldexp(8 + mantissa, exponent - 10);
+  return v.bits & 128 ? -size : size;
+}
 template <class T> T rounded(float v);
 template <> inline float rounded<float>(float v) { return v; }
 template <> inline Half rounded<Half>(float v) { return {toHalfBits(v)}; }
@@ -161,6 +166,7 @@ template <class T> struct Bound;
 template <> struct Bound<float> { static constexpr double relative = 1e-5; };
 template <> struct Bound<Half> { static constexpr double relative = 2e-3; };
 template <> struct Bound<BFloat> { static constexpr double relative = 1e-2; };
+template <> struct Bound<E4m3> { static constexpr double relative = 4e-2; };
 template <class T>
 void compare(const std::string &name, const std::vector<T> &out, const std::vector<double> &ref, double bound) {
   double error = 0, size = 0, largest = 0, worst = 0;

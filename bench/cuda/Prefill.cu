@@ -28,7 +28,7 @@ struct HopperCall {
   HopperAttentionArguments a;
 };
 
-template <class Shape, bool maps = true> HopperCall arguments(const Problem &p, typename Shape::T *q, typename Shape::T *k, typename Shape::T *v, typename Shape::T *y, int tokens,
+template <class Shape, bool maps = true> HopperCall arguments(const Problem &p, typename Shape::T *q, typename Shape::T *k, typename Shape::T *v, typename Shape::Result *y, int tokens,
                                                           const int *cumulative, const int *lengths, const int *past, int *next) {
   using T = typename Shape::T;
   constexpr bool half = std::is_same_v<T, Half>;
@@ -70,6 +70,7 @@ template <class Shape> void launchMma(const Problem &p, const HopperAttentionArg
   a.keyRow = cached ? D : (int64)p.kvHeads * D, a.keyHead = cached ? (int64)p.keys * D : D;
   a.keyBatch = packed ? 0 : (int64)p.keys * p.kvHeads * D;
   a.cumulativeQueries = h.cumulativeQueries, a.cumulativeKeys = h.cumulativeKeys, a.lengths = h.lengths, a.past = h.past;
+  a.resultScale = h.resultScale, a.resultScales = h.resultScales;
   a.mask = mask, a.bias = bias, a.biasHead = (int64)p.queries * p.keys, a.biasQuery = p.keys, a.biasKey = 1;
   a.heads = p.heads, a.kvHeads = p.kvHeads, a.queries = p.queries, a.keys = p.keys, a.window = p.window, a.scale = h.scale, a.softcap = softcap;
   int longest = *std::max_element(p.lengths.begin(), p.lengths.end());
@@ -82,7 +83,10 @@ template <class Shape> void launchMma(const Problem &p, const HopperAttentionArg
 
 template <class Shape, bool mma = false> void check(const std::string &name, const Problem &p, bool extras = false) {
   using T = typename Shape::T;
+  using Result = typename Shape::Result;
   constexpr int D = Shape::headDim;
+  constexpr bool rounds = sizeof(Result) == 1;
+  const float resultScale = rounds ? 1.0f / 1024 : 1.0f;
   bool packed = p.rows == Rows::packed, cached = p.rows == Rows::cached;
   std::vector<int> cumulative = p.cumulative();
   int tokens = cumulative.back() + 37; // packed: behind the last token lies NaN
@@ -100,10 +104,14 @@ template <class Shape, bool mma = false> void check(const std::string &name, con
         for (int i = p.past[b] + p.lengths[b]; i < p.keys; ++i)
           for (std::vector<T> *x : {&k, &v})
             std::memset((void *)(x->data() + keyAt(b, i, h)), 0xff, D * sizeof(T));
-  Device<T> dq(q), dk(k), dv(v), y(q.size());
+  Device<T> dq(q), dk(k), dv(v);
+  Device<Result> y(q.size() + (rounds ? queryRows * sizeof(float) : 0)); // with the scales of the rows behind
+  Device<float> scale(std::vector<float>{resultScale});
   Device<int> dc(cumulative), dl(p.lengths), dp(p.past.empty() ? std::vector<int>{0} : p.past);
   Device<int> next(std::vector<int>{0, 0});
   auto call = arguments<Shape, !mma>(p, dq, dk, dv, y, tokens, dc, dl, dp, next);
+  if (rounds)
+    call.a.resultScale = scale, call.a.resultScales = (float *)(y.p + q.size());
   std::vector<int> mask((size_t)p.batch * std::max(p.keys, 1));
   for (int &m : mask)
     m = randomInt(0, 3) > 0;
@@ -123,7 +131,7 @@ template <class Shape, bool mma = false> void check(const std::string &name, con
     return to;
   };
   auto queries = numbers(q), keysOf = numbers(k), values = numbers(v);
-  std::vector<T> live;
+  std::vector<Result> live;
   std::vector<double> ref;
   for (int b = 0; b < p.batch; ++b) {
     int length = p.lengths[b], keys = packed ? length : cached ? p.past[b] + length : p.keys, offset = keys - length;
@@ -152,13 +160,20 @@ template <class Shape, bool mma = false> void check(const std::string &name, con
             sum[d] += s[j - first] / total * value[d];
         }
         for (int d = 0; d < D; ++d)
-          ref.push_back(sum[d]), live.push_back(out[at + d]);
+          ref.push_back(rounds ? std::clamp(sum[d] / resultScale, -448.0, 448.0) : sum[d]), live.push_back(out[at + d]);
       }
   }
-  compare(name, live, ref, Bound<T>::relative);
+  compare(name, live, ref, Bound<Result>::relative);
+  if (rounds) {
+    std::vector<float> scales(queryRows);
+    std::memcpy(scales.data(), (const void *)(out.data() + q.size()), scales.size() * sizeof(float));
+    auto end = packed ? scales.begin() + cumulative.back() : scales.end();
+    bool same = std::all_of(scales.begin(), end, [&](float s) { return s == resultScale; }), none = std::all_of(end, scales.end(), [](float s) { return s != s; });
+    report(same && none, name + ", scales of rows", "as it was given, for live rows alone");
+  }
   if (packed) {
     bool untouched = true;
-    for (size_t i = (size_t)cumulative.back() * p.heads * D; i < out.size(); ++i)
+    for (size_t i = (size_t)cumulative.back() * p.heads * D; i < q.size(); ++i)
       untouched &= number(out[i]) != number(out[i]);
     report(untouched, name + " rows behind the last token", "stay poisoned");
   }
@@ -248,6 +263,10 @@ static void checkHopperAttention() {
   check<D64c>("prefill D64 fp16 causal packed", {Rows::packed, 4, 4, 1, 0, 512, 0, {33, 7, 500, 192}, {}});
   check<D64c>("prefill D64 fp16 causal cached", {Rows::cached, 3, 4, 2, 200, 500, 0, {200, 17, 64}, {0, 300, 131}});
   check<D128c>("prefill D128 causal cached", {Rows::cached, 2, 2, 2, 130, 400, 0, {130, 99}, {250, 1}});
+  check<RoundedResult<HopperAttentionShape<Half, 64, 3, 128, false>>>("prefill D64 fp16 packed to e4m3", {Rows::packed, 5, 3, 3, 0, 512, 0, {1, 200, 0, 129, 400}, {}});
+  check<RoundedResult<D128>>("prefill D128 to e4m3", {Rows::padded, 2, 3, 3, 300, 300, 0, {300, 300}, {}});
+  check<RoundedResult<MmaAttentionShape<Half, 64, 4, 64, false>>, true>("mma prefill D64 to e4m3, mask", {Rows::padded, 2, 3, 3, 90, 133, 0, {90, 90}, {}}, true);
+  check<RoundedResult<MmaAttentionShape<BFloat, 32, 4, 64, false>>, true>("mma prefill D32 packed to e4m3", {Rows::packed, 3, 5, 5, 0, 512, 0, {64, 65, 1}, {}});
 }
 static Register checkHopperAttentionGroup("hopper", checkHopperAttention);
 

@@ -42,6 +42,25 @@ private:
   std::string scalar(std::optional<llvm::APFloat> value) { return floatText(value ? value->convertToDouble() : 0.0); }
   void set(const std::string &field, const std::string &value) { text.line("a." + field + " = " + value + ";"); }
 
+  std::string kernelName() const { return step.name + (step.rounding ? "_round_e4m3" : ""); }
+  const CudaBuffer &resultBuffer() { return step.rounding ? step.rounding->result : step.buffer(op.getResult()); }
+  /// The shape of a kernel as it is, or that rounds its result.
+  std::string rounded(const std::string &shape) {
+    if (!step.rounding)
+      return shape;
+    text.include("E4m3.cuh");
+    return "RoundedResult<" + shape + ">";
+  }
+  void setResult() {
+    std::string result = text.pointer(resultBuffer(), true);
+    set("result", result);
+    if (!step.rounding)
+      return;
+    DimExpr rows = packed ? q[0] : q[0] * q[1];
+    set("resultScale", text.pointer(step.rounding->scale));
+    set("resultScales", "scalesOf(" + result + ", " + text.size(rows) + ", " + number(heads * headDim) + ")");
+  }
+
   /// Blocks behind the live rows of the batch have nothing to do.
   void guard(const DimExpr &batch) {
     text.open("if (blockIdx.z >= " + text.size(batch) + ")");
@@ -121,7 +140,7 @@ private:
                         (mma ? "4" : number(queriesAtOnce)) + ", " + number(keysAtOnce) + ", " + (op.getCausal() ? "true>" : "false>");
     text.include(mma ? "AttentionMma.cuh" : "AttentionFma.cuh");
     text.launchBounds = number(threads);
-    text.line("using Shape = " + shape + ";");
+    text.line("using Shape = " + rounded(shape) + ";");
     text.line("static_assert(Shape::sharedBytes == " + number(sharedBytes) + " && Shape::queriesAtOnce == " + number(queriesAtOnce) + ", \"\");");
     DimExpr batch = batchSize();
     guard(batch);
@@ -133,7 +152,7 @@ private:
     DimExpr longest = packed ? step.longestOf(op.getCumulativeLengths()) : q[headsFirst ? 2 : 1];
     if (longest.isUnknown())
       longest = q[0];
-    std::string own = step.name + (sm == 75 ? "_sm75" : "");
+    std::string own = kernelName() + (sm == 75 ? "_sm75" : "");
     CudaChoicePlan choice{INT64_MAX, step.pool.add(own, text, {threads}, uint32_t(sharedBytes)), {longest, DimExpr(heads), batch}, {uint32_t(queriesAtOnce), 1, 1}};
     choice.sm = sm;
     return choice;
@@ -168,7 +187,9 @@ private:
       both->workspace(step.workspace(DType::i32, {DimExpr(2)}), "int");
       for (Value value : {Value(op.getQuery()), Value(op.getKey()), Value(op.getValue())})
         both->pointer(step.buffer(value));
-      both->pointer(step.buffer(op.getResult()), true);
+      both->pointer(resultBuffer(), true);
+      if (step.rounding)
+        both->pointer(step.rounding->scale);
       for (Value value : {Value(op.getCumulativeLengths()), Value(op.getKeyCumulativeLengths()), Value(op.getLengths()), Value(op.getPastLengths())})
         if (value)
           both->pointer(step.buffer(value));
@@ -177,11 +198,11 @@ private:
     text.include("AttentionHopper.cuh");
     text.launchBounds = number(threads) + ", 1";
     text.body += "#ifdef __CUDA_ARCH_FEAT_SM90_ALL\n";
-    text.line("using Shape = " + shape + ";");
+    text.line("using Shape = " + rounded(shape) + ";");
     text.line("static_assert(Shape::sharedBytes == " + number(sharedBytes) + " && Shape::threads == " + number(threads) + ", \"\");");
     text.line("HopperAttentionArguments a = {};");
     text.line("a.queryMap = &m0, a.keyMap = &m1, a.valueMap = &m2;");
-    set("result", text.pointer(step.buffer(op.getResult()), true));
+    setResult();
     DimExpr d = q.back(), h = q[headsFirst || packed ? 1 : 2], s = q[packed ? 0 : headsFirst ? 2 : 1];
     set("resultBatch", packed ? "0" : text.size(h * s * d));
     set("resultRow", text.size(headsFirst ? d : h * d)), set("resultHead", text.size(headsFirst ? s * d : d));
@@ -200,7 +221,7 @@ private:
     text.line("attendHopper<Shape>(a);");
     text.body += "#endif\n";
     // As many blocks as a GPU of this kind has multiprocessors; the tiles are handed out among those there are.
-    CudaChoicePlan choice{INT64_MAX, step.pool.add(step.name + "_sm90", text, {uint32_t(threads)}, uint32_t(sharedBytes)), {DimExpr(132)}};
+    CudaChoicePlan choice{INT64_MAX, step.pool.add(kernelName() + "_sm90", text, {uint32_t(threads)}, uint32_t(sharedBytes)), {DimExpr(132)}};
     choice.sm = 90;
     std::swap(text, own);
     return choice;
@@ -208,7 +229,7 @@ private:
 
   void arguments() {
     set("queryData", pointer(op.getQuery())), set("keyData", pointer(op.getKey())), set("valueData", pointer(op.getValue()));
-    set("result", text.pointer(step.buffer(op.getResult()), true));
+    setResult();
     auto strides = [&](const std::string &who, const Dims &sizes, bool headsFirst, bool packed) {
       DimExpr d = sizes.back(), h = sizes[headsFirst || packed ? 1 : 2], s = sizes[packed ? 0 : headsFirst ? 2 : 1];
       set(who + "Batch", packed ? "0" : text.size(h * s * d));
@@ -264,6 +285,11 @@ private:
 };
 
 } // namespace
+
+bool attentionRounds(AttentionOp attention, DType type) {
+  const int64_t headDim = dimsOf(attention.getQuery().getType()).back().constant().value_or(-1);
+  return (type == DType::f16 || type == DType::bf16) && headDim % 16 == 0 && !isa<CacheType>(attention.getKey().getType());
+}
 
 FailureOr<CudaLaunchPlan> emitAttention(Step &step, AttentionOp op) { return AttentionEmitter(step, op).run(); }
 

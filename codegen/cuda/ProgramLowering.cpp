@@ -163,6 +163,8 @@ LogicalResult ProgramLowering::lower(plan::LaunchOp launch) {
   for (auto [argument, buffer] : llvm::zip(kernel.getBody().getArguments(), launch.getInputs()))
     operands[argument] = buffer;
   Operation *op = kernel.getOp();
+  if (roundedBefore.contains(launch))
+    return success();
   if (auto group = dyn_cast<GroupOp>(op))
     return lowerGroup(group, kernel.getSymName(), launch.getInputs(), launch.getOutputs());
   if (auto matmul = dyn_cast<MatmulOp>(op); matmul && isFewRows(matmul, launch.getInputs()))
@@ -174,6 +176,12 @@ LogicalResult ProgramLowering::lower(plan::LaunchOp launch) {
     step.memory[operand] = bufferOf(buffer);
   for (auto [value, buffer] : llvm::zip(op->getResults(), launch.getOutputs()))
     step.memory[value] = bufferOf(buffer);
+  auto attention = dyn_cast<AttentionOp>(op);
+  plan::LaunchOp rounding = attention ? plan::roundingOf(launch) : plan::LaunchOp();
+  if (rounding && attentionRounds(attention, step.stored(attention.getQuery()))) {
+    step.rounding = {bufferOf(rounding.getOutputs()[0]), bufferOf(rounding.getInputs()[1])};
+    roundedBefore.insert(rounding);
+  }
   FailureOr<CudaLaunchPlan> plan = emitOp(step);
   end(step);
   if (failed(plan))

@@ -15,6 +15,9 @@ struct Step {
   std::string name;
   /// The most sequences' places that tokens packed by `cumulative` may have.
   std::function<DimExpr(mlir::Value cumulative)> longestOf;
+  /// Attention's result is rounded to 8 bits in the kernel and goes there, by this scale; none: to its own buffer as it is.
+  struct Rounding { CudaBuffer result, scale; };
+  std::optional<Rounding> rounding = {};
   CudaForfeits *forfeits = nullptr; ///< not null: results depend on no other rows, and this counts what that costs
 
   int64_t scratchAt = 0;     ///< bytes of scratch used so far, behind the program's arena
@@ -31,6 +34,8 @@ struct Step {
   CudaBuffer workspace(DType dtype, Dims shape);
 };
 
+/// Whether the kernels for `attention`, whose numbers are stored as `type`, can round its result.
+bool attentionRounds(AttentionOp attention, DType type);
 /// Attention in all its forms.
 mlir::FailureOr<CudaLaunchPlan> emitAttention(Step &step, AttentionOp op);
 /// All other ops that have a kernel of their own. Fails, after a diagnostic, on one that has no CUDA form.

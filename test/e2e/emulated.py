@@ -209,11 +209,11 @@ def check_fp8(suite, name, folder, dtype, encoder, calibrated, architecture):
     ran = [line.split()[1] for line in launches.read_text().splitlines()]
     products = {"mma" if "_product_mma" in kernel else "wgmma" for kernel in ran if "_product" in kernel}
     suite.check(f"{name} {dtype} ran products of {architecture}", None if products == {"wgmma" if architecture == "sm_90a" else "mma"} else f"it ran {ran}")
-    rounding = {kernel for kernel in ran if kernel.startswith("round_e4m3")}  # of what attention makes
+    rounding = {kernel.split("_")[0] for kernel in ran if kernel.startswith("round_e4m3") or (kernel.startswith("attention") and "_round_e4m3" in kernel)}
     done = suite.transom("bench", artifact, "--device=cuda:0", environment=emulated(suite, artifact, "sm_80"))
     refused = done.returncode == 1 and "products of 8 bits (fp8) need compute capability 8.9 or more, found 8.0" in done.stderr
     suite.check(f"{name} {dtype} is refused on 8.0", None if refused else done.stderr or "it ran")
-    suite.check(f"{name} {dtype} rounds by itself what attention makes alone", None if len(rounding) == 1 else f"it ran {ran}")
+    suite.check(f"{name} {dtype} rounds what attention makes", None if rounding == {"attention" if calibrated else "round"} else f"it ran {ran}")
 
 
 def check_generation(suite, name, folder, architecture="sm_80"):

@@ -28,6 +28,7 @@ template <bool wide, class T> DEVICE Eight loadSome8(const T *p, int count) {
 /// head_dim 128, 32 and 32 above: sharedBytes stays under 99 KiB; half as many stay under the 64 of sm_75).
 template <class T_, int headDim_, int queriesAtOnce_, int keysAtOnce_, bool causal_> struct FmaAttentionShape {
   using T = T_;
+  using Result = T;
   static constexpr int headDim = headDim_, queriesAtOnce = queriesAtOnce_, keysAtOnce = keysAtOnce_, threads = 256;
   static constexpr bool causal = causal_, wide = headDim % 8 == 0;
   static constexpr int paddedDim = ceilDiv(headDim, 8) * 8;

@@ -17,6 +17,7 @@ namespace transom::cuda {
 template <class T_, int headDim_, int consumers_, int keysAtOnce_, bool causal_, bool turns_ = true>
 struct HopperAttentionShape {
   using T = T_;
+  using Result = T;
   static constexpr int headDim = headDim_, consumers = consumers_, keysAtOnce = keysAtOnce_, stages = headDim == 64 ? 4 : 2;
   static constexpr bool causal = causal_, turns = turns_;
   static constexpr int queriesAtOnce = 64 * consumers, threads = 128 * (consumers + 1), runs = headDim / 64;
@@ -41,6 +42,8 @@ struct HopperAttentionArguments {
   int *next;                     // two zeroed ints: tiles handed out, blocks done; zero again at the end
   int pairsAtOnce;               // how many (batch, head) pairs are in turn at a time, so that their keys stay in L2
   float scale;
+  const float *resultScale; // results in E4M3: what they are divided by before they are rounded; else null
+  float *resultScales;      // and a place for it of each row of queries
 };
 
 /// How many (batch, head) pairs at a time: equal sections whose keys and values stay in 32 MB of L2.
@@ -296,38 +299,64 @@ template <class Shape> DEVICE void clearValues(uint32 values, int first, int thr
   fenceAsyncProxy();
 }
 
-/// Rows g and g + 8 of the sums to the result, 16 bytes a lane: four lanes exchange what each has of four tiles.
+/// v[i] of lane t becomes v[t] of lane i, of four neighbouring lanes.
+DEVICE void exchange(uint32 (&v)[4]) {
+  const int t = laneId() % 4;
+  UNROLL
+  for (int apart = 1; apart <= 2; apart <<= 1)
+    UNROLL
+    for (int i = 0; i < 4; ++i)
+      if (!(i & apart)) {
+        uint32 other = __shfl_xor_sync(~0u, t & apart ? v[i] : v[i | apart], apart);
+        if (t & apart)
+          v[i] = other;
+        else
+          v[i | apart] = other;
+      }
+}
+
+/// Rows g and g + 8 of the sums to the result, 16 bytes a lane: four lanes exchange what each has of four tiles, in E4M3 of eight.
 template <class Shape, int n>
-DEVICE void storeRows(const float (&sums)[n], const SoftmaxRows &rows, typename Shape::T *result, int64 stride, int live) {
-  using T = typename Shape::T;
+DEVICE void storeRows(const float (&sums)[n], const SoftmaxRows &rows, typename Shape::Result *result, int64 stride, int live, const float *resultScale) {
+  using Result = typename Shape::Result;
+  constexpr bool rounds = sizeof(Result) == 1;
+  constexpr int columns = 16 / sizeof(Result), across = 4 * columns; // of a lane; of four
   const int g = laneId() / 4, t = laneId() % 4;
+  const float scale = rounds ? *resultScale : 1.0f;
   UNROLL
   for (int row = 0; row < 2; ++row) {
     float sum = rows.sum[row];
     sum += __shfl_xor_sync(~0u, sum, 1);
     sum += __shfl_xor_sync(~0u, sum, 2);
-    float factor = sum == 0.0f ? 0.0f : 1.0f / sum;
+    float factor = sum == 0.0f ? 0.0f : 1.0f / (sum * scale);
     UNROLL
-    for (int q = 0; q < Shape::headDim / 32; ++q) {
+    for (int q = 0; q < Shape::headDim / across; ++q) {
+      // The lane's two columns of tile i of this part.
+      auto pair = [&](int i) {
+        const float *of = sums + q * across / 2 + 4 * i + 2 * row;
+        return Type<Result>::pack(of[0] * factor, of[1] * factor);
+      };
       uint32 v[4];
       UNROLL
       for (int i = 0; i < 4; ++i)
-        v[i] = Type<T>::pack(sums[16 * q + 4 * i + 2 * row] * factor, sums[16 * q + 4 * i + 2 * row + 1] * factor);
-      UNROLL
-      for (int apart = 1; apart <= 2; apart <<= 1)
-        UNROLL
-        for (int i = 0; i < 4; ++i)
-          if (!(i & apart)) {
-            uint32 other = __shfl_xor_sync(~0u, t & apart ? v[i] : v[i | apart], apart);
-            if (t & apart)
-              v[i] = other;
-            else
-              v[i | apart] = other;
-          }
+        v[i] = rounds ? pair(2 * i) | (uint32)pair(2 * i + 1) << 16 : pair(i);
+      exchange(v);
+      uint4 piece = make_uint4(v[0], v[1], v[2], v[3]);
+      if (rounds) // low halves are columns of one tile, high ones of the next
+        piece = make_uint4(__byte_perm(v[0], v[1], 0x5410), __byte_perm(v[2], v[3], 0x5410), __byte_perm(v[0], v[1], 0x7632), __byte_perm(v[2], v[3], 0x7632));
       if (g + 8 * row < live)
-        *(uint4 *)(result + (g + 8 * row) * stride + 32 * q + 8 * t) = make_uint4(v[0], v[1], v[2], v[3]);
+        *(uint4 *)(result + (g + 8 * row) * stride + across * q + columns * t) = piece;
     }
   }
+}
+
+/// Of results in E4M3: the scale for each row of queries, by all consumers.
+template <class Shape> DEVICE void storeScales(const HopperAttentionArguments &a) {
+  const int rows = a.cumulativeQueries ? a.cumulativeQueries[a.batch] : a.batch * a.queries;
+  const float scale = *a.resultScale;
+  constexpr int threads = 128 * Shape::consumers;
+  for (int row = blockIdx.x * threads + threadIdx.x - 128; row < rows; row += gridDim.x * threads)
+    a.resultScales[row] = scale;
 }
 
 template <class Shape> DEVICE void consumeTiles(const HopperAttentionArguments &a, const HopperRings<Shape> &r, int group) {
@@ -363,7 +392,7 @@ template <class Shape> DEVICE void consumeTiles(const HopperAttentionArguments &
     const int offset = tile.keys - tile.queries, part = __shfl_sync(~0u, (group - tile.shift + Shape::consumers) % Shape::consumers, 0), // the same in all lanes, as `group`
               firstRow = tile.firstQuery + part * 64 + warp * 16;
     int2 blocks = keyBlocks<Shape>(a, tile, offset);
-    T *result = (T *)a.result + (a.cumulativeQueries ? 0 : tile.batch) * a.resultBatch + tile.head * a.resultHead +
+    auto *result = (typename Shape::Result *)a.result + (a.cumulativeQueries ? 0 : tile.batch) * a.resultBatch + tile.head * a.resultHead +
                 (tile.queryRow + firstRow) * a.resultRow;
     SoftmaxRows rows = {{-infinity(), -infinity()}, {0.0f, 0.0f}};
     float sums[D / 2];
@@ -371,7 +400,7 @@ template <class Shape> DEVICE void consumeTiles(const HopperAttentionArguments &
     for (int i = 0; i < D / 2; ++i)
       sums[i] = 0.0f;
     if (blocks.x >= blocks.y) {
-      storeRows<Shape>(sums, rows, result, a.resultRow, tile.queries - firstRow);
+      storeRows<Shape>(sums, rows, result, a.resultRow, tile.queries - firstRow, a.resultScale);
       continue;
     }
     const int queryPlace = tiles % Shape::queryStages, queryParity = tiles / Shape::queryStages & 1;
@@ -470,7 +499,7 @@ template <class Shape> DEVICE void consumeTiles(const HopperAttentionArguments &
     waitProducts<0>();
     pin(sums);
     release(r.valuesEmpty + 8 * valueStage);
-    storeRows<Shape>(sums, rows, result, a.resultRow, tile.queries - firstRow);
+    storeRows<Shape>(sums, rows, result, a.resultRow, tile.queries - firstRow, a.resultScale);
     if (++stage == Shape::stages)
       stage = 0, ++round;
   }
@@ -508,6 +537,8 @@ template <class Shape> DEVICE void attendHopper(const HopperAttentionArguments &
       produceTiles<Shape>(a, rings);
   } else {
     takeRegisters<Shape::consumerRegisters>();
+    if (sizeof(typename Shape::Result) == 1)
+      storeScales<Shape>(a);
     consumeTiles<Shape>(a, rings, group);
   }
 }

@@ -13,6 +13,7 @@ namespace transom::cuda {
 
 template <class T_, int headDim_, int warps_, int keysAtOnce_, bool causal_> struct MmaAttentionShape {
   using T = T_;
+  using Result = T;
   static constexpr int headDim = headDim_, warps = warps_, threads = 32 * warps, queriesAtOnce = 16 * warps;
   static constexpr int keysAtOnce = keysAtOnce_, rowBytes = headDim * 2 + 16, tileBytes = keysAtOnce * rowBytes;
   static constexpr bool causal = causal_;
@@ -31,6 +32,7 @@ struct MmaAttentionArguments {
   int64 biasBatch, biasHead, biasQuery, biasKey;                  // strides, 0 where its size is 1
   int heads, kvHeads, queries, keys, window;
   float scale, softcap;
+  const float *resultScale; float *resultScales; // as in HopperAttentionArguments
 };
 
 template <class Shape> DEVICE void copyKeys(uint32 to, const typename Shape::T *from, int64 stride, int first, int end) {
@@ -153,17 +155,25 @@ template <class Shape> DEVICE void attendMma(const MmaAttentionArguments &a) {
       }
     }
   }
-  T *y = (T *)a.result + batch * a.resultBatch + queryStart * a.resultRow + head * a.resultHead;
+  using Result = typename Shape::Result;
+  using Pair = decltype(Type<Result>::pack(0.0f, 0.0f));
+  constexpr bool rounds = sizeof(Result) == 1;
+  const float resultScale = rounds ? *a.resultScale : 1.0f;
+  Result *y = (Result *)a.result + batch * a.resultBatch + queryStart * a.resultRow + head * a.resultHead;
   UNROLL
   for (int half = 0; half < 2; ++half) {
     float sum = total[half];
     sum += __shfl_xor_sync(~0u, sum, 1);
     sum += __shfl_xor_sync(~0u, sum, 2);
-    float factor = sum == 0.0f ? 0.0f : 1.0f / sum;
-    if (row + 8 * half < queries)
-      UNROLL
-      for (int i = 0; i < D / 8; ++i)
-        *(uint32 *)(y + (row + 8 * half) * a.resultRow + 8 * i + 2 * t) = Type<T>::pack(sums[i][2 * half] * factor, sums[i][2 * half + 1] * factor);
+    float factor = sum == 0.0f ? 0.0f : 1.0f / (sum * resultScale);
+    const int own = row + 8 * half;
+    if (own >= queries)
+      continue;
+    UNROLL
+    for (int i = 0; i < D / 8; ++i)
+      *(Pair *)(y + own * a.resultRow + 8 * i + 2 * t) = Type<Result>::pack(sums[i][2 * half] * factor, sums[i][2 * half + 1] * factor);
+    if (rounds && head == 0 && t == 0)
+      a.resultScales[queryStart + (a.cumulativeQueries ? 0 : batch * a.queries) + own] = resultScale;
   }
 }
 

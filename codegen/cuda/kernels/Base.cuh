@@ -24,6 +24,7 @@ constexpr int architecture = 0;
 
 struct Half { uint16 bits; };
 struct BFloat { uint16 bits; };
+struct E4m3 { uint8 bits; }; // runtime/format/E4m3.h
 
 DEVICE float toFloat(float v) { return v; }
 DEVICE float toFloat(Half v) {
@@ -73,6 +74,16 @@ template <> struct Type<BFloat> {
 #else
     return from(low).bits | (uint32)from(high).bits << 16;
 #endif
+  }
+};
+template <> struct Type<E4m3> {
+  /// Two numbers, to nearest even and at most 448; `low` in the low byte. From compute capability 8.9 on.
+  static DEVICE uint16 pack(float low, float high) {
+    uint16 both = 0;
+#if __CUDA_ARCH__ >= 890
+    asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(both) : "f"(high), "f"(low));
+#endif
+    return both;
   }
 };
 template <class T> DEVICE T fromFloat(float v) { return Type<T>::from(v); }

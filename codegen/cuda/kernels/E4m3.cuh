@@ -1,4 +1,4 @@
-// Rows in E4M3 with a scale each: conversion, where the scales lie, and the warpgroup's product of 8-bit operands (sm_90a).
+// Rows in E4M3 with a scale each: how they are stored, where the scales lie, and the warpgroup's product of 8-bit operands (sm_90a).
 //
 // [rows, width] numbers of 8 bits, then [rows] scales in fp32; runtime/format/E4m3.h says what a scale is and how numbers are rounded.
 //
@@ -12,23 +12,13 @@
 
 namespace transom::cuda {
 
-struct E4m3 { uint8 bits; };
-
-/// Two numbers, to nearest even and at most 448; `low` in the low byte. From compute capability 8.9 on.
-DEVICE uint16 packE4m3(float low, float high) {
-  uint16 both = 0;
-#if __CUDA_ARCH__ >= 890
-  asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(both) : "f"(high), "f"(low));
-#endif
-  return both;
-}
 /// Numbers that were multiplied by 1 / scale.
 template <int count> DEVICE void storeLanes(E4m3 *p, const Lanes<count> &lanes) {
   static_assert(count % 2 == 0, "numbers of 8 bits are stored in pairs");
   detail::Pieces<uint16, count / 2> pieces;
   UNROLL
   for (int i = 0; i < count / 2; ++i)
-    pieces.numbers[i] = packE4m3(lanes.v[2 * i], lanes.v[2 * i + 1]);
+    pieces.numbers[i] = Type<E4m3>::pack(lanes.v[2 * i], lanes.v[2 * i + 1]);
   UNROLL
   for (int i = 0; i < pieces.bytes / pieces.wide; ++i)
     ((typename detail::Pieces<uint16, count / 2>::Wide *)p)[i] = pieces.words[i];
@@ -50,6 +40,9 @@ DEVICE float e4m3Scale(float top) {
 /// Behind `rows` rows of `width`, a multiple of 4.
 DEVICE float *scalesOf(E4m3 *p, int64 rows, int width) { return (float *)(p + rows * width); }
 DEVICE const float *scalesOf(const E4m3 *p, int64 rows, int width) { return (const float *)(p + rows * width); }
+
+/// The shape of an attention kernel that rounds its result to E4M3, by one scale for all rows.
+template <class Shape> struct RoundedResult : Shape { using Result = E4m3; };
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
 
