@@ -210,7 +210,40 @@ static void checkDecodeAttention() {
 }
 static Register checkDecodeAttentionGroup("attention", checkDecodeAttention);
 
+double geluErfOf(double x) { return 0.5 * x * std::erfc(-x * std::sqrt(0.5)); }
+double geluTanhOf(double x) { return x / (1 + std::exp(-2 * std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x))); }
+
+/// At numbers close to each other: the error over the result, or over `least` where that is larger, is at most `bound`.
+template <class Function> void checkFunction(const std::string &name, double (*reference)(double), double least, double bound) {
+  std::vector<float> x;
+  for (int i = -30 * 2048; i <= 30 * 2048; ++i)
+    x.push_back((float)i / 2048);
+  for (float large = 64; large < 1e5f; large *= 2)
+    x.push_back(large), x.push_back(-large);
+  x.push_back(NAN);
+  Device<float> dx(x), y(x.size());
+  launch(functionEntry<Function>, {dim3(4), 256}, dx.p, y.p, (int)x.size());
+  auto out = y.host();
+  double worst = 0, where = 0;
+  for (size_t i = 0; i + 1 < x.size(); ++i) {
+    double exact = reference(x[i]), error = std::fabs(out[i] - exact) / std::max(std::fabs(exact), least);
+    if (!(error <= worst))
+      worst = error, where = x[i];
+  }
+  char text[100];
+  std::snprintf(text, sizeof text, "error %.2e (bound %.2e) at %g; of NaN %g", worst, bound, where, out.back());
+  report(worst <= bound && out.back() != out.back(), name, text);
+}
+
+static void checkFunctions() {
+  checkFunction<GeluErf>("gelu_erf", geluErfOf, 1, 5e-7);
+  checkFunction<GeluErfFor<Half>>("gelu_erf for 16 bits", geluErfOf, 0x1p-14, std::exp2(-13.5));
+  checkFunction<GeluErfFor<E4m3>>("gelu_erf for e4m3", geluErfOf, 0x1p-14, std::exp2(-7.8));
+  checkFunction<GeluTanh>("gelu_tanh", geluTanhOf, 1, 5e-7);
+}
+
 static void checkRows() {
+  checkFunctions();
   checkNorm<BFloat, 1024, true>("layer norm bf16 1024", true);
   checkNorm<Half, 776, false>("RMS norm fp16 776", true);
   checkNorm<float, 4104, true>("layer norm fp32 4104", false);

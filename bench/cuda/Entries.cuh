@@ -101,6 +101,10 @@ __global__ void __launch_bounds__(32 * warps) reduceEntry(SquareRegion<X> f, flo
 template <class X> __global__ void __launch_bounds__(256) mapEntry(SquareRegion<X> f, X *y, int64 count, LiveRows live) {
   mapElements<X, 256>(f, y, count, f.width, live);
 }
+template <class Function> __global__ void __launch_bounds__(256) functionEntry(const float *x, float *y, int count) {
+  for (int i = blockIdx.x * 256 + threadIdx.x; i < count; i += gridDim.x * 256)
+    y[i] = Function::apply(x[i]);
+}
 template <int threads>
 __global__ void __launch_bounds__(threads) packEntry(const uint4 *x, const int *index, uint4 *y, int width, LiveRows live) {
   packRows<threads>(x, index, y, width, live);

@@ -26,7 +26,7 @@ template <class T, Behind behind> struct Biased {
     UNROLL
     for (int i = 0; i < 8; ++i) {
       float v = own.v[i] + b.v[i];
-      sum.v[i] = behind == Behind::gelu ? geluErf(v) : behind == Behind::residual ? v + r.v[i] : v;
+      sum.v[i] = behind == Behind::gelu ? geluErfFor<T>(v) : behind == Behind::residual ? v + r.v[i] : v;
     }
     storeLanes(y + (int64)m * width + n, sum);
   }

@@ -33,7 +33,7 @@ template <class Out> struct ScaledGelu {
     Lanes<8> own = scaledLanes(sums, row.scale), c = lanesOf<float>(of.scales), b = lanesOf<float>(of.bias), out;
     UNROLL
     for (int i = 0; i < 8; ++i)
-      out.v[i] = geluErf(own.v[i] * c.v[i] + b.v[i]);
+      out.v[i] = geluErfFor<Out>(own.v[i] * c.v[i] + b.v[i]);
     put(y, m, n, out);
   }
   DEVICE void put(BFloat *to, int m, int n, const Lanes<8> &out) const { storeLanes(to + (int64)m * width + n, out); }

@@ -41,7 +41,7 @@ private:
         text.line("const " + computeType(elementOf(operand.getType())) + " " + name + " = " + load(operand, index) + ";");
         numbers.push_back(name);
       }
-      FailureOr<std::string> value = emitScalars(text, op, numbers);
+      FailureOr<std::string> value = emitScalars(text, op, numbers, step.stored(op->getResult(0)));
       failed = mlir::failed(value);
       text.line(out(op->getResult(0)) + "[i] = " + result(value.value_or("0")) + ";");
     });

@@ -50,7 +50,7 @@ private:
         text.line("const " + computeType(elementOf(operand.getType())) + " " + name + " = " + load(operand, broadcastIndex(operand, at)) + ";");
         numbers.push_back(name);
       }
-      FailureOr<std::string> value = emitScalars(text, op, numbers);
+      FailureOr<std::string> value = emitScalars(text, op, numbers, DType::f32);
       failed = mlir::failed(value);
       combine(*fused.getReduce(), value.value_or("0"));
       text.close();

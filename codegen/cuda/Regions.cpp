@@ -98,15 +98,59 @@ std::string compareIntegers(arith::CmpIPredicate predicate, const std::string &a
   llvm_unreachable("a predicate without a form");
 }
 
-/// The erf of 1 + erf(y) in fp32, which GELU has: one function computes both without the sum's cancellation.
-math::ErfOp erfAndOne(Operation *op) {
-  auto sum = dyn_cast<arith::AddFOp>(op);
+/// The op of 1 + op(y) in fp32, erf or tanh, which GELU has: one function computes both without the sum's cancellation.
+template <typename Op> Op withOne(Operation *op) {
+  auto sum = dyn_cast_or_null<arith::AddFOp>(op);
   if (!sum || !sum.getType().isF32())
     return {};
   for (auto [one, other] : {std::pair(sum.getLhs(), sum.getRhs()), std::pair(sum.getRhs(), sum.getLhs())})
     if (matchPattern(one, m_OneFloat()))
-      return other.getDefiningOp<math::ErfOp>();
+      return other.template getDefiningOp<Op>();
   return {};
+}
+
+/// x of x * `factor`, in fp32; null for anything else.
+Value scaledBy(Value value, float factor) {
+  auto product = value.getDefiningOp<arith::MulFOp>();
+  llvm::APFloat found(0.0f);
+  return product && matchPattern(product.getRhs(), m_ConstantFloat(&found)) && found == llvm::APFloat(factor) ? product.getLhs() : Value();
+}
+
+/// x of GELU by erf, as transom.gelu has it in fp32: (x * 0.5) * (1 + erf(x * sqrt(0.5))).
+Value geluOf(Operation *op) {
+  auto product = dyn_cast<arith::MulFOp>(op);
+  auto erf = product ? withOne<math::ErfOp>(product.getRhs().getDefiningOp()) : math::ErfOp();
+  Value x = erf ? scaledBy(erf.getOperand(), 0.70710678118654752440f) : Value();
+  return x && scaledBy(product.getLhs(), 0.5f) == x ? x : Value();
+}
+
+/// Ops that are one function of one number, with what stands before them: the function and its argument.
+using Functions = llvm::DenseMap<Operation *, std::pair<std::string, Value>>;
+Functions functionsIn(Block &block, DType kept) {
+  const bool narrow = kept == DType::f16 || kept == DType::bf16 || kept == DType::f8e4m3;
+  Functions functions;
+  for (Operation &op : block)
+    if (Value x = narrow ? geluOf(&op) : Value())
+      functions[&op] = {"geluErfFor<" + memoryType(kept) + ">", x};
+    else if (auto erf = withOne<math::ErfOp>(&op))
+      functions[&op] = {"onePlusErf", erf.getOperand()};
+    else if (auto tanh = withOne<math::TanhOp>(&op))
+      functions[&op] = {"onePlusTanh", tanh.getOperand()};
+  return functions;
+}
+
+/// What must be computed for the block's result.
+llvm::DenseSet<Value> neededIn(Block &block, const Functions &functions) {
+  auto yielded = block.getTerminator()->getOperands();
+  llvm::DenseSet<Value> needed(yielded.begin(), yielded.end());
+  for (Operation &op : llvm::reverse(block.without_terminator()))
+    if (!llvm::any_of(op.getResults(), [&](Value result) { return needed.contains(result); }))
+      continue;
+    else if (auto function = functions.find(&op); function != functions.end())
+      needed.insert(function->second.second);
+    else
+      needed.insert(op.operand_begin(), op.operand_end());
+  return needed;
 }
 
 /// The expression of one op; empty where it has none.
@@ -141,18 +185,20 @@ std::string expressionOf(Operation *op, ArrayRef<std::string> x) {
 
 } // namespace
 
-FailureOr<std::string> emitScalars(KernelText &text, Block &block, ArrayRef<std::string> arguments) {
+FailureOr<std::string> emitScalars(KernelText &text, Block &block, ArrayRef<std::string> arguments, DType kept) {
   llvm::DenseMap<Value, std::string> names;
+  const Functions functions = functionsIn(block, kept);
+  const llvm::DenseSet<Value> needed = neededIn(block, functions);
   text.include("Scalars.cuh");
   for (auto [argument, name] : llvm::zip(block.getArguments(), arguments))
     names[argument] = name;
   for (Operation &op : block.without_terminator()) {
-    if (isa<math::ErfOp>(op) && llvm::all_of(op.getUsers(), [](Operation *user) { return erfAndOne(user); }))
+    if (op.getNumResults() == 1 && !needed.contains(op.getResult(0)))
       continue;
     auto operands = llvm::map_to_vector(op.getOperands(), [&](Value operand) { return names.lookup(operand); });
     std::string expression = op.getNumResults() == 1 ? expressionOf(&op, operands) : "";
-    if (math::ErfOp erf = erfAndOne(&op))
-      expression = "onePlusErf(" + names.lookup(erf.getOperand()) + ")";
+    if (auto function = functions.find(&op); function != functions.end())
+      expression = function->second.first + "(" + names.lookup(function->second.second) + ")";
     if (expression.empty())
       return op.emitError("'") << op.getName() << "' has no CUDA form";
     if (isa<arith::ConstantOp>(op)) {
@@ -166,9 +212,9 @@ FailureOr<std::string> emitScalars(KernelText &text, Block &block, ArrayRef<std:
   return names.lookup(block.getTerminator()->getOperand(0));
 }
 
-FailureOr<std::string> emitScalars(KernelText &text, Operation *op, ArrayRef<std::string> arguments) {
+FailureOr<std::string> emitScalars(KernelText &text, Operation *op, ArrayRef<std::string> arguments, DType kept) {
   if (auto fused = dyn_cast<FusedOp>(op))
-    return emitScalars(text, fused.getBody().front(), arguments);
+    return emitScalars(text, fused.getBody().front(), arguments, kept);
   // The op's scalar form, in a block of its own.
   Block scratch;
   OpBuilder builder(op->getContext());
@@ -177,7 +223,7 @@ FailureOr<std::string> emitScalars(KernelText &text, Operation *op, ArrayRef<std
   builder.setInsertionPointToEnd(&scratch);
   Value scalar = cast<ScalarOp>(op).emitScalar(builder, op->getLoc(), scratch.getArguments());
   builder.create<YieldOp>(op->getLoc(), scalar);
-  return emitScalars(text, scratch, arguments);
+  return emitScalars(text, scratch, arguments, kept);
 }
 
 std::string toMemory(StringRef value, DType dtype) {

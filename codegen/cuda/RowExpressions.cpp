@@ -205,6 +205,19 @@ std::string RowExpressions::whole(Value value, ArrayRef<int64_t> row, const Colu
   return load(pointer, dtype, index, same > 1 || lanes == 1);
 }
 
+DType RowExpressions::keptAs(Operation *op) const {
+  if (!op->use_empty() && llvm::all_of(op->getUsers(), [](Operation *user) { return isa<RoundE4m3Op>(user); }))
+    return DType::f8e4m3;
+  DType kept = DType::f16;
+  for (const CudaBuffer &output : program.outputs) {
+    DType type = storedType(output);
+    if (type != DType::f16 && type != DType::bf16 && type != DType::f8e4m3)
+      return DType::f32;
+    kept = type == DType::bf16 ? type : kept;
+  }
+  return kept;
+}
+
 std::string RowExpressions::pointwise(Operation *op, const Column &column) {
   SmallVector<int64_t> row = program.rowShape(op->getResult(0));
   SmallVector<std::string> operands;
@@ -217,7 +230,7 @@ std::string RowExpressions::pointwise(Operation *op, const Column &column) {
     SmallVector<std::string> numbers;
     for (const std::string &operand : operands)
       numbers.push_back(name(operand, e));
-    FailureOr<std::string> result = emitScalars(text, op, numbers);
+    FailureOr<std::string> result = emitScalars(text, op, numbers, keptAs(op));
     ok &= succeeded(result);
     return result.value_or("0");
   });

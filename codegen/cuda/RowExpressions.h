@@ -79,6 +79,8 @@ protected:
 private:
   std::string ofRow(mlir::Value value, const Column &column);
   std::string whole(mlir::Value value, llvm::ArrayRef<int64_t> row, const Column &column);
+  /// The type whose precision is enough for what `op` makes: what it is rounded to at once, or the kernel stores.
+  DType keptAs(mlir::Operation *op) const;
   std::string pointwise(mlir::Operation *op, const Column &column);
   std::string rotary(RotaryOp op, const Column &column);
   std::string embedding(EmbeddingOp op, const Column &column);

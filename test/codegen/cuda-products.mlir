@@ -8,7 +8,7 @@ module attributes {transom.bounds = {rows = [1, 400]}} {
   // CHECK-LABEL: // unpack_q8_0_256x256 block 256 shared 0
   // CHECK: unpackPlanes<Q80Format<256>, BFloat, 256>(PlanesAt<Q80Format<256>>::view(b0, 256), b1, 256);
   // CHECK-LABEL: // gelu_256 block 32 shared 0
-  // CHECK: onePlusErf(
+  // CHECK: geluErfFor<BFloat>(
   // CHECK-LABEL: // program main scratch 131072
   // CHECK-NEXT: // launch rms_norm_256<rows> rows rows
   // CHECK-NEXT: // launch unpack_q8_0_256x256<4096 / 256>

@@ -14,7 +14,7 @@ module attributes {transom.bounds = {rows = [1, 512]}} {
   // CHECK: DEVICE Early constants(int n) const {
   // CHECK-NEXT: Early e;
   // CHECK-NEXT: e.f0.v[0] = b2[n];
-  // CHECK: onePlusErf(
+  // CHECK: geluErfFor<Half>(
   // CHECK: using Shape = SkinnyShape<Half, 512, 256, 32, 1, 1, 4, NeighbourPairs>;
   // CHECK-LABEL: // add_gelu_512_skinny_m64 block 256 shared 40960
   // CHECK: using Shape = SkinnyShape<Half, 512, 256, 64, 1, 1, 1, NeighbourPairs>;

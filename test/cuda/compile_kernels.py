@@ -36,7 +36,7 @@ struct Scaled {
   DEVICE void store(const Band &, const OfColumns &of, const OfRow &row, int m, int n, const Lanes<8> &sums, const Lanes<8> &) const {
     Lanes<8> own = scaledLanes(sums, row.scale), c = lanesOf<float>(of.scales);
     for (int i = 0; i < 8; ++i)
-      own.v[i] = geluErf(own.v[i] * c.v[i]);
+      own.v[i] = geluErfFor<BFloat>(own.v[i] * c.v[i]);
     storeLanes(y + (int64)m * 4096 + n, own);
   }
 };

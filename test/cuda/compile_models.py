@@ -45,10 +45,9 @@ SPILLED = {
     # 128 sums, and where each row's keys and values go.
     ("ChatGLM2-6B", "add_rotary_cache_append_32x128_product"): 104,
     ("GPT-2", "add_cache_append_768_product"): 80,
-    # 192 sums of 240 registers, and the partner's columns or a hyperbolic tangent.
+    # 192 sums of 240 registers, and the partner's columns.
     ("ChatGLM2-6B", "silu_13696_product"): 28,
     ("Llama-3.2-1B", "silu_8192_product"): 28,
-    ("GPT-2", "gelu_3072_product"): 44,
     # 16 sums, 64 registers of x, and of two results the angle and where they go.
     ("ChatGLM2-6B", "add_rotary_cache_append_32x128_skinny_m32"): 36,
 }

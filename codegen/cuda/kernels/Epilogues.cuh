@@ -13,6 +13,7 @@ namespace transom::cuda {
 struct Identity { static DEVICE float apply(float v) { return v; } };
 struct Silu { static DEVICE float apply(float v) { return silu(v); } };
 struct GeluErf { static DEVICE float apply(float v) { return geluErf(v); } };
+template <class T> struct GeluErfFor { static DEVICE float apply(float v) { return geluErfFor<T>(v); } };
 struct GeluTanh { static DEVICE float apply(float v) { return geluTanh(v); } };
 struct Relu { static DEVICE float apply(float v) { return v < 0.0f ? 0.0f : v; } };
 
