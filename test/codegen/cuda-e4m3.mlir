@@ -1,6 +1,7 @@
 // RUN: split-file %s %t
 // RUN: transom-opt %t/dynamic.mlir -lower-to-plan=activations=f16 -plan-memory -o %t/dynamic.plan && FileCheck %t/dynamic.mlir --check-prefix=PLAN < %t/dynamic.plan && transom-opt --print-cuda %t/dynamic.plan | FileCheck %t/dynamic.mlir
 // RUN: transom-opt %t/static.mlir -lower-to-plan=activations=f16 -plan-memory -o %t/static.plan && transom-opt --print-cuda %t/static.plan | FileCheck %t/static.mlir
+// RUN: sed 's/= transom.constant dense<0.25> : tensor<f32>/= transom.abs %one : (tensor<f32>) -> tensor<f32>/' %t/static.mlir | transom-opt -lower-to-plan=activations=f16 -plan-memory -o %t/computed.plan && not transom-opt --print-cuda %t/computed.plan 2>&1 | FileCheck %t/static.mlir --check-prefix=COMPUTED
 // RUN: transom-opt %t/alone.mlir -lower-to-plan=activations=f16 -plan-memory -o %t/alone.plan && transom-opt --print-cuda %t/alone.plan | FileCheck %t/alone.mlir
 // RUN: transom-opt %t/dynamic.mlir -lower-to-plan=activations=f32 -plan-memory -o %t/wide.plan && not transom-opt --print-cuda %t/wide.plan 2>&1 | FileCheck %t/dynamic.mlir --check-prefix=WIDE
 // Products of rows that are kept in 8 bits: always the kernel of sm_90a, of any number of rows. A row's own scale needs all of the row, so it
@@ -63,12 +64,14 @@ module attributes {transom.bounds = {rows = [1, 512]}} {
 
 //--- static.mlir
 module attributes {transom.bounds = {rows = [1, 512]}} {
+  // COMPUTED: by a scale that is computed has no CUDA form
   // CHECK-NOT: blockMax
   // CHECK-LABEL: // {{.*}}_product block 384
-  // CHECK: const float [[SCALE:scale[0-9]*]] = {{b[0-9]+}}[0];
-  // CHECK-NEXT: storeLanes([[OUT:b[0-9]+]] + (int64)m * 512 + n, scaledLanes({{.*}}, 1.0f / [[SCALE]]));
+  // CHECK: geluErfFor<E4m3>(
+  // CHECK: storeLanes([[OUT:b[0-9]+]] + (int64)m * 512 + n, scaledLanes({{.*}}, factor0));
   // CHECK-NEXT: if (n == 0)
-  // CHECK-NEXT: scalesOf([[OUT]], rows, 512)[m] = [[SCALE]];
+  // CHECK-NEXT: scalesOf([[OUT]], rows, 512)[m] = [[SCALE:b[0-9]+]][0];
+  // CHECK: gemmHopper<Shape>({{.*}}, 1.0f / [[SCALE]][0]});
   // CHECK-LABEL: // program main
   // CHECK: // launch round_e4m3_256<rows>
   // CHECK-NEXT: // launch {{.*}}_product<132> rows rows on hopper
