@@ -263,7 +263,7 @@ static void checkHopperAttention() {
   check<D64c>("prefill D64 fp16 causal packed", {Rows::packed, 4, 4, 1, 0, 512, 0, {33, 7, 500, 192}, {}});
   check<D64c>("prefill D64 fp16 causal cached", {Rows::cached, 3, 4, 2, 200, 500, 0, {200, 17, 64}, {0, 300, 131}});
   check<D128c>("prefill D128 causal cached", {Rows::cached, 2, 2, 2, 130, 400, 0, {130, 99}, {250, 1}});
-  check<RoundedResult<HopperAttentionShape<Half, 64, 3, 128, false>>>("prefill D64 fp16 packed to e4m3", {Rows::packed, 5, 3, 3, 0, 512, 0, {1, 200, 0, 129, 400}, {}});
+  check<RoundedResult<HopperAttentionShape<Half, 64, 3, 128, false, false>>>("prefill D64 fp16 packed to e4m3", {Rows::packed, 5, 3, 3, 0, 512, 0, {1, 200, 0, 129, 400}, {}});
   check<RoundedResult<D128>>("prefill D128 to e4m3", {Rows::padded, 2, 3, 3, 300, 300, 0, {300, 300}, {}});
   check<RoundedResult<MmaAttentionShape<Half, 64, 4, 64, false>>, true>("mma prefill D64 to e4m3, mask", {Rows::padded, 2, 3, 3, 90, 133, 0, {90, 90}, {}}, true);
   check<RoundedResult<MmaAttentionShape<BFloat, 32, 4, 64, false>>, true>("mma prefill D32 packed to e4m3", {Rows::packed, 3, 5, 5, 0, 512, 0, {64, 65, 1}, {}});

@@ -15,7 +15,7 @@ module attributes {transom.bounds = {tokens = [1, 512]}} {
   // PLAN: plan.launch @round_e4m3_512 ins({{.*}}) outs([[R]])
   // CHECK-LABEL: // attention_packed_8x64_round_e4m3_sm90 block 512
   // CHECK: E4m3 *[[OUT:b[0-9]+]], const float *[[SCALE:b[0-9]+]], const int *{{b[0-9]+}}
-  // CHECK: using Shape = RoundedResult<HopperAttentionShape<Half, 64, 3, 128, false>>;
+  // CHECK: using Shape = RoundedResult<HopperAttentionShape<Half, 64, 3, 128, false, false>>;
   // CHECK: a.result = [[OUT]];
   // CHECK-NEXT: a.resultScale = [[SCALE]];
   // CHECK-NEXT: a.resultScales = scalesOf([[OUT]], symbols[0], 512);

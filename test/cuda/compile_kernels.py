@@ -123,7 +123,7 @@ KERNELS = {
     "attention Hopper D64, packed encoders": ("attendHopperEntry<HopperAttentionShape<Half, 64, 3, 128, false, false>>", True),
     "attention Hopper D128": ("attendHopperEntry<HopperAttentionShape<BFloat, 128, 2, 176, false>>", True),
     "attention Hopper D128 causal": ("attendHopperEntry<HopperAttentionShape<Half, 128, 2, 128, true>>", True),
-    "attention Hopper D64 to e4m3": ("attendHopperEntry<RoundedResult<HopperAttentionShape<Half, 64, 3, 128, false>>>", True),
+    "attention Hopper D64 to e4m3": ("attendHopperEntry<RoundedResult<HopperAttentionShape<Half, 64, 3, 128, false, false>>>", True),
     "attention mma D64 to e4m3": ("attendMmaEntry<RoundedResult<MmaAttentionShape<Half, 64, 4, 64, false>>>", True),
     "sample": ("sampleEntry<8>", False),
     "advance": ("advanceEntry<32>", False),

@@ -306,7 +306,6 @@ DEVICE void skinnyChain(const typename Shape::T *x, const typename Shape::T *fir
 
   if (threadIdx.x == 0) {
     initBarrier(barrier, 1);
-    expectBytes(barrier, Shape::exchangeBytes);
     fenceBarrierInit();
   }
   arriveCluster(); // others may write here from now on
@@ -325,6 +324,8 @@ DEVICE void skinnyChain(const typename Shape::T *x, const typename Shape::T *fir
   float sums[Shape::tiles][4] = {};
   multiplyFirst<Shape>(sums, x, shared, live);
   launchDependents();
+  if (threadIdx.x == 0)
+    expectBytes(barrier, Shape::exchangeBytes); // some may have come already
   const int starts = middle.early();
   results.each([&](auto &e, int, int n) { epilogue.prepare(e, n); });
   __syncthreads(); // W has been read: sums go there, and what is left of V
