@@ -23,8 +23,9 @@ template <class T> std::vector<double> numbers(const std::vector<T> &v) {
   return all;
 }
 
-/// Attention over packed sequences; qkv [rows, 3 width].
-std::vector<double> attention(const std::vector<double> &qkv, const std::vector<int> &cumulative, int heads, int headDim, float scale, bool causal) {
+/// Attention over sequences, of which some rows are no keys; qkv [rows, 3 width].
+std::vector<double> attention(const std::vector<double> &qkv, const std::vector<int> &cumulative, const std::vector<int> &valid, int heads, int headDim, float scale,
+                              bool causal) {
   const int width = heads * headDim, rows = cumulative.back();
   std::vector<double> y((size_t)rows * width);
   auto at = [&](int which, int row, int column) { return qkv[((size_t)row * 3 + which) * width + column]; };
@@ -34,6 +35,8 @@ std::vector<double> attention(const std::vector<double> &qkv, const std::vector<
         const int end = causal ? row + 1 : cumulative[s + 1];
         double total = 0;
         for (int key = cumulative[s]; key < end; ++key) {
+          if (!valid.empty() && !valid[(size_t)key])
+            continue;
           double score = 0;
           for (int d = 0; d < headDim; ++d)
             score += at(0, row, head * headDim + d) * at(1, key, head * headDim + d);
@@ -43,7 +46,7 @@ std::vector<double> attention(const std::vector<double> &qkv, const std::vector<
             y[(size_t)row * width + head * headDim + d] += weight * at(2, key, head * headDim + d);
         }
         for (int d = 0; d < headDim; ++d)
-          y[(size_t)row * width + head * headDim + d] /= total;
+          y[(size_t)row * width + head * headDim + d] /= total == 0 ? 1 : total;
       }
   return y;
 }
@@ -100,8 +103,21 @@ template <class T, int K, int heads, int headDim, int N, bool causal> void check
     Device<int> lengths(cumulative);
     const int rows = cumulative.back();
     const float scale = 1.0f / std::sqrt((float)headDim);
-    o.template run<Identity>(Middle{lengths, (int)cumulative.size() - 1, scale}, rows);
-    o.compareParts(name + " of " + std::to_string(rows) + " in " + std::to_string(cumulative.size() - 1), attention(o.biased(rows), cumulative, heads, headDim, scale, causal), rows);
+    o.template run<Identity>(Middle{lengths, nullptr, (int)cumulative.size() - 1, scale}, rows);
+    o.compareParts(name + " of " + std::to_string(rows) + " in " + std::to_string(cumulative.size() - 1), attention(o.biased(rows), cumulative, {}, heads, headDim, scale, causal), rows);
+  }
+  for (const std::vector<int> &cumulative : {std::vector<int>{0, 32}, {0, 7, 14, 21}}) {
+    Operands<Shape> o;
+    const int rows = cumulative.back();
+    const float scale = 1.0f / std::sqrt((float)headDim);
+    std::vector<int> valid((size_t)rows, 1);
+    for (bool masked : {false, true}) {
+      for (int i = 0; masked && i < rows; ++i)
+        valid[(size_t)i] = i >= 14 && i < 21 ? 0 : randomInt(0, 3) * 5; // the third row has no key
+      Device<int> mask(valid);
+      o.template run<Identity>(Middle{nullptr, masked ? mask.p : nullptr, cumulative[1], scale}, rows);
+      o.compareParts(name + ", padded to " + std::to_string(cumulative[1]) + (masked ? ", masked" : ""), attention(o.biased(rows), cumulative, valid, heads, headDim, scale, causal), rows);
+    }
   }
 }
 
@@ -161,7 +177,7 @@ void timeChains() {
     double ms = medianMs(nullptr, 20, 4, [&] {
       for (int i = 0; i < layers; ++i) {
         if (which & 1)
-          attention[(size_t)(i % sets)].run<Identity>({lengths, 1, 0.125f}, rows);
+          attention[(size_t)(i % sets)].run<Identity>({lengths, nullptr, 1, 0.125f}, rows);
         if (which & 2)
           feedForward[(size_t)(i % sets)].run<GeluErf>({}, rows);
       }

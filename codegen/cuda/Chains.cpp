@@ -39,11 +39,17 @@ std::optional<SkinnyChain> ProgramLowering::chainOf(ArrayRef<Operation *> steps)
   if (steps.size() == 3) {
     auto launch = dyn_cast<plan::LaunchOp>(steps[1]);
     chain.attention = launch ? dyn_cast<AttentionOp>(kernelOf(launch, launch.getKernelAttr()).getOp()) : AttentionOp();
-    if (!chain.attention || !chain.attention.getCumulativeLengths() || chain.attention->getNumOperands() != 4)
+    if (!chain.attention)
+      return std::nullopt;
+    const bool packed = bool(chain.attention.getCumulativeLengths()), masked = bool(chain.attention.getMask());
+    // Beside query, key and value there is nothing but lengths or a mask.
+    if (chain.attention->getNumOperands() != unsigned(3 + packed + masked))
       return std::nullopt;
     for (size_t i = 0; i < 3; ++i)
       chain.operands[i] = size_t(llvm::find_if(first.getResults(), [&](Value value) { return sameMemory(value, launch.getInputs()[i]); }) - first.getResults().begin());
-    chain.cumulative = bufferOf(launch.getInputs()[3]);
+    if (packed || masked)
+      (packed ? chain.cumulative : chain.mask) = bufferOf(launch.getInputs()[3]);
+    chain.places = plan::sizesOf(launch.getInputs()[0])[1];
     middle = launch.getOutputs().front();
     if (!isBetween(middle, launch, second))
       return std::nullopt;

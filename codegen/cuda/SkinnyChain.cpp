@@ -23,7 +23,7 @@ struct ChainShape {
   int64_t ahead() const { return tiles() > 4 ? 2 : 4; }
   int64_t sharedBytes() const {
     const int64_t copies = chain.first.k / stepK * tiles() * pieceBytes, sums = groups * mostChainRows * 8 * (tiles() | 1) * 4;
-    const int64_t first = std::max(copies, sums), rest = first + arrays * mostChainRows * width * 2 + mostChainRows * 8 + 16;
+    const int64_t first = std::max(copies, sums), rest = first + arrays * mostChainRows * width * 2 + mostChainRows * 4 + 16;
     const int64_t tile = width / stepK * pieceBytes, tiles = chain.second.n / cluster / 8;
     const int64_t wanted = llvm::divideCeil(std::max<int64_t>(rest + tiles * tile - halfShared, 0), tile);
     return rest + (tiles - std::min({wanted, (first - sums) / tile, tiles})) * tile;
@@ -51,10 +51,10 @@ const ProductColumns::Band *bandOf(const ProductColumns &columns, size_t index) 
 
 std::optional<ChainShape> attentionShape(const SkinnyChain &chain, const ProductColumns &columns) {
   AttentionOp op = chain.attention;
-  if (op.getLayout() != HeadLayout::thd || isa<CacheType>(op.getKey().getType()) || op.getKeyCumulativeLengths() || op.getWindow() || op.getSoftcap())
+  if (op.getLayout() == HeadLayout::bhsd || op.getWindow() || op.getSoftcap())
     return std::nullopt;
-  auto sizeOf = [](Value value, size_t axis) { return dimsOf(value.getType())[axis].constant().value_or(0); };
-  const int64_t heads = sizeOf(op.getQuery(), 1), headDim = sizeOf(op.getQuery(), 2);
+  auto sizeOf = [](Value value, size_t behind) { return dimsOf(value.getType()).rbegin()[behind].constant().value_or(0); };
+  const int64_t heads = sizeOf(op.getQuery(), 1), headDim = sizeOf(op.getQuery(), 0);
   if ((headDim != 32 && headDim != 64 && headDim != 128) || sizeOf(op.getKey(), 1) != heads || chain.second.k != heads * headDim)
     return std::nullopt;
   ChainShape shape{chain, heads, 3 * headDim / cluster, headDim, 3};
@@ -111,8 +111,8 @@ FailureOr<CudaLaunchPlan> emitSkinnyChain(KernelPool &pool, const SkinnyChain &c
   const std::string value = epilogue.value(); // of the buffers so far
   std::string middle = "{}";
   if (chain.attention)
-    middle = "{" + text.pointer(chain.cumulative) + ", (int)(" + text.size(sizesOf(chain.cumulative)[0] - DimExpr(1)) + "), " +
-             floatText(chain.attention.getScale().convertToDouble()) + "}";
+    middle = "{" + (chain.cumulative ? text.pointer(*chain.cumulative) : "nullptr") + ", " + (chain.mask ? text.pointer(*chain.mask) : "nullptr") + ", (int)(" +
+             text.size(chain.cumulative ? sizesOf(*chain.cumulative)[0] - DimExpr(1) : chain.places) + "), " + floatText(chain.attention.getScale().convertToDouble()) + "}";
   text.include("SkinnyChain.cuh");
   text.inClusters(cluster);
   text.launchBounds = "256, 3"; // registers for the chain before, the norm's kernel and this one

@@ -12,8 +12,10 @@ constexpr int64_t mostChainRows = 32;
 /// type. Nobody else reads what stands between. The second product's epilogue is not part of the chain.
 struct SkinnyChain {
   ProductProgram first, second;
-  mutable AttentionOp attention;       ///< over packed sequences without caches, or null; ops of MLIR have no const methods
-  CudaBuffer cumulative;               ///< its sequences' lengths
+  mutable AttentionOp attention;        ///< over the rows' own tokens, packed or padded, or null; ops of MLIR have no const methods
+  std::optional<CudaBuffer> cumulative; ///< lengths of packed sequences
+  std::optional<CudaBuffer> mask;       ///< of padded rows; without it all is valid
+  DimExpr places;                       ///< of a padded row
   std::array<size_t, 3> operands = {}; ///< which of the first's results are query, key and value
 
   /// In how many parts of K the second product comes: 0 where types, sizes or the epilogue have no such kernel.

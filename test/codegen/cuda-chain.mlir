@@ -16,7 +16,7 @@ module attributes {transom.bounds = {batch = [1, 4], tokens = [1, 512]}} {
   // CHECK: return result;
   // CHECK: void CLUSTER __launch_bounds__(256, 3)
   // CHECK: using Shape = SkinnyChainShape<Half, 128, 2, 128, 4, AttentionMiddle<Half, 64, 0, 128, 256, false>>;
-  // CHECK: skinnyChain<Shape>(b0, b1, Epilogue{{{.*}}}, {b5, (int)({{.*}}), 0.125f}, b2, b3, (int)rows);
+  // CHECK: skinnyChain<Shape>(b0, b1, Epilogue{{{.*}}}, {b5, nullptr, (int)({{.*}}), 0.125f}, b2, b3, (int)rows);
   // CHECK-LABEL: // add_layer_norm_128_chain_sum block
   // CHECK: loadLanes<4>(b0 + 4096 + (int64)row * 128 +
   // As many clusters as 384 columns make, up to 16: each block has 8 columns.

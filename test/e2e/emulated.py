@@ -30,6 +30,7 @@ from capi import Inputs, Library, Model, Session, feed, find_library, step  # no
 # Relative error of the whole output against the CPU's, which computes in f32: a few roundings of the storage type for each layer.
 BOUNDS = {"f32": 2e-5, "f16": 8e-3, "bf16": 6e-2}
 FP8_BOUND = 4e-2  # beside BOUNDS: a number that 16 bits bring over a border between two of 8 bits moves by a sixteenth
+BERT_INPUTS = ["input_ids", "attention_mask", "token_type_ids"]
 MODES = {"plain": {}, "reverse": {"TRANSOM_EMULATED_REVERSE": "1"}, "lazy": {"TRANSOM_EMULATED_LAZY": "1"}}
 LENGTHS, CHUNK, STEPS, VOCAB = (11, 1, 7, 2, 3), 8, 4, 90  # five rows: more than kernels of their own take
 
@@ -51,11 +52,13 @@ def encoder_outputs(session, inputs, scale):
     ids = rng.integers(3, VOCAB, (3, 9 * scale)).astype("<i4")
     mask = np.repeat(np.array([[1] * 9, [1] * 4 + [0] * 5, [1] * 7 + [0] * 2], "<i4"), scale, axis=1)
     values = {"input_ids": ids * mask, "attention_mask": mask, "token_type_ids": mask * 0}
-    found = session.run("main", {name: values[name] for name in inputs})
-    for name, value in found.items():  # behind a sequence's end anything may stand
-        if value.ndim == 3 and value.shape[:2] == mask.shape:
-            found[name] = value * mask[:, :, None]
-    return [found[name] for name in sorted(found)]
+    outputs = []
+    for rows in (slice(None), slice(1, 2)):  # together, and one alone: few tokens, padded too
+        found = session.run("main", {name: values[name][rows] for name in inputs})
+        for _, value in sorted(found.items()):  # behind a sequence's end anything may stand
+            tokens = value.ndim == 3 and value.shape[:2] == mask[rows].shape
+            outputs.append(value * mask[rows][:, :, None] if tokens else value)
+    return outputs
 
 
 def work(library, artifact, inputs, scale, out):
@@ -147,8 +150,8 @@ def check_older(suite, name, folder, dtype):
             suite.check(f"{name} {dtype} on 7.5 against the CPU", problem_of(outputs, BOUNDS[dtype]))
 
 
-def check(suite, name, folder, dtype, encoder, architecture="sm_80"):
-    artifact = compiled(suite, name, folder, dtype, architecture)
+def check(suite, name, folder, dtype, encoder, architecture="sm_80", more=()):
+    artifact = compiled(suite, name, folder, dtype, architecture, more=more)
     if not artifact:
         return
     launches = suite.folder / f"{name}.launches"
@@ -298,16 +301,17 @@ def main():
     for name, architecture, changes, dtype, inputs in (
         ("llama-64", tiny_architectures.llama(head_dim=64), {}, "bf16", None),
         ("gpt2-64", tiny_architectures.ALL["gpt2"], {"n_head": 1}, "f16", None),
-        ("bertModel-64", tiny_architectures.shaped(tiny_architectures.bert, sizes={"HEADS": 1, "FEED_FORWARD": 128}), {}, "bf16", ["input_ids", "attention_mask", "token_type_ids"]),
+        ("bertModel-64", tiny_architectures.shaped(tiny_architectures.bert, sizes={"HEADS": 1, "FEED_FORWARD": 128}), {}, "bf16", BERT_INPUTS),
     ):
         if suite.options.only in name:
             tiny_architectures.write(suite.folder / name, architecture, **changes)
             check(suite, name, suite.folder / name, dtype, inputs, "sm_90a")
+    if suite.options.only in "bertModel-64, padded":
+        check(suite, "bertModel-64, padded", suite.folder / "bertModel-64", "f16", BERT_INPUTS, "sm_90a", ("--disable=remove-padding",))
     gpt2 = tiny_architectures.ALL["gpt2"]
-    bert_inputs = ["input_ids", "attention_mask", "token_type_ids"]
     for name, make, sizes, dtype, inputs in (("llama", tiny_architectures.llama, {"HEAD_DIM": 64}, "bf16", None),
                                              ("gpt2", tiny_architectures.gpt2, {}, "f16", None),
-                                             ("bert", tiny_architectures.bert, {"HEADS": 1}, "f16", bert_inputs)):
+                                             ("bert", tiny_architectures.bert, {"HEADS": 1}, "f16", BERT_INPUTS)):
         if suite.options.only in f"{name}-products":
             architecture = tiny_architectures.shaped(make, sizes={"CONTEXT": 256, **sizes})
             tiny_architectures.write(suite.folder / f"{name}-products", architecture)
@@ -317,7 +321,7 @@ def main():
         if suite.options.only in name:
             make = tiny_architectures.bert if family == "bert" else tiny_architectures.xlm_roberta
             tiny_architectures.write(suite.folder / name, tiny_architectures.shaped(make, sizes={"CONTEXT": 256}))
-            check_fp8(suite, name, suite.folder / name, dtype, bert_inputs if family == "bert" else ["input_ids", "attention_mask"], calibrated, architecture)
+            check_fp8(suite, name, suite.folder / name, dtype, BERT_INPUTS if family == "bert" else ["input_ids", "attention_mask"], calibrated, architecture)
     for name, architecture, dtype in (("wide", wide_llama(), "bf16"), ("wide", wide_llama(), "f32"), ("gpt2", gpt2, "f16"), ("Q4_1", None, "f16")):
         if suite.options.only not in f"{name} {dtype} on 7.5":
             continue

@@ -40,17 +40,18 @@ template <class T, int columns_> struct NoMiddle {
     const int at = rank * columns + c;
     return placeInRow<width>(m, at / 8) + at % 8 * 2;
   }
-  DEVICE int early() const { return 0; }
-  DEVICE void prepare(int, int2 *) const {}
-  DEVICE const char *run(const char *exchanged, char *, const int2 *, int) const { return exchanged; }
+  DEVICE int early(int) const { return 0; }
+  DEVICE void prepare(int, uint32 *) const {}
+  DEVICE const char *run(const char *exchanged, char *, const uint32 *, int) const { return exchanged; }
 };
 
-/// Attention of the cluster's head over packed sequences. queries, keys, values: the first product's columns where those of head 0 begin.
+/// Attention of the cluster's head over packed sequences or padded rows. queries, keys, values: the first product's columns where those of head 0 begin.
 template <class T, int headDim, int queries, int keys, int values, bool causal> struct AttentionMiddle {
   static constexpr int own = headDim / chainCluster, columns = 3 * own, width = headDim, arrays = 3;
   static_assert(headDim == 32 || headDim == 64 || headDim == 128, "");
-  const int *cumulative; // [sequences + 1]
-  int sequences;
+  const int *cumulative; // [count + 1], of packed sequences; null: rows are padded to `count` places
+  const int *mask;       // of padded rows: [rows, places], or null
+  int count;
   float scale;
 
   static DEVICE int column(int head, int rank, int c) {
@@ -61,29 +62,38 @@ template <class T, int headDim, int queries, int keys, int values, bool causal> 
     return c / own * chainRows * width * 2 + placeInRow<width>(m, at / 8) + at % 8 * 2;
   }
 
-  /// Where a sequence starts, each lane's own.
-  DEVICE int early() const { return cumulative[minInt(laneId(), sequences)]; }
-  /// The keys that each row sees: [first, last). By one warp, a lane for each row.
-  DEVICE void prepare(int early, int2 *seen) const {
+  /// Where a sequence starts, or whether a place is valid, each lane's own.
+  DEVICE int early(int live) const {
+    const int lane = laneId();
+    return cumulative ? cumulative[minInt(lane, count)] : lane < live && (!mask || mask[lane] != 0);
+  }
+  /// The keys that each row sees, a bit for each. By one warp, a lane for each row.
+  DEVICE void prepare(int early, uint32 *seen) const {
     if (warpId() != 0)
       return;
     const int row = laneId();
-    int2 own = make_int2(0, chainRows);
-    for (int at = 0; at <= sequences; at += 32) {
-      const int starts = at == 0 ? early : cumulative[minInt(at + row, sequences)];
+    int first = 0, last = chainRows;
+    uint32 valid = ~0u;
+    if (!cumulative) {
+      first = row / count * count, last = minInt(first + count, chainRows);
+      valid = __ballot_sync(~0u, early != 0);
+    }
+    for (int at = 0; cumulative && at <= count; at += 32) {
+      const int starts = at == 0 ? early : cumulative[minInt(at + row, count)];
       for (int i = 0; i < 32; ++i) {
         const int start = __shfl_sync(~0u, starts, i);
         if (start <= row)
-          own.x = start;
+          first = start;
         else
-          own.y = minInt(own.y, start);
+          last = minInt(last, start);
       }
     }
-    seen[row] = make_int2(own.x, causal ? minInt(own.y, row + 1) : own.y);
+    last = causal ? minInt(last, row + 1) : last;
+    seen[row] = valid & (last < 32 ? (1u << last) - 1 : ~0u) & ~((1u << first) - 1);
   }
 
   /// To `result` [32, width]. Warps share rows and columns of the result; those of one tile of rows have the same scores.
-  DEVICE const char *run(const char *exchanged, char *result, const int2 *seen, int live) const {
+  DEVICE const char *run(const char *exchanged, char *result, const uint32 *seen, int live) const {
     constexpr int arrayBytes = chainRows * width * 2;
     const int g = laneId() / 4, t = laneId() % 4, first = warpId() % 2 * 16;
     auto eight = [&](const char *array, int row, int at) { return *(const uint4 *)(array + placeInRow<width>(row, at)); };
@@ -122,7 +132,7 @@ template <class T, int headDim, int queries, int keys, int values, bool causal> 
 
 private:
   /// Scores of row `half` to weights; one over their sum.
-  DEVICE float softmax(float (&scores)[4][4], int half, int2 seen) const {
+  DEVICE float softmax(float (&scores)[4][4], int half, uint32 seen) const {
     float most = -infinity(), total = 0.0f;
     UNROLL
     for (int j = 0; j < 4; ++j)
@@ -130,7 +140,7 @@ private:
       for (int i = 0; i < 2; ++i) {
         const int key = 8 * j + 2 * (laneId() % 4) + i;
         float &s = scores[j][2 * half + i];
-        s = key >= seen.x && key < seen.y ? s * scale * log2E : -infinity();
+        s = seen >> key & 1 ? s * scale * log2E : -infinity();
         most = maxNan(most, s);
       }
     most = maxNan(most, __shfl_xor_sync(~0u, most, 1));
@@ -165,7 +175,7 @@ template <class T_, int inner, int clusters_, int outputs, int ahead_, class Mid
   static constexpr int copyBytes = steps * tiles * pieceBytes, sumBytes = groups * M * place * 4, firstBytes = copyBytes > sumBytes ? copyBytes : sumBytes;
   static constexpr int tileBytes = outSteps * pieceBytes, arrayBytes = M * Middle::width * 2, exchangeBytes = Middle::arrays * arrayBytes;
   // Tiles of V that come where W was, behind the sums: so many that two blocks have room on a multiprocessor, if there are so many.
-  static constexpr int restBytes = firstBytes + exchangeBytes + M * (int)sizeof(int2) + 16, wanted = ceilDiv(restBytes + outTiles * tileBytes - 113 * 1024, tileBytes);
+  static constexpr int restBytes = firstBytes + exchangeBytes + M * (int)sizeof(uint32) + 16, wanted = ceilDiv(restBytes + outTiles * tileBytes - 113 * 1024, tileBytes);
   static constexpr int lateTiles = wanted < 0 ? 0 : minInt(wanted, minInt((firstBytes - sumBytes) / tileBytes, outTiles));
   static constexpr int outBytes = (outTiles - lateTiles) * tileBytes, sharedBytes = restBytes + outBytes;
   static_assert(K % stepK == 0 && N % (8 * cluster) == 0 && Middle::width % stepK == 0 && arrayBytes <= firstBytes && (lateTiles == 0 || arrayBytes <= sumBytes) && 8 * lateTiles <= threads, "");
@@ -300,7 +310,7 @@ DEVICE void skinnyChain(const typename Shape::T *x, const typename Shape::T *fir
   using Middle = typename Shape::Middle;
   extern __shared__ __align__(128) char shared[];
   char *const outWeights = shared + Shape::firstBytes, *const exchanged = outWeights + Shape::outBytes;
-  int2 *const seen = (int2 *)(exchanged + Shape::exchangeBytes);
+  uint32 *const seen = (uint32 *)(exchanged + Shape::exchangeBytes);
   const uint32 barrier = sharedAddress(seen + Shape::M); // of what comes from the cluster
   const int index = blockIdx.x / Shape::cluster, rank = blockIdx.x % Shape::cluster, g = laneId() / 4, t = laneId() % 4;
 
@@ -326,7 +336,7 @@ DEVICE void skinnyChain(const typename Shape::T *x, const typename Shape::T *fir
   launchDependents();
   if (threadIdx.x == 0)
     expectBytes(barrier, Shape::exchangeBytes); // some may have come already
-  const int starts = middle.early();
+  const int starts = middle.early(live);
   results.each([&](auto &e, int, int n) { epilogue.prepare(e, n); });
   __syncthreads(); // W has been read: sums go there, and what is left of V
   char *const late = shared + Shape::sumBytes;
