@@ -60,6 +60,12 @@ bool readsPadding(const Place &place) {
   return ownTokens && place.maximumOf(query[axis]).value_or(2) > 1;
 }
 
+/// Whether `op` is a product with a stored weight [N, K], as passes look for.
+bool isProjection(Operation *op) {
+  auto product = dyn_cast<MatmulOp>(op);
+  return product && isStored(product.getRhs()) && plan::isGemv(product);
+}
+
 /// Whether an op computes each token of packed rows on its own for a choice of one of each alone.
 bool couldBeChosenEarlier(const Place &place) {
   Value cumulative, input;
@@ -68,14 +74,10 @@ bool couldBeChosenEarlier(const Place &place) {
   else if (auto last = dyn_cast<LastTokenOp>(place.op))
     cumulative = last.getCumulative(), input = last.getInput();
   Operation *op = cumulative && input.hasOneUse() ? input.getDefiningOp() : nullptr;
-  return op && (isa<RmsNormOp, LayerNormOp>(op) || (isa<MatmulOp>(op) && isStored(op->getOperand(1)))) &&
+  if (!op || place.dims.of(input).size() < 2)
+    return false;
+  return (isa<RmsNormOp, LayerNormOp>(op) || isProjection(op)) &&
          place.maximumOf(place.dims.of(input)[0]).value_or(65) > 64;
-}
-
-/// Whether `op` is a product with a stored weight [N, K], as passes look for.
-bool isProjection(Operation *op) {
-  auto product = dyn_cast<MatmulOp>(op);
-  return product && isStored(product.getRhs()) && plan::isGemv(product);
 }
 
 bool couldBeMerged(const Place &place) {

@@ -184,9 +184,14 @@ template <typename Op> static Op computedBy(LaunchOp launch) {
   return kernel ? dyn_cast<Op>(kernel.getOp()) : Op();
 }
 
+/// Whether the launch has as many operands as its op, which is verified after this is asked.
+static bool fitsOp(LaunchOp launch, Operation *op) {
+  return launch.getInputs().size() == op->getNumOperands() && launch.getOutputs().size() == op->getNumResults();
+}
+
 LaunchOp roundingOf(LaunchOp launch) {
   auto attention = computedBy<AttentionOp>(launch);
-  if (!attention || attention.getLayout() == HeadLayout::bhsd || storageOf(launch.getOutputs()[0]).getKind() != BufferKind::arena)
+  if (!attention || !fitsOp(launch, attention) || attention.getLayout() == HeadLayout::bhsd || storageOf(launch.getOutputs()[0]).getKind() != BufferKind::arena)
     return {};
   Value made = launch.getOutputs()[0];
   SmallVector<Value> names = {storageOf(made)};
@@ -201,9 +206,11 @@ LaunchOp roundingOf(LaunchOp launch) {
         return {};
     }
   auto rounding = reader ? computedBy<RoundE4m3Op>(reader) : RoundE4m3Op();
-  if (!rounding || !rounding.getScale() || storageOf(reader.getInputs()[1]).getKind() != BufferKind::weight)
+  if (!rounding || !rounding.getScale() || !fitsOp(reader, rounding) || storageOf(reader.getInputs()[1]).getKind() != BufferKind::weight)
     return {};
   Value rounded = reader.getOutputs()[0];
+  if (storageOf(reader.getInputs()[0]) != storageOf(made) || sizesOf(made).size() < 2 || sizesOf(rounded).empty())
+    return {};
   bool sameRows = sizesOf(rounded).back() == product(llvm::ArrayRef(sizesOf(made)).take_back(2));
   return sameRows && storageOf(rounded).getKind() == BufferKind::arena && isa<Float8E4M3FNType>(storedElementOf(rounded)) ? reader : LaunchOp();
 }

@@ -43,21 +43,32 @@ public:
 private:
   void begin(ChoiceOp choice) {
     auto [known, isNew] = choices.try_emplace(choice.getInput(), choice);
-    if (isNew)
+    if (isNew) {
+      OpBuilder builder = behind(choice.getInput());
+      choice->moveBefore(builder.getInsertionBlock(), builder.getInsertionPoint());
       return;
+    }
     choice.getResult().replaceAllUsesWith(known->second.getResult());
     choice.erase();
   }
 
-  /// The chosen tokens of `value` [tokens, ...].
-  Value choose(Value value) {
+  /// Where choices of `value` stand: behind it and the lengths.
+  OpBuilder behind(Value value) {
+    OpBuilder builder(function.getContext());
+    Operation *ends = cumulative.getDefiningOp(), *own = value.getDefiningOp();
+    builder.setInsertionPointAfterValue(ends && (!own || own->isBeforeInBlock(ends)) ? cumulative : value);
+    return builder;
+  }
+
+  /// The chosen tokens of `value` [tokens, ...], in front of `reader`, which stands behind the value and the lengths.
+  Value choose(Value value, Operation *reader) {
     ChoiceOp &choice = choices[value];
     if (!choice) {
-      OpBuilder builder(function.getContext());
-      Operation *ends = cumulative.getDefiningOp(), *own = value.getDefiningOp();
-      builder.setInsertionPointAfterValue(ends && (!own || own->isBeforeInBlock(ends)) ? cumulative : value);
+      OpBuilder builder = behind(value);
       choice = builder.create<ChoiceOp>(value.getLoc(), value, /*lengths=*/Value(), cumulative);
     }
+    if (reader->isBeforeInBlock(choice))
+      choice->moveBefore(reader);
     return choice.getResult();
   }
 
@@ -113,8 +124,9 @@ private:
            (last || !(attention.getCausal() || attention.getWindow()));
   }
 
-  Operation *cloneForChosen(Operation *op, IRMapping &mapping) {
-    OpBuilder builder(op);
+  /// `op` on chosen tokens, in front of `place`.
+  Operation *cloneForChosen(Operation *op, IRMapping &mapping, Operation *place) {
+    OpBuilder builder(place);
     if (auto attention = dyn_cast<AttentionOp>(op)) {
       Value keys = attention.getKeyCumulativeLengths() ? attention.getKeyCumulativeLengths() : cumulative;
       ++attentions;
@@ -140,8 +152,8 @@ private:
       }
       IRMapping mapping;
       for (unsigned index : *operands)
-        mapping.map(op->getOperand(index), choose(op->getOperand(index)));
-      Value narrow = cloneForChosen(op, mapping)->getResult(0);
+        mapping.map(op->getOperand(index), choose(op->getOperand(index), choice));
+      Value narrow = cloneForChosen(op, mapping, choice)->getResult(0);
       choice.getResult().replaceAllUsesWith(narrow);
       choices.erase(value);
       choice.erase();

@@ -86,7 +86,7 @@ def ChooseTokensEarlyPass : Transom_Pass<"choose-tokens-early", "::mlir::func::F
   let summary = "compute what only one token of each row is read of for that token alone";
   let description = [{
     Requires: nothing; finds packed rows, as remove-padding leaves them. Guarantees: what first_token or last_token of packed rows
-    chooses from is read elsewhere too, or made by an op that mixes tokens. So behind the last layer's keys and values a model whose head
+    chooses from is read elsewhere too, or not made by a norm, a product with a matrix, an elementwise op or a view of such rows. So behind the last layer's keys and values a model whose head
     reads one token of each row computes that token alone. A row without tokens, of which both give zeros, then has results that mean
     nothing. Condition, a rejection where it fails: C1: attention is over the rows' own tokens, without caches, and in front of
     first_token neither causal nor windowed: one query of a row stands at its last place.

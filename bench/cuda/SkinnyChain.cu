@@ -140,6 +140,7 @@ void checkChains() {
   checkAttention<BFloat, 96, 3, 32, 64, true>("chain bf16, causal heads of 32");
   checkAttention<Half, 64, 1, 128, 128, false>("chain fp16, a head of 128");
   checkFeedForward<Half, 256, 2, 32, 192>("chain fp16, feed-forward");
+  checkFeedForward<Half, 2560, 1, 32, 2560>("chain fp16, feed-forward of a wide model");
   checkFeedForward<BFloat, 416, 1, 24, 640>("chain bf16, feed-forward of 192");
 }
 

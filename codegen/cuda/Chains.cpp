@@ -31,6 +31,8 @@ std::optional<SkinnyChain> ProgramLowering::chainOf(ArrayRef<Operation *> steps)
   auto first = dyn_cast<plan::GemmOp>(steps.front()), second = dyn_cast<plan::GemmOp>(steps.back());
   if (!first || !second || !first.getEpilogue() || !second.getEpilogue() || first.getM() != second.getM())
     return std::nullopt;
+  if (first.getResults().size() != (steps.size() == 3 ? 3 : 1)) // query, key and value, or what the second product reads
+    return std::nullopt;
   for (Value result : first.getResults())
     if (!isBetween(result, first, steps[1]))
       return std::nullopt;

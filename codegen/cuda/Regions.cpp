@@ -126,12 +126,13 @@ Value geluOf(Operation *op) {
 
 /// Ops that are one function of one number, with what stands before them: the function and its argument.
 using Functions = llvm::DenseMap<Operation *, std::pair<std::string, Value>>;
+/// A number that is computed with before it is yielded is as precise as 16 bits, whatever it becomes.
 Functions functionsIn(Block &block, DType kept) {
   const bool narrow = kept == DType::f16 || kept == DType::bf16 || kept == DType::f8e4m3;
   Functions functions;
   for (Operation &op : block)
     if (Value x = narrow ? geluOf(&op) : Value())
-      functions[&op] = {"geluErfFor<" + memoryType(kept) + ">", x};
+      functions[&op] = {"geluErfFor<" + memoryType(kept == DType::f8e4m3 && block.getTerminator()->getOperand(0) != op.getResult(0) ? DType::f16 : kept) + ">", x};
     else if (auto erf = withOne<math::ErfOp>(&op))
       functions[&op] = {"onePlusErf", erf.getOperand()};
     else if (auto tanh = withOne<math::TanhOp>(&op))

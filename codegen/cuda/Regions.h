@@ -6,7 +6,7 @@
 namespace transom::cuda {
 
 /// Adds lines that compute `block` on these numbers (in computeType of the arguments) and returns the name of what it yields, as precise as
-/// a number of type `kept` can hold. Fails, after a diagnostic, on an op without CUDA form.
+/// a number of type `kept` needs where it is normal. Fails, after a diagnostic, on an op without CUDA form.
 mlir::FailureOr<std::string> emitScalars(KernelText &text, mlir::Block &block, llvm::ArrayRef<std::string> arguments, DType kept);
 
 /// The same for an elementwise op, or what a transom.fused computes at each element.

@@ -63,6 +63,9 @@ std::optional<ChainShape> attentionShape(const SkinnyChain &chain, const Product
     if (!band || band->columns != heads * headDim)
       return std::nullopt;
     shape.starts[i] = band->products[0];
+    for (size_t j = 0; j < i; ++j)
+      if (std::abs(shape.starts[i] - shape.starts[j]) < heads * headDim)
+        return std::nullopt;
   }
   return shape;
 }

@@ -240,6 +240,21 @@ module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
 }
 
 // -----
+// plan.launch C2: of attention, whose results' reader memory is planned by, before the launch itself is verified
+module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
+  plan.kernel @attention(%x: tensor<?x2x4xf32>, %k: tensor<?x2x4xf32>, %v: tensor<?x2x4xf32>, %ends: tensor<2xi32>) -> tensor<?x2x4xf32> {
+    %0 = transom.attention thd %x, %k, %v cumulative %ends {scale = 0.5 : f64} : (tensor<?x2x4xf32>, tensor<?x2x4xf32>, tensor<?x2x4xf32>, tensor<2xi32>) -> tensor<?x2x4xf32>
+    plan.yield %0 : tensor<?x2x4xf32>
+  }
+  plan.program @p {
+    %x = plan.buffer input "x" shape ["n", "2", "4"] bytes 128 : tensor<?x2x4xf32>
+    %y = plan.buffer output "y" shape ["n", "2", "4"] bytes 128 : tensor<?x2x4xf32>
+    // expected-error @+1 {{C2: @attention takes 4 and gives 1 buffers, found 1 and 0}}
+    plan.launch @attention ins(%x) outs() work "n"
+  }
+}
+
+// -----
 // plan.launch C3: size
 module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
   plan.kernel @norm(%x: tensor<?x8xf32>, %w: tensor<8xf32>) -> tensor<?x8xf32> {

@@ -99,3 +99,47 @@ func.func @shared(%x: tensor<?x8xf32> {transom.dims = ["tokens", "8"]}, %z: tens
   return %y : tensor<?x8xf32>
 }
 }
+
+// -----
+
+// Heads of two layers: the choice of the first one, which keys read too, stands in front of what the second one's becomes.
+// CHECK-LABEL: @two_layers
+// CHECK: %[[H:.*]] = transom.layer_norm %arg0
+// CHECK: %[[ONE:.*]] = transom.first_token %[[H]] cumulative %arg1
+// CHECK: %[[HEADS:.*]] = transom.first_token %{{.*}} cumulative %arg1 : (tensor<?x2x4xf32>
+// CHECK: %[[A:.*]] = transom.attention thd
+// CHECK: %[[MERGED:.*]] = transom.reshape %[[A]]
+// CHECK: %[[L:.*]] = transom.add %[[MERGED]], %[[ONE]]
+// CHECK: return %[[ONE]], %[[L]]
+module attributes {transom.bounds = {batch = [1, 4], tokens = [0, 128]}} {
+func.func @two_layers(%x: tensor<?x8xf32> {transom.dims = ["tokens", "8"]}, %ends: tensor<?xi32> {transom.dims = ["batch+1"]}) -> (tensor<?x8xf32>, tensor<?x8xf32>) {
+  %s = transom.weight "s" : tensor<8xf32>
+  %h = transom.layer_norm %x, %s epsilon 1.0e-05 : (tensor<?x8xf32>, tensor<8xf32>) -> tensor<?x8xf32>
+  %heads = transom.reshape %h [0, 2, 4] : (tensor<?x8xf32>) -> tensor<?x2x4xf32>
+  %query = transom.exp %heads : (tensor<?x2x4xf32>) -> tensor<?x2x4xf32>
+  %a = transom.attention thd %query, %heads, %heads cumulative %ends {scale = 0.5 : f64}
+     : (tensor<?x2x4xf32>, tensor<?x2x4xf32>, tensor<?x2x4xf32>, tensor<?xi32>) -> tensor<?x2x4xf32>
+  %m = transom.reshape %a [0, 8] : (tensor<?x2x4xf32>) -> tensor<?x8xf32>
+  %l = transom.add %m, %h : (tensor<?x8xf32>, tensor<?x8xf32>) -> tensor<?x8xf32>
+  %y0 = transom.first_token %h cumulative %ends : (tensor<?x8xf32>, tensor<?xi32>) -> tensor<?x8xf32>
+  %y1 = transom.first_token %l cumulative %ends : (tensor<?x8xf32>, tensor<?xi32>) -> tensor<?x8xf32>
+  return %y0, %y1 : tensor<?x8xf32>, tensor<?x8xf32>
+}
+}
+
+// -----
+
+// Lengths that are computed behind what is chosen from.
+// CHECK-LABEL: @late_lengths
+// CHECK: %[[ENDS:.*]] = transom.add %arg1, %arg1
+// CHECK: %[[ONE:.*]] = transom.first_token %arg0 cumulative %[[ENDS]]
+// CHECK: transom.layer_norm %[[ONE]]
+module attributes {transom.bounds = {batch = [1, 4], tokens = [0, 128]}} {
+func.func @late_lengths(%x: tensor<?x8xf32> {transom.dims = ["tokens", "8"]}, %e: tensor<?xi32> {transom.dims = ["batch+1"]}) -> tensor<?x8xf32> {
+  %s = transom.weight "s" : tensor<8xf32>
+  %h = transom.layer_norm %x, %s epsilon 1.0e-05 : (tensor<?x8xf32>, tensor<8xf32>) -> tensor<?x8xf32>
+  %ends = transom.add %e, %e : (tensor<?xi32>, tensor<?xi32>) -> tensor<?xi32>
+  %y = transom.first_token %h cumulative %ends : (tensor<?x8xf32>, tensor<?xi32>) -> tensor<?x8xf32>
+  return %y : tensor<?x8xf32>
+}
+}

@@ -30,7 +30,7 @@ struct HopperAttentionShape {
 };
 
 struct HopperAttentionArguments {
-  const TensorMap *queryMap, *keyMap, *valueMap; // [head_dim, row, head, batch or 1], boxes of 64 columns and a tile's rows; entries' parameters
+  const TensorMap *queryMap, *keyMap, *valueMap; // [head_dim, row, head, batch or 1], boxes of 64 columns and 64 queries or a stage's keys; entries' parameters
   void *result;
   int64 resultBatch, resultRow, resultHead; // elements; packed: resultBatch 0
   const int *cumulativeQueries;  // [batch + 1], packed queries; else null

@@ -252,7 +252,8 @@ DEVICE float onePlusTanh(float y) {
 DEVICE float geluErf(float x) { return 0.5f * x * onePlusErf(x * 0.70710678f); }
 DEVICE float geluTanh(float x) { return 0.5f * x * onePlusTanh(0.79788456f * (x + 0.044715f * x * x * x)); }
 /// GELU (erf) for a result that is kept as T: max(x, 0) - |x| Phi(-|x|), where Phi is 2 to the power of a polynomial. Its error is at most 2^-13.5
-/// of the result, where that is below 2^-14 of 2^-14: a third of half a unit of fp16. For E4M3 2^-7.8, an eighth of half a unit.
+/// of the result, a third of half a unit of fp16, and 2^-27.5 where the result is below 2^-14: less exact than bf16 there. For E4M3 2^-7.8, an eighth of
+/// half a unit. Of +infinity NaN.
 template <class T> DEVICE float geluErfFor(float x) {
   const float a = fabsf(x);
   float p;

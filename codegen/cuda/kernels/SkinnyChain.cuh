@@ -4,8 +4,8 @@
 // A cluster of eight blocks has some columns of the first product, a head's queries, keys and values among them: each block an eighth of them. Its
 // columns are a part of K of the second product, of which each block computes an eighth of the outputs.
 //
-// 1. Copy all of W and V that the block needs to shared memory, and read the epilogue's constants, while the kernel that makes x is still at
-//    work.
+// 1. Copy what the block needs of W and V to shared memory, and read the epilogue's constants, while the kernel that makes x is still at work. Tiles of V
+//    that would leave no room for another block go to L2, and to shared memory when W has been read.
 // 2. Wait for that one; read x some steps ahead, from L2 to registers, each block from another step on; multiply. Warps share rows of x and K: two
 //    tiles of 16 rows, four parts. Then start the successor, whose weights would come in x's way.
 // 3. Sum over the parts of K in a fixed order; round what the epilogue gives and send it to all blocks of the cluster, each of which counts
@@ -178,7 +178,7 @@ template <class T_, int inner, int clusters_, int outputs, int ahead_, class Mid
   static constexpr int restBytes = firstBytes + exchangeBytes + M * (int)sizeof(uint32) + 16, wanted = ceilDiv(restBytes + outTiles * tileBytes - 113 * 1024, tileBytes);
   static constexpr int lateTiles = wanted < 0 ? 0 : minInt(wanted, minInt((firstBytes - sumBytes) / tileBytes, outTiles));
   static constexpr int outBytes = (outTiles - lateTiles) * tileBytes, sharedBytes = restBytes + outBytes;
-  static_assert(K % stepK == 0 && N % (8 * cluster) == 0 && Middle::width % stepK == 0 && arrayBytes <= firstBytes && (lateTiles == 0 || arrayBytes <= sumBytes) && 8 * lateTiles <= threads, "");
+  static_assert(K % stepK == 0 && N % (8 * cluster) == 0 && Middle::width % stepK == 0 && arrayBytes <= firstBytes && (lateTiles == 0 || arrayBytes <= sumBytes), "");
 };
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
@@ -324,8 +324,8 @@ DEVICE void skinnyChain(const typename Shape::T *x, const typename Shape::T *fir
   constexpr int rowLength = Shape::clusters * Middle::width, early = Shape::outTiles - Shape::lateTiles;
   auto outputs = [&](int tile) { return rank * Shape::ownOutputs + 8 * tile + g; };
   copyPieces<Shape::outSteps, early, Shape::warps>(outWeights, own, rowLength, outputs);
-  if ((int)threadIdx.x < 8 * Shape::lateTiles)
-    prefetchL2(own + (int64)(rank * Shape::ownOutputs + 8 * early + threadIdx.x) * rowLength, Middle::width * 2);
+  for (int row = threadIdx.x; row < 8 * Shape::lateTiles; row += Shape::threads)
+    prefetchL2(own + (int64)(rank * Shape::ownOutputs + 8 * early + row) * rowLength, Middle::width * 2);
   ChainResults<Shape, Epilogue> results = {epilogue, index, rank, live};
   results.each([&](auto &e, int, int n) { e = epilogue.constants(n); });
   waitProducers();
