@@ -19,6 +19,7 @@ BOUND = 1e-5
 DEEP_BOUND = 3e-5
 SWITCHABLE = [
     "assign-layouts",
+    "choose-tokens-early",
     "eliminate-transposes",
     "fold-constants",
     "fuse-elementwise",
