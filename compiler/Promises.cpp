@@ -5,6 +5,7 @@
 #include "ir/Plan.h"
 #include "passes/FusedRegion.h"
 #include "passes/Permutations.h"
+#include "passes/SinkLastToken.h"
 
 #include <algorithm>
 
@@ -77,7 +78,7 @@ bool couldBeChosenEarlier(const Place &place) {
   if (!op || place.dims.of(input).size() < 2)
     return false;
   return (isa<RmsNormOp, LayerNormOp>(op) || isProjection(op)) &&
-         place.maximumOf(place.dims.of(input)[0]).value_or(65) > 64;
+         place.maximumOf(place.dims.of(input)[0]).value_or(fewTokens + 1) > fewTokens;
 }
 
 bool couldBeMerged(const Place &place) {

@@ -7,6 +7,7 @@
 #include "passes/Passes.h"
 #include "passes/RefineTypes.h"
 #include "passes/Report.h"
+#include "passes/SinkLastToken.h"
 
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -20,9 +21,6 @@ namespace transom {
 #include "passes/Passes.h.inc"
 
 namespace {
-
-/// Of so many tokens the time of a product is that of reading its weight, and fewer rows are no gain.
-constexpr int64_t fewTokens = 64;
 
 /// Moves the choices of one kind, by one tensor of cumulative lengths, in one function.
 template <typename ChoiceOp> class Chooser {

@@ -7,6 +7,9 @@
 
 namespace transom {
 
+/// Of so many packed tokens the time of a product is that of reading its weight: choosing some of them earlier is no gain.
+constexpr int64_t fewTokens = 64;
+
 /// How far upward the choice moves.
 enum class SinkReach {
   everything, ///< through every row-wise op
