@@ -40,8 +40,9 @@ template <class Shape, bool maps = true> HopperCall arguments(const Problem &p, 
   if constexpr (maps) {
     // [head_dim, rows, heads, batch], boxes of 64 x the rows of a tile.
     auto map = [&](T *data, int64_t rows, int64_t heads, bool headsFirst, int boxRows) {
-      std::vector<int64_t> strides = {headsFirst ? D : heads * D, headsFirst ? rows * D : D, rows * heads * D};
-      return tensorMap(data, half, {D, rows, heads, batch}, strides, {64, boxRows, 1, 1});
+      constexpr int width = Shape::width; // of neighbouring heads
+      std::vector<int64_t> strides = {headsFirst ? D : heads * D, headsFirst ? rows * D : width, rows * heads * D};
+      return tensorMap(data, half, {width, rows, heads * D / width, batch}, strides, {64, boxRows, 1, 1});
     };
     call.query = map(q, rowsOfQ, p.heads, false, 64);
     call.keys = map(k, rowsOfK, p.kvHeads, cached, Shape::keysAtOnce), call.values = map(v, rowsOfK, p.kvHeads, cached, Shape::keysAtOnce);
@@ -211,7 +212,7 @@ template <class Shape> void time(const char *name, int batch, int heads, int seq
 }
 
 /// Packed sequences: E1, 64 of 16 to 512 tokens, or E3, 256 of 128.
-template <class Shape> void timePacked(const char *name) {
+template <class Shape, bool mma = false> void timePacked(const char *name) {
   using T = typename Shape::T;
   constexpr int D = Shape::headDim;
   const int blocks = device().multiProcessorCount;
@@ -228,9 +229,14 @@ template <class Shape> void timePacked(const char *name) {
     Device<T> q(n), k(n), v(n), y(n);
     fill(q, n, 1), fill(k, n, 2), fill(v, n, 3);
     Device<int> dc(cumulative), next(std::vector<int>{0, 0});
-    auto call = arguments<Shape>(p, q, k, v, y, cumulative.back(), dc, nullptr, nullptr, next);
-    double ms = medianMs(nullptr, 20, 4, [&] { launch(attendHopperEntry<Shape>, {dim3(blocks), Shape::threads, Shape::sharedBytes, nullptr, false}, call.query, call.keys, call.values, call.a); });
-    std::printf("%s attention %s, %d tokens: %.4f ms %.0f TFLOP/s\n", ragged ? "E1" : "E3", name, cumulative.back(), ms, 4.0 * heads * D * pairs / ms / 1e9);
+    auto call = arguments<Shape, !mma>(p, q, k, v, y, cumulative.back(), dc, nullptr, nullptr, next);
+    double ms = medianMs(nullptr, 20, 4, [&] {
+      if constexpr (mma)
+        launchMma<Shape>(p, call.a, q, k, v, nullptr, nullptr, 0.0f);
+      else
+        launch(attendHopperEntry<Shape>, {dim3(blocks), Shape::threads, Shape::sharedBytes, nullptr, false}, call.query, call.keys, call.values, call.a);
+    });
+    std::printf("%s attention D%d %s, %d tokens: %.4f ms %.0f TFLOP/s\n", ragged ? "E1" : "E3", D, name, cumulative.back(), ms, 4.0 * heads * D * pairs / ms / 1e9);
   }
 }
 
@@ -260,10 +266,16 @@ static void checkHopperAttention() {
   check<D64>("prefill D64 packed", {Rows::packed, 5, 3, 3, 0, 512, 0, {1, 200, 0, 129, 400}, {}});
   check<D64>("prefill D64 packed, 70 sequences", {Rows::packed, 70, 1, 1, 0, 512, 0, manyLengths(70), {}});
   check<D64>("prefill D64 packed, 40 of 128", {Rows::packed, 40, 2, 2, 0, 512, 0, std::vector<int>(40, 128), {}});
+  using D32 = HopperAttentionShape<BFloat, 32, 3, 128, false, false>;
+  using D32c = HopperAttentionShape<Half, 32, 3, 128, true>;
+  check<D32>("prefill D32 packed", {Rows::packed, 5, 4, 4, 0, 512, 0, {1, 200, 0, 129, 400}, {}});
+  check<D32>("prefill D32", {Rows::padded, 2, 2, 2, 300, 300, 0, {300, 300}, {}});
+  check<D32c>("prefill D32 fp16 causal packed, 6 heads to 2", {Rows::packed, 4, 6, 2, 0, 512, 0, {33, 7, 500, 192}, {}});
   check<D64c>("prefill D64 fp16 causal packed", {Rows::packed, 4, 4, 1, 0, 512, 0, {33, 7, 500, 192}, {}});
   check<D64c>("prefill D64 fp16 causal cached", {Rows::cached, 3, 4, 2, 200, 500, 0, {200, 17, 64}, {0, 300, 131}});
   check<D128c>("prefill D128 causal cached", {Rows::cached, 2, 2, 2, 130, 400, 0, {130, 99}, {250, 1}});
   check<RoundedResult<HopperAttentionShape<Half, 64, 3, 128, false, false>>>("prefill D64 fp16 packed to e4m3", {Rows::packed, 5, 3, 3, 0, 512, 0, {1, 200, 0, 129, 400}, {}});
+  check<RoundedResult<HopperAttentionShape<Half, 32, 3, 128, false, false>>>("prefill D32 fp16 packed to e4m3", {Rows::packed, 5, 4, 4, 0, 512, 0, {1, 200, 0, 129, 400}, {}});
   check<RoundedResult<D128>>("prefill D128 to e4m3", {Rows::padded, 2, 3, 3, 300, 300, 0, {300, 300}, {}});
   check<RoundedResult<MmaAttentionShape<Half, 64, 4, 64, false>>, true>("mma prefill D64 to e4m3, mask", {Rows::padded, 2, 3, 3, 90, 133, 0, {90, 90}, {}}, true);
   check<RoundedResult<MmaAttentionShape<BFloat, 32, 4, 64, false>>, true>("mma prefill D32 packed to e4m3", {Rows::packed, 3, 5, 5, 0, 512, 0, {64, 65, 1}, {}});
@@ -302,6 +314,9 @@ static void timePrefillVariants() {
   timePacked<HopperAttentionShape<Half, 64, 3, 64, false, false>>("192x64");
   timePacked<HopperAttentionShape<Half, 64, 3, 128, false>>("192x128 with turns");
   timePacked<HopperAttentionShape<Half, 64, 2, 128, false, false>>("128x128");
+  timePacked<MmaAttentionShape<Half, 32, 4, 64, false>, true>("64x64 by mma.sync");
+  timePacked<HopperAttentionShape<Half, 32, 2, 128, false, false>>("128x128");
+  timePacked<HopperAttentionShape<Half, 32, 3, 64, false, false>>("192x64");
   time<HopperAttentionShape<BFloat, 64, 3, 112, false>>("192x112", 8, 32, 2048);
   time<HopperAttentionShape<BFloat, 64, 3, 112, true>>("192x112", 8, 32, 2048);
 }
@@ -310,6 +325,7 @@ void timePrefillAttention(const char *what) {
   if (std::strstr(what, "variants"))
     return timePrefillVariants();
   timePacked<HopperAttentionShape<Half, 64, 3, 128, false, false>>("192x128");
+  timePacked<HopperAttentionShape<Half, 32, 3, 128, false, false>>("192x128");
   time<HopperAttentionShape<BFloat, 64, 3, 128, false>>("192x128", 8, 32, 2048);
   time<HopperAttentionShape<BFloat, 64, 3, 128, true>>("192x128", 8, 32, 2048);
   time<HopperAttentionShape<BFloat, 128, 2, 176, false>>("128x176", 8, 16, 2048);

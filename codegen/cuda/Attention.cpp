@@ -113,7 +113,7 @@ private:
   FailureOr<CudaLaunchPlan> prefill() {
     bool mma = halves && headDim % 16 == 0, causal = op.getCausal();
     std::vector<CudaChoicePlan> choices;
-    bool suitsHopper = mma && (headDim == 64 || headDim == 128) && !op.getMask() && !op.getBias() && !op.getSoftcap();
+    bool suitsHopper = mma && (headDim == 64 || headDim == 128 || neighbours()) && !op.getMask() && !op.getBias() && !op.getSoftcap();
     // Padded tokens come with a mask, which only the other kernel takes, packed ones without: both get the same bits from that one.
     bool padded = step.forfeits && !cached;
     if (suitsHopper && !padded)
@@ -160,13 +160,18 @@ private:
 
   DimExpr batchSize() { return packed ? step.sizes(op.getCumulativeLengths())[0] - DimExpr(1) : q[0]; }
 
+  /// Whether heads of 32 numbers lie in pairs, as the kernel for compute capability 9.0 takes them.
+  bool neighbours() const { return headDim == 32 && heads % 2 == 0 && kvHeads % 2 == 0 && !cached && !headsFirst; }
+
   /// The kernel for compute capability 9.0, with wgmma and TMA. Both kernels get the same parameters, so the plain one's begin with
   /// those that this one reads.
   CudaChoicePlan hopper(bool causal) {
-    int64_t consumers = headDim == 64 ? 3 : 2, keysAtOnce = headDim == 64 || causal ? 128 : 176, stages = headDim == 64 ? 4 : 2;
-    bool turns = headDim != 64 || !packed || cached;
+    const bool small = headDim <= 64;
+    const int64_t width = std::max<int64_t>(headDim, 64); // of a row: a head, or two
+    int64_t consumers = small ? 3 : 2, keysAtOnce = small || causal ? 128 : 176, stages = small ? 4 : 2;
+    bool turns = !small || !packed || cached;
     int64_t queriesAtOnce = 64 * consumers, threads = 128 * (consumers + 1);
-    int64_t queryBytes = queriesAtOnce * headDim * 2, ringBytes = 1024 + 2 * stages * keysAtOnce * headDim * 2 + 256;
+    int64_t queryBytes = queriesAtOnce * width * 2, ringBytes = 1024 + 2 * stages * keysAtOnce * width * 2 + 256;
     int64_t sharedBytes = ringBytes + (ringBytes + 2 * queryBytes <= 227 * 1024 ? 2 : 1) * queryBytes;
     std::string shape = "HopperAttentionShape<" + memoryType(type) + ", " + number(headDim) + ", " + number(consumers) + ", " + number(keysAtOnce) + ", " +
                         (causal ? "true, " : "false, ") + (turns ? "true>" : "false>");
@@ -174,8 +179,9 @@ private:
       CudaMapPlan plan;
       plan.buffer = step.buffer(value);
       DimExpr d = sizes.back(), h = sizes[headsFirst || packed ? 1 : 2], s = sizes[packed ? 0 : headsFirst ? 2 : 1], b = packed ? DimExpr(1) : sizes[0];
-      plan.sizes = {d, s, h, b};
-      plan.strides = {headsFirst ? d : h * d, headsFirst ? s * d : d, h * s * d};
+      const DimExpr row(width);
+      plan.sizes = {row, s, DimExpr(size(h) * headDim / width), b};
+      plan.strides = {headsFirst ? d : h * d, headsFirst ? s * d : row, h * s * d};
       plan.box = {64, uint32_t(rowsAtOnce), 1, 1};
       return text.map(std::move(plan));
     };

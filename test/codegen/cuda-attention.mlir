@@ -48,6 +48,22 @@ module attributes {transom.bounds = {batch = [1, 4], seq = [1, 100], tokens = [1
     %y = transom.exp %a : (tensor<?x8x64xf32>) -> tensor<?x8x64xf32>
     return %y : tensor<?x8x64xf32>
   }
+  // Of heads of 32 two lie in a row of 128 bytes: of an odd number the last would have no neighbour.
+  // CHECK-LABEL: // attention_packed_8x32_sm90 block 512 shared 181504
+  // CHECK: using Shape = HopperAttentionShape<BFloat, 32, 3, 128, false, false>;
+  // CHECK-NOT: attention_packed_7x32_sm90
+  // CHECK-LABEL: // attention_packed_7x32 block 128 shared
+  func.func @pairs(%q: tensor<?x8x32xf32> {transom.name = "q", transom.dims = ["tokens", "8", "32"]}, %o: tensor<?x7x32xf32> {transom.name = "o", transom.dims = ["tokens", "7", "32"]},
+                   %c: tensor<?xi32> {transom.name = "c", transom.dims = ["batch"]}) -> (tensor<?x8x32xf32> {transom.name = "y"}, tensor<?x7x32xf32> {transom.name = "z"}) {
+    %e = transom.exp %q : (tensor<?x8x32xf32>) -> tensor<?x8x32xf32>
+    %f = transom.exp %o : (tensor<?x7x32xf32>) -> tensor<?x7x32xf32>
+    %n = transom.cumulative_lengths %c : (tensor<?xi32>) -> tensor<?xi32>
+    %a = transom.attention thd %e, %e, %e cumulative %n {scale = 0.125 : f64} : (tensor<?x8x32xf32>, tensor<?x8x32xf32>, tensor<?x8x32xf32>, tensor<?xi32>) -> tensor<?x8x32xf32>
+    %b = transom.attention thd %f, %f, %f cumulative %n {scale = 0.125 : f64} : (tensor<?x7x32xf32>, tensor<?x7x32xf32>, tensor<?x7x32xf32>, tensor<?xi32>) -> tensor<?x7x32xf32>
+    %y = transom.exp %a : (tensor<?x8x32xf32>) -> tensor<?x8x32xf32>
+    %z = transom.exp %b : (tensor<?x7x32xf32>) -> tensor<?x7x32xf32>
+    return %y, %z : tensor<?x8x32xf32>, tensor<?x7x32xf32>
+  }
   // f32, heads of 20, with all options: no tensor cores. A bias of one row is the same for the whole batch.
   // CHECK-LABEL: // attention_4x20 block 256 shared
   // CHECK: using Shape = FmaAttentionShape<float, 20, 64, 64, false>;

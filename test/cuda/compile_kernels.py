@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90a")
 MOST_SPILLED = 8  # bytes stored and loaded in a hot kernel: one register
 # The Hopper attention kernels' roles share what registers a block has; what their producers keep of addresses does not fit.
-SPILLED = {"attention Hopper D64": 416, "attention Hopper D64, packed encoders": 248, "attention Hopper D64 to e4m3": 248, "attention Hopper D128": 56, "attention Hopper D128 causal": 96}
+SPILLED = {"attention Hopper D32": 152, "attention Hopper D64": 416, "attention Hopper D64, packed encoders": 248, "attention Hopper D64 to e4m3": 248, "attention Hopper D128": 56, "attention Hopper D128 causal": 96}
 
 # An epilogue of products of 8 bits, as the emitter writes them.
 SCALED = """
@@ -121,6 +121,9 @@ KERNELS = {
     "attention mma D128": ("attendMmaEntry<MmaAttentionShape<Half, 128, 4, 64, false>>", False),
     "attention Hopper D64": ("attendHopperEntry<HopperAttentionShape<BFloat, 64, 3, 128, true>>", True),
     "attention Hopper D64, packed encoders": ("attendHopperEntry<HopperAttentionShape<Half, 64, 3, 128, false, false>>", True),
+    "attention Hopper D32": ("attendHopperEntry<HopperAttentionShape<BFloat, 32, 3, 128, true>>", True),
+    "attention Hopper D32, packed encoders": ("attendHopperEntry<HopperAttentionShape<Half, 32, 3, 128, false, false>>", True),
+    "attention Hopper D32 to e4m3": ("attendHopperEntry<RoundedResult<HopperAttentionShape<Half, 32, 3, 128, false, false>>>", True),
     "attention Hopper D128": ("attendHopperEntry<HopperAttentionShape<BFloat, 128, 2, 176, false>>", True),
     "attention Hopper D128 causal": ("attendHopperEntry<HopperAttentionShape<Half, 128, 2, 128, true>>", True),
     "attention Hopper D64 to e4m3": ("attendHopperEntry<RoundedResult<HopperAttentionShape<Half, 64, 3, 128, false, false>>>", True),

@@ -311,7 +311,8 @@ def main():
     gpt2 = tiny_architectures.ALL["gpt2"]
     for name, make, sizes, dtype, inputs in (("llama", tiny_architectures.llama, {"HEAD_DIM": 64}, "bf16", None),
                                              ("gpt2", tiny_architectures.gpt2, {}, "f16", None),
-                                             ("bert", tiny_architectures.bert, {"HEADS": 1}, "f16", BERT_INPUTS)):
+                                             ("bert", tiny_architectures.bert, {"HEADS": 1}, "f16", BERT_INPUTS),
+                                             ("bert-32", tiny_architectures.bert, {"HEADS": 2}, "bf16", BERT_INPUTS)):  # two heads to a row
         if suite.options.only in f"{name}-products":
             architecture = tiny_architectures.shaped(make, sizes={"CONTEXT": 256, **sizes})
             tiny_architectures.write(suite.folder / f"{name}-products", architecture)
@@ -319,8 +320,8 @@ def main():
     for family, calibrated, dtype, architecture in (("bert", False, "f16", "sm_90a"), ("xlm-roberta", True, "bf16", "sm_90a"), ("bert", True, "f16", "sm_89")):
         name = f"{family}-fp8-{architecture}"
         if suite.options.only in name:
-            make = tiny_architectures.bert if family == "bert" else tiny_architectures.xlm_roberta
-            tiny_architectures.write(suite.folder / name, tiny_architectures.shaped(make, sizes={"CONTEXT": 256}))
+            make, heads = (tiny_architectures.bert, 4) if family == "bert" else (tiny_architectures.xlm_roberta, 2)  # of 16 numbers, and of 32 for wgmma
+            tiny_architectures.write(suite.folder / name, tiny_architectures.shaped(make, sizes={"CONTEXT": 256, "HEADS": heads}))
             check_fp8(suite, name, suite.folder / name, dtype, BERT_INPUTS if family == "bert" else ["input_ids", "attention_mask"], calibrated, architecture)
     for name, architecture, dtype in (("wide", wide_llama(), "bf16"), ("wide", wide_llama(), "f32"), ("gpt2", gpt2, "f16"), ("Q4_1", None, "f16")):
         if suite.options.only not in f"{name} {dtype} on 7.5":

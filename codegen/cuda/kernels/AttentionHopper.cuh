@@ -1,5 +1,5 @@
 // Prefill attention for sm_90a: y = softmax(scale * q * k^T) * v by wgmma and TMA, causal or not, windowed, packed
-// (cumulative lengths), padded, or over a cache. head_dim 64 and 128. Other GPUs and options: AttentionMma.cuh.
+// (cumulative lengths), padded, or over a cache. head_dim 32, 64 and 128. Other GPUs and options: AttentionMma.cuh.
 //
 // After FlashAttention-3 (Shah et al., 2024). A block stays on its multiprocessor and takes tiles of 64 queries per
 // consumer warpgroup. One producer thread copies queries, keys and values through rings in shared memory. A consumer
@@ -7,6 +7,8 @@
 // 2. the values of the block before are multiplied with its weights, held in registers;
 // 3. softmax of the next block follows, under the other consumers' products: they take turns at the tensor cores.
 // Blocks of keys go from the last to the first: those that need a mask come first.
+//
+// A row in shared memory has 128 bytes: of heads of 32 numbers it holds two neighbours, of which a tile uses its own.
 #pragma once
 
 #include "AttentionTiles.cuh"
@@ -18,15 +20,16 @@ template <class T_, int headDim_, int consumers_, int keysAtOnce_, bool causal_,
 struct HopperAttentionShape {
   using T = T_;
   using Result = T;
-  static constexpr int headDim = headDim_, consumers = consumers_, keysAtOnce = keysAtOnce_, stages = headDim == 64 ? 4 : 2;
+  static constexpr int headDim = headDim_, consumers = consumers_, keysAtOnce = keysAtOnce_, stages = headDim <= 64 ? 4 : 2;
+  static constexpr int headsAtOnce = headDim == 32 ? 2 : 1, width = headsAtOnce * headDim; // neighbours in a row; the row
   static constexpr bool causal = causal_, turns = turns_;
-  static constexpr int queriesAtOnce = 64 * consumers, threads = 128 * (consumers + 1), runs = headDim / 64;
-  static constexpr int queryBytes = queriesAtOnce * headDim * 2, stageBytes = keysAtOnce * headDim * 2;
+  static constexpr int queriesAtOnce = 64 * consumers, threads = 128 * (consumers + 1), runs = width / 64;
+  static constexpr int queryBytes = queriesAtOnce * width * 2, stageBytes = keysAtOnce * width * 2;
   static constexpr int barrierBytes = 256, ringBytes = 1024 + 2 * stages * stageBytes + barrierBytes;
   static constexpr int queryStages = ringBytes + 2 * queryBytes <= 227 * 1024 ? 2 : 1; // the next tile's queries come under this one's products
   static constexpr int sharedBytes = ringBytes + queryStages * queryBytes;
-  static constexpr int producerRegisters = consumers == 3 ? 32 : 40, consumerRegisters = consumers == 3 ? 160 : 232;
-  static_assert(headDim % 64 == 0 && keysAtOnce % 16 == 0 && sharedBytes <= 227 * 1024, "");
+  static constexpr int producerRegisters = consumers == 2 ? 40 : headDim == 32 ? 56 : 32, consumerRegisters = consumers == 2 ? 232 : headDim == 32 ? 152 : 160;
+  static_assert(width % 64 == 0 && keysAtOnce % 16 == 0 && sharedBytes <= 227 * 1024, "");
 };
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
@@ -77,12 +80,12 @@ template <class Shape> DEVICE void produceTiles(const HopperAttentionArguments &
     int queryBatch = a.cumulativeQueries ? 0 : tile.batch, keyBatch = a.cumulativeKeys ? 0 : tile.batch;
     uint32 queryFull = r.queryFull + 8 * place;
     waitBarrier(r.queryEmpty + 8 * place, (tiles / Shape::queryStages & 1) ^ 1);
-    expectBytes(queryFull, parts * 64 * Shape::headDim * 2);
+    expectBytes(queryFull, parts * 64 * Shape::width * 2);
     for (int part = 0; part < parts; ++part)
       UNROLL
       for (int run = 0; run < Shape::runs; ++run)
         copyBox(r.query + place * Shape::queryBytes + (run * Shape::queriesAtOnce + part * 64) * 128, a.queryMap, queryFull, run * 64,
-                tile.queryRow + tile.firstQuery + part * 64, tile.head, queryBatch);
+                tile.queryRow + tile.firstQuery + part * 64, tile.head / Shape::headsAtOnce, queryBatch);
     ++tiles;
     for (int block = blocks.y - 1; block >= blocks.x; --block) {
       int row = tile.keyRow + block * Shape::keysAtOnce;
@@ -93,7 +96,7 @@ template <class Shape> DEVICE void produceTiles(const HopperAttentionArguments &
         expectBytes(full, Shape::stageBytes);
         UNROLL
         for (int run = 0; run < Shape::runs; ++run)
-          copyBox(to + run * Shape::keysAtOnce * 128, which ? a.valueMap : a.keyMap, full, run * 64, row, kvHead, keyBatch);
+          copyBox(to + run * Shape::keysAtOnce * 128, which ? a.valueMap : a.keyMap, full, run * 64, row, kvHead / Shape::headsAtOnce, keyBatch);
       }
       if (++stage == Shape::stages)
         stage = 0, ++round;
@@ -184,12 +187,14 @@ DEVICE void exchange(uint32 (&v)[4]) {
       }
 }
 
-/// Rows g and g + 8 of the sums to the result, 16 bytes a lane: four lanes exchange what each has of four tiles, in E4M3 of eight.
+/// Rows g and g + 8 of the sums to the result: four lanes exchange what each has of four tiles, in E4M3 of eight where there are so many; then
+/// each stores neighbours, 16 bytes or 8.
 template <class Shape, int n>
 DEVICE void storeRows(const float (&sums)[n], const SoftmaxRows &rows, typename Shape::Result *result, int64 stride, int live, const float *resultScale) {
   using Result = typename Shape::Result;
   constexpr bool rounds = sizeof(Result) == 1;
-  constexpr int columns = 16 / sizeof(Result), across = 4 * columns; // of a lane; of four
+  constexpr int columns = minInt(16 / sizeof(Result), Shape::headDim / 4), across = 4 * columns; // of a lane; of four
+  constexpr bool twoTiles = columns == 16;
   const int g = laneId() / 4, t = laneId() % 4;
   const float scale = rounds ? *resultScale : 1.0f;
   UNROLL
@@ -208,13 +213,17 @@ DEVICE void storeRows(const float (&sums)[n], const SoftmaxRows &rows, typename 
       uint32 v[4];
       UNROLL
       for (int i = 0; i < 4; ++i)
-        v[i] = rounds ? pair(2 * i) | (uint32)pair(2 * i + 1) << 16 : pair(i);
+        v[i] = twoTiles ? pair(2 * i) | (uint32)pair(2 * i + 1) << 16 : pair(i);
       exchange(v);
-      uint4 piece = make_uint4(v[0], v[1], v[2], v[3]);
-      if (rounds) // low halves are columns of one tile, high ones of the next
-        piece = make_uint4(__byte_perm(v[0], v[1], 0x5410), __byte_perm(v[2], v[3], 0x5410), __byte_perm(v[0], v[1], 0x7632), __byte_perm(v[2], v[3], 0x7632));
-      if (g + 8 * row < live)
-        *(uint4 *)(result + (g + 8 * row) * stride + across * q + columns * t) = piece;
+      if (g + 8 * row >= live)
+        continue;
+      Result *const to = result + (g + 8 * row) * stride + across * q + columns * t;
+      if (twoTiles) // low halves are columns of one tile, high ones of the next
+        *(uint4 *)to = make_uint4(__byte_perm(v[0], v[1], 0x5410), __byte_perm(v[2], v[3], 0x5410), __byte_perm(v[0], v[1], 0x7632), __byte_perm(v[2], v[3], 0x7632));
+      else if (rounds)
+        *(uint2 *)to = make_uint2(v[0] | v[1] << 16, v[2] | v[3] << 16);
+      else
+        *(uint4 *)to = make_uint4(v[0], v[1], v[2], v[3]);
     }
   }
 }
@@ -294,19 +303,21 @@ template <class Shape> DEVICE void consumeTiles(const HopperAttentionArguments &
     }
     float scores[N / 2], kept[2];
     uint4 weights[N / 16];
+    // Where the tile's head begins in a row; descriptors count in 16 bytes.
+    const int head = __shfl_sync(~0u, tile.head, 0), kvHead = head / (a.heads / a.kvHeads), inQuery = head % Shape::headsAtOnce * 4, inKey = kvHead % Shape::headsAtOnce * 4;
     auto multiplyKeys = [&](int at) {
-      const uint64 query = allQueries + (queryPlace * (Shape::queryBytes / 16) + part * 64 * 8), keys = allKeys + at * (Shape::stageBytes / 16);
+      const uint64 query = allQueries + (queryPlace * (Shape::queryBytes / 16) + part * 64 * 8 + inQuery), keys = allKeys + (at * (Shape::stageBytes / 16) + inKey);
       UNROLL
       for (int run = 0; run < Shape::runs; ++run)
         UNROLL
-        for (int k = 0; k < 4; ++k)
+        for (int k = 0; k < 4 / Shape::headsAtOnce; ++k)
           Wgmma<T, N>::inShared(scores, query + (run * Shape::queriesAtOnce * 8 + 2 * k), keys + (run * N * 8 + 2 * k), run + k > 0);
       commitProducts();
     };
     auto multiplyValues = [&](int at) {
       UNROLL
       for (int k = 0; k < N / 16; ++k)
-        Wgmma<T, D>::fromRegisters(sums, weights[k], allValues + (at * (Shape::stageBytes / 16) + k * 128));
+        Wgmma<T, D>::fromRegisters(sums, weights[k], allValues + (at * (Shape::stageBytes / 16) + k * 128 + inKey));
       commitProducts();
     };
     auto mask = [&](int block) {

@@ -108,6 +108,30 @@ template <int n> DEVICE void pin(float (&c)[n]) {
 /// fromRegisters: c += a b, a as in Mma.cuh, b [16, N] in shared memory, N contiguous.
 template <class T, int N> struct Wgmma;
 
+template <> struct Wgmma<BFloat, 32> {
+  static DEVICE void fromRegisters(float (&c)[16], uint4 a, uint64 b) {
+    asm volatile(
+      "wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 {"
+      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"
+      "}, {%16, %17, %18, %19}, %20, 1, 1, 1, 1;"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3]), "+f"(c[4]), "+f"(c[5]), "+f"(c[6]), "+f"(c[7]),
+        "+f"(c[8]), "+f"(c[9]), "+f"(c[10]), "+f"(c[11]), "+f"(c[12]), "+f"(c[13]), "+f"(c[14]), "+f"(c[15])
+      : "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w), "l"(b));
+  }
+};
+
+template <> struct Wgmma<Half, 32> {
+  static DEVICE void fromRegisters(float (&c)[16], uint4 a, uint64 b) {
+    asm volatile(
+      "wgmma.mma_async.sync.aligned.m64n32k16.f32.f16.f16 {"
+      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"
+      "}, {%16, %17, %18, %19}, %20, 1, 1, 1, 1;"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3]), "+f"(c[4]), "+f"(c[5]), "+f"(c[6]), "+f"(c[7]),
+        "+f"(c[8]), "+f"(c[9]), "+f"(c[10]), "+f"(c[11]), "+f"(c[12]), "+f"(c[13]), "+f"(c[14]), "+f"(c[15])
+      : "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w), "l"(b));
+  }
+};
+
 template <> struct Wgmma<BFloat, 64> {
   static DEVICE void inShared(float (&c)[32], uint64 a, uint64 b, int add) {
     asm volatile("{ .reg .pred p; setp.ne.b32 p, %34, 0;\n"
