@@ -81,13 +81,13 @@ template <class Shape> void checkDecode(const std::string &name, int capacity, i
   }
 }
 
-template <class T, int width, bool centred> void checkNorm(const std::string &name, bool withResidual) {
-  int rows = 5, live = 4;
+template <class T, int width, bool centred, int together = 1> void checkNorm(const std::string &name, bool withResidual) {
+  int rows = 7, live = 6;
   auto x = randomNumbers<T>((size_t)rows * width, 2.0f, 0.5f), r = randomNumbers<T>(x.size());
   auto s = randomNumbers<T>(width, 0.3f, 1.0f), b = randomNumbers<T>(width);
   Device<T> dx(x), dr(r), ds(s), db(b), sums(x.size()), y(x.size());
   Device<int> dlive(std::vector<int>{live});
-  launch(normEntry<T, T, T, width, 4, centred>, {dim3(rows), 128}, dx.p, withResidual ? dr.p : nullptr, ds.p, centred ? db.p : nullptr, 1e-5f,
+  launch(normEntry<T, T, T, width, 4, centred, together>, {dim3((rows + together - 1) / together), 128}, dx.p, withResidual ? dr.p : nullptr, ds.p, centred ? db.p : nullptr, 1e-5f,
          sums.p, y.p, LiveRows{dlive, 1});
   std::vector<double> ref((size_t)live * width), refSum(ref.size());
   for (int m = 0; m < live; ++m) {
@@ -246,6 +246,8 @@ static void checkRows() {
   checkFunctions();
   checkNorm<BFloat, 1024, true>("layer norm bf16 1024", true);
   checkNorm<Half, 776, false>("RMS norm fp16 776", true);
+  checkNorm<BFloat, 1024, true, 4>("layer norm bf16 1024, four rows a block", true);
+  checkNorm<Half, 768, false, 4>("RMS norm fp16 768, four rows a block", false);
   checkNorm<float, 4104, true>("layer norm fp32 4104", false);
   checkEmbedding<Half, 776>("embedding fp16");
   checkEmbedding<float, 2048>("embedding fp32");
@@ -254,5 +256,21 @@ static void checkRows() {
   checkAdvance();
 }
 static Register checkRowsGroup("rows", checkRows);
+
+template <int together> static void timeNorm(int rows) {
+  constexpr int width = 1024;
+  std::vector<Half> numbers((size_t)rows * width);
+  for (size_t i = 0; i < numbers.size(); ++i)
+    numbers[i].bits = (uint16)(0x3400 + i % 2039);
+  Device<Half> x(numbers), y(numbers.size());
+  Device<float> scale(randomNumbers<float>(width)), bias(randomNumbers<float>(width));
+  Device<int> live(std::vector<int>{rows});
+  double ms = medianMs(nullptr, 20, 8, [&] {
+    launch(normEntry<Half, float, Half, width, 4, true, together>, {dim3((rows + together - 1) / together), 128, 0, nullptr, false}, x.p, nullptr, scale.p, bias.p,
+           1e-5f, nullptr, y.p, LiveRows{live, 1});
+  });
+  std::printf("layer norm fp16 %d x %d, %d rows a block: %.1f us, %.2f TB/s\n", rows, width, together, 1e3 * ms, 4e-9 * rows * width / ms);
+}
+void timeRows() { timeNorm<1>(17598), timeNorm<2>(17598), timeNorm<4>(17598); }
 
 } // namespace lab

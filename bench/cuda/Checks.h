@@ -8,6 +8,7 @@ void timeGemv();
 void timeDecode(const char *what);
 void timeVariants(const char *what);
 void timePrefillAttention(const char *what);
+void timeRows();
 void timeProducts();
 void timeE4m3Products();
 void timeSampling();

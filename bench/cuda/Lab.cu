@@ -1,5 +1,5 @@
 // The kernel lab's driver: lab check [gemv|planes|attention|rows|prefill|hopper|products|chain|sampling],
-// lab time [ceilings|d1|d2|d3|a1|kernels|products|chain|sampling], lab time variants [d1|d2|d3].
+// lab time [ceilings|d1|d2|d3|a1|kernels|rows|products|chain|sampling], lab time variants [d1|d2|d3].
 #include "Lab.h"
 #include "Checks.h"
 
@@ -34,6 +34,8 @@ int main(int count, char **arguments) {
       timeGemv();
     if (wants("a1"))
       timePrefillAttention(what.c_str());
+    if (wants("rows"))
+      timeRows();
     if (wants("products"))
       timeProducts(), timeE4m3Products();
     if (wants("chain"))

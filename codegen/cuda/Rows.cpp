@@ -5,6 +5,9 @@
 //    written on the way.
 // 3. Each other result, piece by piece. Where a result lies over an operand that other threads read, all results wait in registers
 //    until every thread has read.
+//
+// Where rows are many and a thread has one piece of each, a block takes several at once: weights are read once, and more is under way. Each row is
+// summed as in a block of its own, to the same bits.
 #include "codegen/cuda/Rows.h"
 
 using namespace mlir;
@@ -14,27 +17,29 @@ namespace transom::cuda {
 
 namespace {
 
-/// A row in registers: `pieces` arrays of lanes.
-struct Held {
-  std::string array;
-  int pieces;
-};
+constexpr int64_t fewRows = 64;    ///< fewer than there are multiprocessors
+constexpr int64_t manyRows = 2048; ///< about as many blocks as run at once
+constexpr int together = 4;        ///< rows of a block where they are many
 
 class RowKernel : public RowExpressions {
 public:
-  RowKernel(KernelText &text, const RowProgram &program, int lanes, int threads, bool fewRows)
-      : RowExpressions(text, program, lanes), threads(threads), warps(threads / 32), fewRows(fewRows) {}
+  /// early: weights are read before the kernel that makes the rows is waited for. rows: of a block; from two on, a thread has one piece of each.
+  RowKernel(KernelText &text, const RowProgram &program, int lanes, int threads, int rows, bool early)
+      : RowExpressions(text, program, lanes), threads(threads), warps(threads / 32), rows(rows), early(early) {}
 
   LogicalResult run() {
     text.include("Lanes.cuh");
     text.include("Rows.cuh");
     text.line("launchDependents();");
-    std::string rows = text.size(program.rows);
-    text.line("const int64 rows = " + rows + ";");
-    text.line("const int64 row = rows - 1 - blockIdx.x;"); // from the last one on, which was written last and is still in L2
+    text.line("const int64 rows = " + text.size(program.rows) + ";");
+    // From the last one on, which was written last and is still in L2.
+    if (single())
+      text.line("const int64 row = rows - 1 - blockIdx.x;");
+    else
+      text.line("const int64 last = rows - 1 - (int64)blockIdx.x * " + std::to_string(rows) + ";");
     const size_t wait = text.body.size();
     text.line("waitProducers();");
-    text.open("if (row < 0)");
+    text.open(single() ? "if (row < 0)" : "if (last < 0)");
     text.line("return;");
     text.close();
     anglesToShared();
@@ -55,7 +60,7 @@ private:
   std::string row() const override { return "row"; }
   std::string load(const std::string &pointer, DType dtype, const std::string &index, bool same) override {
     // Of a weight by the thread's own columns: where that takes few registers, read before anything is waited for.
-    if (!fewRows || same || index != piece.text || piece.piece.empty() || pieces > 2 || !isConstant(text.buffers[std::stoul(pointer.substr(1))]))
+    if (!early || same || index != piece.text || piece.piece.empty() || pieces > 2 || !isConstant(text.buffers[std::stoul(pointer.substr(1))]))
       return loadLanesText(text, lanes, pointer, dtype, index, same);
     std::string &array = constantArrays[pointer + " " + std::to_string(pieceWidth)];
     std::string type = memoryType(dtype), each = std::to_string(lanes), name = text.fresh("x");
@@ -66,7 +71,7 @@ private:
       constants += "  UNROLL\n  for (int p = 0; p < " + std::to_string(pieces) + "; ++p)\n    if (" + column + " < " + std::to_string(pieceWidth) + ")\n";
       constants += "      " + array + "[p] = storedAt<" + each + ">(" + pointer + " + " + column + ");\n";
     }
-    text.line("const Lanes<" + each + "> " + name + " = lanesOf<" + type + ">(" + array + "[" + piece.piece + "]);");
+    text.line("const Lanes<" + each + "> " + name + " = lanesOf<" + type + ">(" + array + "[" + (single() ? piece.piece : "0") + "]);");
     return name;
   }
   std::string loadInteger(const std::string &pointer, DType, const std::string &index) override { return "(int)" + pointer + "[" + index + "]"; }
@@ -74,7 +79,7 @@ private:
 
   std::string special(Value value, const Column &column) override {
     if (auto held = arrays.find(value); held != arrays.end() && !column.piece.empty())
-      return held->second.array + "[" + column.piece + "]";
+      return held->second + "[" + column.piece + "]";
     auto statistics = norms.find(value.getDefiningOp());
     if (statistics == norms.end())
       return "";
@@ -86,8 +91,8 @@ private:
     std::string bias = op->getNumOperands() > 2 ? ofWhole(op->getOperand(2), column) : "";
     auto [mean, factor] = statistics->second;
     return eachLane([&](const std::string &e) {
-      std::string number = mean.empty() ? name(input, e) : "(" + name(input, e) + " - " + mean + ")";
-      return number + " * " + factor + " * " + name(scale, e) + (bias.empty() ? "" : " + " + name(bias, e));
+      std::string number = mean.empty() ? name(input, e) : "(" + name(input, e) + " - " + ofRow(mean) + ")";
+      return number + " * " + ofRow(factor) + " * " + name(scale, e) + (bias.empty() ? "" : " + " + name(bias, e));
     });
   }
   std::string ofWhole(Value value, const Column &column) {
@@ -140,16 +145,53 @@ private:
     return false;
   }
 
-  int piecesOf(Value value) const { return int((program.width(value) + int64_t(lanes) * threads - 1) / (int64_t(lanes) * threads)); }
+  bool single() const { return rows == 1; }
+  /// A number of the row at hand: one for each row of the block.
+  std::string ofRow(const std::string &number) const { return single() ? number : number + "[r]"; }
+  std::string zeros(const std::string &number) const { return "float " + number + (single() ? " = 0.0f;" : "[" + std::to_string(rows) + "] = {};"); }
+  /// `own` of each row becomes its sum or its maximum over the block; single rows have it as an expression.
+  std::string overBlock(const std::string &one, const std::string &several, const std::string &own) {
+    needScratch();
+    if (single())
+      return one + "<" + std::to_string(warps) + ">(" + own + ", scratch)";
+    text.line(several + "<" + std::to_string(warps) + ">(" + own + ", scratch);");
+    return own + "[r]";
+  }
+  /// A float of each row, of the expression of one.
+  void define(const std::string &number, const std::string &expression) {
+    if (single()) {
+      text.line("const float " + number + " = " + expression + ";");
+      return;
+    }
+    text.line("float " + number + "[" + std::to_string(rows) + "];");
+    text.line("UNROLL");
+    text.line("for (int r = 0; r < " + std::to_string(rows) + "; ++r)");
+    text.line("  " + number + "[r] = " + expression + ";");
+  }
+  /// Opens a loop over the block's rows; behind the first of all rows that one again, to the same numbers.
+  void openRows() {
+    text.line("UNROLL");
+    text.open("for (int r = 0; r < " + std::to_string(rows) + "; ++r)");
+    text.line("const int64 row = last > r ? last - r : 0;");
+  }
 
-  /// Runs `body` for each of the thread's pieces of a row of `width` columns.
+  int piecesOf(Value value) const {
+    return single() ? int((program.width(value) + int64_t(lanes) * threads - 1) / (int64_t(lanes) * threads)) : rows;
+  }
+
+  /// Runs `body` for each of the thread's pieces of rows of `width` columns.
   void eachPiece(int64_t width, llvm::function_ref<void(const Column &)> body) {
     int64_t across = int64_t(lanes) * threads;
     pieces = (width + across - 1) / across;
-    std::string p = text.fresh("p"), c = text.fresh("c");
-    text.line("UNROLL");
-    text.open("for (int " + p + " = 0; " + p + " < " + std::to_string(pieces) + "; ++" + p + ")");
-    text.line("const int " + c + " = " + std::to_string(lanes) + " * ((int)threadIdx.x + " + p + " * " + std::to_string(threads) + ");");
+    std::string p = single() ? text.fresh("p") : "r", c = text.fresh("c");
+    if (single()) {
+      text.line("UNROLL");
+      text.open("for (int " + p + " = 0; " + p + " < " + std::to_string(pieces) + "; ++" + p + ")");
+      text.line("const int " + c + " = " + std::to_string(lanes) + " * ((int)threadIdx.x + " + p + " * " + std::to_string(threads) + ");");
+    } else {
+      openRows();
+      text.line("const int " + c + " = " + std::to_string(lanes) + " * (int)threadIdx.x;");
+    }
     text.open("if (" + c + " < " + std::to_string(width) + ")");
     endScope();
     piece = {c, p}, pieceWidth = width;
@@ -168,7 +210,7 @@ private:
 
   void needScratch() {
     if (!hasScratch)
-      text.line("__shared__ float scratch[" + std::to_string(warps) + "];");
+      text.line("__shared__ float scratch" + (single() ? "" : "[" + std::to_string(rows) + "]") + "[" + std::to_string(warps) + "];");
     hasScratch = true;
   }
 
@@ -183,44 +225,48 @@ private:
     needScratch();
     std::string sum = text.fresh("sum"), each = std::to_string(lanes);
     if (centred)
-      text.line("float " + sum + " = 0.0f;");
+      text.line(zeros(sum));
     bool known = arrays.contains(input);
-    std::string array = known ? arrays[input].array : holdRow(input, "n");
-    if (!known || centred)
+    std::string array = known ? arrays[input] : holdRow(input, "n");
+    auto read = [&](const Column &column) {
+      std::string lanes = at(input, column);
+      text.line(array + "[" + column.piece + "] = " + lanes + ";");
+    };
+    if (!known && !single()) // all rows, before a result of one keeps back the loads of the next
+      eachPiece(width, read);
+    const bool stores = !known && !waits && llvm::is_contained(program.results, input);
+    if ((!known && single()) || stores || centred)
       eachPiece(width, [&](const Column &column) {
-        if (!known) {
-          std::string lanes = at(input, column);
-          text.line(array + "[" + column.piece + "] = " + lanes + ";");
-          for (auto [i, value] : llvm::enumerate(program.results))
-            if (value == input && !waits)
-              store(i, column, lanes);
-        }
+        if (!known && single())
+          read(column);
+        for (auto [i, value] : llvm::enumerate(program.results))
+          if (stores && value == input)
+            store(i, column, array + "[" + column.piece + "]");
         if (centred) {
           text.line("UNROLL");
           text.line("for (int e = 0; e < " + each + "; ++e)");
-          text.line("  " + sum + " += " + array + "[" + column.piece + "].v[e];");
+          text.line("  " + ofRow(sum) + " += " + array + "[" + column.piece + "].v[e];");
         }
       });
-    arrays[input] = {array, piecesOf(input)};
-    if (!known && !waits)
-      for (auto [i, value] : llvm::enumerate(program.results))
-        if (value == input)
-          written.insert(i);
+    arrays[input] = array;
+    for (auto [i, value] : llvm::enumerate(program.results))
+      if (stores && value == input)
+        written.insert(i);
     std::string squares = text.fresh("squares"), mean, factor = text.fresh("factor"), w = std::to_string(width);
     if (centred) {
       mean = text.fresh("mean");
-      text.line("const float " + mean + " = blockSum<" + std::to_string(warps) + ">(" + sum + ", scratch) / " + w + ";");
+      define(mean, overBlock("blockSum", "blockSums", sum) + " / " + w);
     }
-    text.line("float " + squares + " = 0.0f;");
+    text.line(zeros(squares));
     eachPiece(width, [&](const Column &column) {
       text.line("UNROLL");
       text.open("for (int e = 0; e < " + each + "; ++e)");
-      text.line("const float v = " + array + "[" + column.piece + "].v[e]" + (centred ? " - " + mean : "") + ";");
-      text.line(squares + " = fmaf(v, v, " + squares + ");");
+      text.line("const float v = " + array + "[" + column.piece + "].v[e]" + (centred ? " - " + ofRow(mean) : "") + ";");
+      text.line(ofRow(squares) + " = fmaf(v, v, " + ofRow(squares) + ");");
       text.close();
     });
     double epsilon = centred ? cast<LayerNormOp>(op).getEpsilon().convertToDouble() : cast<RmsNormOp>(op).getEpsilon().convertToDouble();
-    text.line("const float " + factor + " = 1.0f / sqrtf(blockSum<" + std::to_string(warps) + ">(" + squares + ", scratch) / " + w + " + " + floatText(epsilon) + ");");
+    define(factor, "1.0f / sqrtf(" + overBlock("blockSum", "blockSums", squares) + " / " + w + " + " + floatText(epsilon) + ")");
     norms[op] = {mean, factor};
   }
 
@@ -245,7 +291,7 @@ private:
     if (!arrays.contains(value)) {
       std::string array = holdRow(value, "h");
       eachPiece(program.width(value), [&](const Column &column) { text.line(array + "[" + column.piece + "] = " + at(value, column) + ";"); });
-      arrays[value] = {array, piecesOf(value)};
+      arrays[value] = array;
     }
     held.push_back(index);
   }
@@ -261,24 +307,29 @@ private:
     int64_t width = program.width(op);
     std::string scale = text.fresh("scale"), held = holdRow(op.getInput(), "q"), own = text.fresh("top");
     if (!op.getScale())
-      text.line("float " + own + " = 0.0f;");
+      text.line(zeros(own));
     eachPiece(width, [&](const Column &column) {
       text.line(held + "[" + column.piece + "] = " + at(op.getInput(), column) + ";");
       if (op.getScale())
         return;
       text.line("UNROLL");
       text.line("for (int e = 0; e < " + std::to_string(lanes) + "; ++e)");
-      text.line("  " + own + " = maxNan(" + own + ", fabsf(" + held + "[" + column.piece + "].v[e]));");
+      text.line("  " + ofRow(own) + " = maxNan(" + ofRow(own) + ", fabsf(" + held + "[" + column.piece + "].v[e]));");
     });
+    std::string ofThisRow = scale;
     if (op.getScale()) {
       text.line("const float " + scale + " = " + text.pointer(program.memory.find(op.getScale())->second) + "[0];");
     } else {
-      needScratch();
-      text.line("const float " + scale + " = e4m3Scale(blockMax<" + std::to_string(warps) + ">(" + own + ", scratch));");
+      define(scale, "e4m3Scale(" + overBlock("blockMax", "blockMaxima", own) + ")");
+      ofThisRow = ofRow(scale);
     }
-    eachPiece(width, [&](const Column &column) { store(index, column, "scaledLanes(" + held + "[" + column.piece + "], 1.0f / " + scale + ")"); });
+    eachPiece(width, [&](const Column &column) { store(index, column, "scaledLanes(" + held + "[" + column.piece + "], 1.0f / " + ofThisRow + ")"); });
+    if (!single())
+      openRows();
     text.line("if (threadIdx.x == 0)");
-    text.line("  scalesOf(" + text.pointer(program.outputs[index], true) + ", rows, " + std::to_string(width) + ")[row] = " + scale + ";");
+    text.line("  scalesOf(" + text.pointer(program.outputs[index], true) + ", rows, " + std::to_string(width) + ")[row] = " + ofThisRow + ";");
+    if (!single())
+      text.close();
   }
 
   void store(size_t index, const Column &column, const std::string &lanesOf) {
@@ -290,12 +341,12 @@ private:
     text.line("__syncthreads();");
     for (size_t index : held) {
       Value value = program.results[index];
-      eachPiece(program.width(value), [&](const Column &column) { store(index, column, arrays[value].array + "[" + column.piece + "]"); });
+      eachPiece(program.width(value), [&](const Column &column) { store(index, column, arrays[value] + "[" + column.piece + "]"); });
     }
   }
 
-  int threads, warps;
-  bool fewRows;
+  int threads, warps, rows;
+  bool early;
   Column piece; ///< the thread's columns at hand, of rows of `pieceWidth`; it has so many pieces
   int64_t pieceWidth = 0, pieces = 0;
   std::string constants; ///< statements that read weights
@@ -303,7 +354,7 @@ private:
   bool waits = false, hasScratch = false;
   llvm::DenseMap<Operation *, std::string> angles;
   llvm::DenseMap<Operation *, std::pair<std::string, std::string>> norms; ///< mean and factor
-  llvm::DenseMap<Value, Held> arrays;
+  llvm::DenseMap<Value, std::string> arrays; ///< of pieces in registers: of one row, or one of each
   llvm::DenseSet<size_t> written;
   SmallVector<size_t> held;
 };
@@ -352,6 +403,12 @@ void emitCacheStore(KernelText &text, const RowProgram &program, CacheAppendOp o
             capacity + " + " + slot.slot + ") * " + headDim + " + " + column + " % " + headDim + ", " + lanes + ");");
 }
 
+/// Whether a block may take several rows of `program`: its norms wait for each other's threads, and no op does more for a row than those on columns.
+static bool mayTakeSeveral(const RowProgram &program) {
+  return !program.parts && llvm::any_of(program.ops, [](Operation *op) { return isa<RmsNormOp, LayerNormOp>(op); }) &&
+         llvm::none_of(program.ops, [](Operation *op) { return isa<RotaryOp, CacheAppendOp>(op); });
+}
+
 FailureOr<CudaLaunchPlan> emitRows(KernelPool &pool, const RowProgram &program, int64_t most, StringRef name) {
   int64_t widest = 1;
   for (Operation *op : program.ops)
@@ -362,16 +419,21 @@ FailureOr<CudaLaunchPlan> emitRows(KernelPool &pool, const RowProgram &program, 
   int lanes = lanesOf(program, program.parts && widest <= 1024 ? 4 : 8);
   int64_t pieces = (widest + lanes - 1) / lanes;
   int threads = int(std::clamp<int64_t>((pieces + 31) / 32 * 32, 32, pieces > 2048 ? 512 : 256));
-  KernelText text(pool);
-  text.launchBounds = std::to_string(threads);
-  constexpr int64_t few = 64; // fewer than there are multiprocessors
-  RowKernel kernel(text, program, lanes, threads, most <= few);
-  if (failed(kernel.run()))
-    return failure();
   CudaLaunchPlan launch;
   launch.rows = program.rows;
-  launch.choices.push_back({INT64_MAX, pool.add(name, text, {uint32_t(threads)}, 0), {program.rows}});
-  launch.buffers = text.buffers;
+  auto add = [&](int rows, int64_t limit, const std::string &own) -> LogicalResult {
+    KernelText text(pool);
+    text.launchBounds = std::to_string(threads) + (rows > 1 ? ", " + std::to_string(1024 / threads) : "");
+    if (failed(RowKernel(text, program, lanes, threads, rows, rows > 1 || most <= fewRows).run()))
+      return failure();
+    launch.choices.push_back({limit, pool.add(own, text, {uint32_t(threads)}, 0), {program.rows}, {uint32_t(rows)}});
+    assert((launch.buffers.empty() || launch.buffers.size() == text.buffers.size()) && "kernels for one row and for several name buffers in one order");
+    launch.buffers = text.buffers;
+    return success();
+  };
+  const bool several = most > manyRows && pieces <= threads && mayTakeSeveral(program);
+  if (failed(add(1, several ? manyRows : INT64_MAX, name.str())) || (several && failed(add(together, INT64_MAX, (name + "_many").str()))))
+    return failure();
   return launch;
 }
 

@@ -1,4 +1,5 @@
 // RUN: transom-opt %s -lower-to-plan=activations=bf16 -plan-memory -o %t.plan && transom-opt --print-cuda %t.plan | FileCheck %s
+// RUN: sed 's/rows = \[1, 40\]/rows = [1, 4096]/' %s | transom-opt -lower-to-plan=activations=bf16 -plan-memory -o %t.many && transom-opt --print-cuda %t.many | FileCheck %s --check-prefix=MANY
 // Ops on rows: a block for each row, eight columns to a thread at once where sizes allow, everything between in registers.
 
 module attributes {transom.bounds = {batch = [1, 4], rows = [1, 40], seq = [1, 10]}} {
@@ -16,6 +17,24 @@ module attributes {transom.bounds = {batch = [1, 4], rows = [1, 40], seq = [1, 1
   // CHECK: __syncthreads();
   // CHECK: storeLanes(b3 + row * 512 + {{.*}}, [[SUM]][
   // CHECK: storeLanes(b4 + row * 512 + {{.*}}, [[NORM]][
+  // Of many rows with a norm a block takes four at once: weights are read first, then all four rows, and their sums share barriers.
+  // MANY-LABEL: // add_rms_norm_512 block 64 shared 0
+  // MANY-LABEL: // add_rms_norm_512_many block 64 shared 0
+  // MANY: __launch_bounds__(64, 16)
+  // MANY: const int64 last = rows - 1 - (int64)blockIdx.x * 4;
+  // MANY: [[SCALE:w[0-9]+]][p] = storedAt<8>(b2 +
+  // MANY: waitProducers();
+  // MANY: const int64 row = last > r ? last - r : 0;
+  // MANY-NOT: storeLanes
+  // MANY: blockSums<2>([[SQUARES:squares[0-9]+]], scratch);
+  // MANY: [[FACTOR:factor[0-9]+]][r] = 1.0f / sqrtf([[SQUARES]][r] / 512 + 1e-05f);
+  // MANY: lanesOf<float>([[SCALE]][0]);
+  // MANY: = n{{[0-9]+}}[r].v[e] * [[FACTOR]][r] * x
+  // MANY: __syncthreads();
+  // MANY: storeLanes(b3 + row * 512 +
+  // MANY-LABEL: // rotary_cache_append_6x64 block 64
+  // MANY: // launch add_rms_norm_512<rows> add_rms_norm_512_many<rows / 4> rows rows (group)
+  // MANY: // launch rotary_cache_append_6x64<batch*seq> rows batch*seq (group)
   func.func @in_place(%x: tensor<?x512xf32> {transom.name = "x", transom.dims = ["rows", "512"]}) -> (tensor<?x512xf32> {transom.name = "y"}) {
     %s = transom.weight "norm" : tensor<512xf32>
     %a = transom.exp %x : (tensor<?x512xf32>) -> tensor<?x512xf32>

@@ -90,7 +90,7 @@ def wide_llama():
 
 def problem_of(outputs, bound):
     worst = 0.0
-    for name in (name for name in outputs.files if name.startswith("cpu")):
+    for name in (name for name in outputs if name.startswith("cpu")):
         reference, value = outputs[name].astype(np.float64), outputs[name.replace("cpu", "cuda:0")].astype(np.float64)
         if reference.shape != value.shape or not np.isfinite(value).all():
             return f"{name}: shape {value.shape} for {reference.shape}, or not finite"
@@ -219,6 +219,32 @@ def check_fp8(suite, name, folder, dtype, encoder, calibrated, architecture):
     suite.check(f"{name} {dtype} rounds what attention makes", None if rounding == {"attention" if calibrated else "round"} else f"it ran {ran}")
 
 
+def check_rows(suite):
+    """Norms of so many rows that a block takes several, in number no multiple: as on the CPU, and each row to the bits that it has among few."""
+    artifact, launches = suite.folder / "many-rows.transom", suite.folder / "many-rows.launches"
+    done = suite.transom("compile", ROOT / "test/e2e/graphs/many_rows.mlir", "-o", artifact, "--target=cuda:sm_90a,cpu", "--dtype=f16", "--no-tokenizer")
+    if done.returncode != 0:
+        suite.check("many rows compile", done.stderr.strip())
+        return
+    environment = {**emulated(suite, artifact, "sm_90a"), "TRANSOM_EMULATED_LAUNCHES": str(launches)}
+    rng = np.random.default_rng(4)
+    inputs = {name: rng.standard_normal((2051, 80)).astype("<f4") for name in ("x", "r")}
+    found = {}
+    for rows, device in ((5, "cuda:0"), (2051, "cpu"), (2051, "cuda:0")):
+        given, out = suite.folder / "many-rows-in.npz", suite.folder / "many-rows-out.npz"
+        np.savez(given, **{name: value[:rows] for name, value in inputs.items()})
+        done = suite.transom("run", artifact, f"--device={device}", "--input", given, "--output", out, environment=environment)
+        if done.returncode != 0 or "fake CUDA driver" in done.stderr:
+            suite.check(f"{rows} rows on {device}", done.stderr.strip() or f"exit code {done.returncode}")
+            return
+        found[device, rows] = dict(np.load(out))
+    many, few = found["cuda:0", 2051], found["cuda:0", 5]
+    suite.check("many rows against the CPU", problem_of({f"{device} {name}": found[device, 2051][name] for device in ("cpu", "cuda:0") for name in many}, BOUNDS["f16"] + FP8_BOUND))
+    differing = [name for name in many if many[name][:5].tobytes() != few[name].tobytes()]
+    suite.check("rows among many have the bits that they have among few", f"{differing} differ" if differing else None)
+    suite.check("many rows ran several to a block", None if "_many " in launches.read_text() else launches.read_text())
+
+
 def check_generation(suite, name, folder, architecture="sm_80"):
     """Tokens chosen on the device (program step), greedy and sampled, are those that the CPU chooses; in f32, where no tie is near."""
     artifact = suite.folder / f"{name}-generate.transom"
@@ -317,6 +343,8 @@ def main():
             architecture = tiny_architectures.shaped(make, sizes={"CONTEXT": 256, **sizes})
             tiny_architectures.write(suite.folder / f"{name}-products", architecture)
             check_products(suite, f"{name}-products", suite.folder / f"{name}-products", dtype, inputs)
+    if suite.options.only in "many rows":
+        check_rows(suite)
     for family, calibrated, dtype, architecture in (("bert", False, "f16", "sm_90a"), ("xlm-roberta", True, "bf16", "sm_90a"), ("bert", True, "f16", "sm_89")):
         name = f"{family}-fp8-{architecture}"
         if suite.options.only in name:

@@ -224,6 +224,44 @@ template <int warps> DEVICE float blockMax(float v, float *scratch) {
   return top;
 }
 
+/// The same of several numbers a thread, for no more barriers. scratch: a float per warp for each.
+template <int warps, int count> DEVICE void blockSums(float (&v)[count], float (*scratch)[warps]) {
+  UNROLL
+  for (int i = 0; i < count; ++i)
+    v[i] = warpSum(v[i]);
+  __syncthreads();
+  if (laneId() == 0)
+    UNROLL
+    for (int i = 0; i < count; ++i)
+      scratch[i][warpId()] = v[i];
+  __syncthreads();
+  UNROLL
+  for (int i = 0; i < count; ++i) {
+    v[i] = 0.0f;
+    UNROLL
+    for (int warp = 0; warp < warps; ++warp)
+      v[i] += scratch[i][warp];
+  }
+}
+template <int warps, int count> DEVICE void blockMaxima(float (&v)[count], float (*scratch)[warps]) {
+  UNROLL
+  for (int i = 0; i < count; ++i)
+    v[i] = warpMax(v[i]);
+  __syncthreads();
+  if (laneId() == 0)
+    UNROLL
+    for (int i = 0; i < count; ++i)
+      scratch[i][warpId()] = v[i];
+  __syncthreads();
+  UNROLL
+  for (int i = 0; i < count; ++i) {
+    v[i] = scratch[i][0];
+    UNROLL
+    for (int warp = 1; warp < warps; ++warp)
+      v[i] = maxNan(v[i], scratch[i][warp]);
+  }
+}
+
 //===-- Scalars -----------------------------------------------------------------------------------------------------===//
 
 constexpr float log2E = 1.4426950408889634f;

@@ -42,61 +42,75 @@ DEVICE void embedding(const T *table, const int *indices, int tableRows, const T
 
 //===-- Norms -------------------------------------------------------------------------------------------------------===//
 
-/// sum = x + residual (stored to `sums` where given), y = norm(sum). The row stays in registers. width % 8 == 0.
-template <class X, class S, class Y, int width, int warps, bool centred>
+/// sum = x + residual (stored to `sums` where given), y = norm(sum). The rows stay in registers. width % 8 == 0. rows: of a block, where a thread has one piece
+/// of each; behind the last live row they are the first again.
+template <class X, class S, class Y, int width, int warps, bool centred, int rows = 1>
 DEVICE void normRows(const X *x, const X *residual, const S *scale, const S *bias, float epsilon, X *sums, Y *y,
                      LiveRows live) {
   constexpr int threads = 32 * warps, pieces = ceilDiv(width, 8 * threads);
-  __shared__ float scratch[warps];
+  static_assert(rows == 1 || pieces == 1, "");
+  __shared__ float scratch[rows][warps];
   launchDependents();
   waitProducers();
-  const int64 row = blockIdx.x;
-  if (!live.has(row))
+  const int64 first = (int64)blockIdx.x * rows;
+  if (!live.has(first))
     return;
-  Eight v[pieces];
-  float total = 0.0f;
-  UNROLL
-  for (int p = 0; p < pieces; ++p) {
-    int at = 8 * (threadIdx.x + p * threads);
-    v[p] = {};
-    if (at >= width)
-      continue;
-    v[p] = load8(x + row * width + at);
+  auto eachPiece = [&](auto body) {
+    UNROLL
+    for (int r = 0; r < rows; ++r)
+      UNROLL
+      for (int p = 0; p < pieces; ++p)
+        if (const int at = 8 * (threadIdx.x + p * threads); at < width)
+          body(r, p, at, (live.has(first + r) ? first + r : first) * width + at);
+  };
+  Eight v[rows][pieces], s[pieces] = {}, b[pieces] = {};
+  float mean[rows] = {}, factor[rows] = {};
+  if (rows > 1 && 8 * threadIdx.x < width) {
+    s[0] = load8(scale + 8 * threadIdx.x);
+    if (bias)
+      b[0] = load8(bias + 8 * threadIdx.x);
+  }
+  eachPiece([&](int r, int p, int, int64 place) {
+    v[r][p] = load8(x + place);
     if (residual) {
-      Eight r = load8(residual + row * width + at);
+      Eight other = load8(residual + place);
       UNROLL
       for (int i = 0; i < 8; ++i)
-        v[p].v[i] += r.v[i];
-      if (sums)
-        store8(sums + row * width + at, v[p]);
+        v[r][p].v[i] += other.v[i];
+    }
+  });
+  eachPiece([&](int r, int p, int, int64 place) {
+    if (residual && sums)
+      store8(sums + place, v[r][p]);
+    UNROLL
+    for (int i = 0; i < 8; ++i)
+      mean[r] += centred ? v[r][p].v[i] : 0.0f;
+  });
+  if constexpr (centred)
+    blockSums<warps>(mean, scratch);
+  UNROLL
+  for (int r = 0; r < rows; ++r)
+    mean[r] /= width;
+  eachPiece([&](int r, int p, int, int64) {
+    UNROLL
+    for (int i = 0; i < 8; ++i)
+      factor[r] = fmaf(v[r][p].v[i] - mean[r], v[r][p].v[i] - mean[r], factor[r]);
+  });
+  blockSums<warps>(factor, scratch);
+  UNROLL
+  for (int r = 0; r < rows; ++r)
+    factor[r] = rsqrtf(factor[r] / width + epsilon);
+  eachPiece([&](int r, int p, int at, int64 place) {
+    if (rows == 1) {
+      s[p] = load8(scale + at);
+      if (bias)
+        b[p] = load8(bias + at);
     }
     UNROLL
     for (int i = 0; i < 8; ++i)
-      total += v[p].v[i];
-  }
-  float mean = 0.0f, squares = 0.0f;
-  if constexpr (centred)
-    mean = blockSum<warps>(total, scratch) / width;
-  UNROLL
-  for (int p = 0; p < pieces; ++p)
-    if (8 * (threadIdx.x + p * threads) < width)
-      UNROLL
-      for (int i = 0; i < 8; ++i)
-        squares = fmaf(v[p].v[i] - mean, v[p].v[i] - mean, squares);
-  float factor = rsqrtf(blockSum<warps>(squares, scratch) / width + epsilon);
-  UNROLL
-  for (int p = 0; p < pieces; ++p) {
-    int at = 8 * (threadIdx.x + p * threads);
-    if (at >= width)
-      continue;
-    Eight s = load8(scale + at), b = {};
-    if (bias)
-      b = load8(bias + at);
-    UNROLL
-    for (int i = 0; i < 8; ++i)
-      v[p].v[i] = (v[p].v[i] - mean) * factor * s.v[i] + b.v[i];
-    store8(y + row * width + at, v[p]);
-  }
+      v[r][p].v[i] = (v[r][p].v[i] - mean[r]) * factor[r] * s[p].v[i] + b[p].v[i];
+    store8(y + place, v[r][p]);
+  });
 }
 
 //===-- Softmax and reductions over the last dimension --------------------------------------------------------------===//
