@@ -140,9 +140,10 @@ __global__ void __launch_bounds__(Shape::threads) gemmE4m3Entry(const E4m3 *x, c
 #endif
 template <class Shape, class Epilogue>
 __global__ void IN_CLUSTERS(Shape::cluster) __launch_bounds__(Shape::threads, 1)
-    gemmHopperEntry(const __grid_constant__ TensorMap x, const __grid_constant__ TensorMap weights, Epilogue epilogue, const int *rows) {
+    gemmHopperEntry(const __grid_constant__ TensorMap x, const __grid_constant__ TensorMap weights, const __grid_constant__ TensorMap residual,
+                    Epilogue epilogue, const int *rows) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
-  gemmHopper<Shape>({&x, &weights, *rows}, epilogue);
+  gemmHopper<Shape>({&x, &weights, *rows, &residual}, epilogue);
 #endif
 }
 template <class Shape, class Epilogue>

@@ -17,12 +17,20 @@ template <class T, Behind behind> struct Biased {
   DEVICE Band band(int) const { return {}; }
   struct OfColumns { Stored<8, T> bias; };
   DEVICE OfColumns readColumns(const Band &, int n) const { return {loadStored<8>(bias + n)}; }
-  struct OfRow { Stored<8, T> residual; };
-  DEVICE OfRow readRow(const Band &, int m, int n) const {
-    return behind == Behind::residual ? OfRow{loadStored<8>(residual + (int64)m * apart + n)} : OfRow{};
+  struct OfRow {};
+  DEVICE OfRow readRow(int) const { return {}; }
+  struct Nothing {};
+  using OfPiece = std::conditional_t<behind == Behind::residual, Stored<8, T>, Nothing>;
+  DEVICE OfPiece readPiece(const Band &, int m, int n) const {
+    if constexpr (behind == Behind::residual)
+      return loadStored<8>(residual + (int64)m * apart + n);
+    return {};
   }
-  DEVICE void store(const Band &, const OfColumns &columns, const OfRow &row, int m, int n, const Lanes<8> &own, const Lanes<8> &) const {
-    Lanes<8> b = lanesOf<T>(columns.bias), r = lanesOf<T>(row.residual), sum;
+  DEVICE void store(const Band &band, const OfColumns &columns, const OfRow &row, const Nothing &, int m, int n, const Lanes<8> &own, const Lanes<8> &other) const {
+    store(band, columns, row, Stored<8, T>(), m, n, own, other);
+  }
+  DEVICE void store(const Band &, const OfColumns &columns, const OfRow &, const Stored<8, T> &beside, int m, int n, const Lanes<8> &own, const Lanes<8> &) const {
+    Lanes<8> b = lanesOf<T>(columns.bias), r = lanesOf<T>(beside), sum;
     UNROLL
     for (int i = 0; i < 8; ++i) {
       float v = own.v[i] + b.v[i];
@@ -47,8 +55,10 @@ template <class T> struct Gate {
   struct OfColumns {};
   DEVICE OfColumns readColumns(const Band &, int) const { return {}; }
   struct OfRow {};
-  DEVICE OfRow readRow(const Band &, int, int) const { return {}; }
-  DEVICE void store(const Band &, const OfColumns &, const OfRow &, int m, int n, const Lanes<8> &own, const Lanes<8> &other) const {
+  DEVICE OfRow readRow(int) const { return {}; }
+  struct OfPiece {};
+  DEVICE OfPiece readPiece(const Band &, int, int) const { return {}; }
+  DEVICE void store(const Band &, const OfColumns &, const OfRow &, const OfPiece &, int m, int n, const Lanes<8> &own, const Lanes<8> &other) const {
     Lanes<8> product;
     UNROLL
     for (int i = 0; i < 8; ++i)
@@ -72,10 +82,13 @@ template <class Shape, class Epilogue> void check(const std::string &name, int r
   // Behind the live rows lies NaN.
   auto x = randomNumbers<T>((size_t)(rows + 3) * K), w = randomNumbers<T>((size_t)N * K, 1.0f / std::sqrt((float)K)), bias = randomNumbers<T>(N);
   std::memset((void *)(x.data() + (size_t)rows * K), 0xff, 3 * K * sizeof(T));
-  Device<T> dx(x), dw(w), db(bias), y((size_t)(rows + 3) * width);
+  std::vector<T> residual; // the bias in every row
+  for (int m = 0; m < rows; ++m)
+    residual.insert(residual.end(), bias.begin(), bias.end());
+  Device<T> dx(x), dw(w), db(bias), dr(residual), y((size_t)(rows + 3) * width);
   Device<int> live(std::vector<int>{rows});
   launch(gemmHopperEntry<Shape, Epilogue>, {dim3(blocks), Shape::threads, Shape::sharedBytes}, matrixMap(dx, half, K, rows + 3, Shape::rowsAtOnce),
-         groupedMap(dw, half, K, N, Shape::boxGroups), Epilogue{db, db, 0, y, width}, (const int *)live);
+         groupedMap(dw, half, K, N, Shape::boxGroups), matrixMap(dr, half, N, rows, Shape::rowsAtOnce), Epilogue{db, db, 0, y, width}, (const int *)live);
   auto out = y.host();
   bool untouched = true;
   for (size_t i = (size_t)rows * width; i < out.size(); ++i)
@@ -107,10 +120,10 @@ template <class Shape, class Epilogue> void time(const char *name, int rows) {
   Device<T> x(fill((size_t)rows * K, 1.0f)), w(fill((size_t)N * K, 1.0f / std::sqrt((float)K))), bias(randomNumbers<T>(N)), y((size_t)rows * width);
   Device<int> live(std::vector<int>{rows});
   Device<T> residual((size_t)rows * width);
-  TensorMap maps[2] = {matrixMap(x, half, K, rows, Shape::rowsAtOnce), groupedMap(w, half, K, N, Shape::boxGroups)};
+  TensorMap maps[3] = {matrixMap(x, half, K, rows, Shape::rowsAtOnce), groupedMap(w, half, K, N, Shape::boxGroups), matrixMap(residual, half, width, rows, Shape::rowsAtOnce)};
   dim3 blocks(device().multiProcessorCount / Shape::cluster * Shape::cluster);
   double ms = medianMs(nullptr, 20, 4, [&] {
-    launch(gemmHopperEntry<Shape, Epilogue>, {blocks, Shape::threads, Shape::sharedBytes, nullptr, false}, maps[0], maps[1], Epilogue{bias, residual, width, y, width}, (const int *)live);
+    launch(gemmHopperEntry<Shape, Epilogue>, {blocks, Shape::threads, Shape::sharedBytes, nullptr, false}, maps[0], maps[1], maps[2], Epilogue{bias, residual, width, y, width}, (const int *)live);
   });
   std::printf("product %-24s %d x %d x %d: %.3f ms %.0f TFLOP/s\n", name, rows, N, K, ms, 2.0 * rows * N * K / ms / 1e9);
 }
@@ -126,6 +139,8 @@ template <int cluster> void checkCluster(const std::string &how) {
   check<HopperGemmShape<BFloat, 96, 128, PartnerWithin<16>, cluster, 6>, Gate<BFloat>>("product, partner at 16" + how, 130, 4);
   check<HopperGemmShape<Half, 416, 200, NoPartner, cluster, 5, 192>, Biased<Half, gelu>>("product fp16, 192 columns" + how, 300, 4);
   check<HopperGemmShape<BFloat, 384, 320, NoPartner, cluster, 5, 192>, Biased<BFloat, residual>>("product bf16, 192 columns" + how, 129, 2);
+  check<HopperGemmShape<BFloat, 352, 320, NoPartner, cluster, 4, 128, false, BFloat>, Biased<BFloat, residual>>("product bf16, residual in shared memory" + how, 300, 2);
+  check<HopperGemmShape<Half, 160, 128, NoPartner, cluster, 4, 128, false, Half>, Biased<Half, residual>>("product fp16, residual in shared memory, few steps" + how, 600, 4);
   check<HopperGemmShape<BFloat, 448, 192, PartnerHalves<224>, cluster, 5, 192>, Gate<BFloat>>("product, 192 columns, gate and up" + how, 257, 2);
   check<HopperGemmShape<BFloat, 256, 128, PartnerWithin<32>, cluster, 5, 192>, Gate<BFloat>>("product, 192 columns, partner at 32" + how, 70, 4);
 }

@@ -52,13 +52,13 @@ inline TensorMap matrixMap(const void *data, bool half, int64_t columns, int64_t
 }
 
 /// W [rows, columns] as GemmHopper.cuh takes it.
-inline TensorMap groupedMap(const void *data, CUtensorMapDataType type, int width, int64_t columns, int64_t rows, int boxGroups = 2) {
+inline TensorMap groupedMap(const void *data, CUtensorMapDataType type, int width, int64_t columns, int64_t rows, int boxGroups) {
   return encodeMap(data, type, width, {columns, 2, 4, 4, rows / 32}, {columns, 8 * columns, 2 * columns, 32 * columns}, {128 / width, 2, 4, 4, boxGroups});
 }
 inline TensorMap groupedMap(const void *data, bool half, int64_t columns, int64_t rows, int boxGroups) {
   return groupedMap(data, half ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2, columns, rows, boxGroups);
 }
-inline TensorMap groupedMap8(const void *data, int64_t columns, int64_t rows) { return groupedMap(data, CU_TENSOR_MAP_DATA_TYPE_UINT8, 1, columns, rows); }
+inline TensorMap groupedMap8(const void *data, int64_t columns, int64_t rows, int boxGroups) { return groupedMap(data, CU_TENSOR_MAP_DATA_TYPE_UINT8, 1, columns, rows, boxGroups); }
 /// The same of 8 bits, boxes of 128 columns.
 inline TensorMap matrixMap8(const void *data, int64_t columns, int64_t rows, int boxRows) {
   return encodeMap(data, CU_TENSOR_MAP_DATA_TYPE_UINT8, 1, {columns, rows}, {columns}, {128, boxRows});

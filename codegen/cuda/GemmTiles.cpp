@@ -40,14 +40,27 @@ public:
   const std::string &partnerText() const { return partner_; }
   /// The struct's value, for an entry with variables `symbols` and `rows`.
   std::string value() const { return "Epilogue{" + text.structValues() + factorValues + "}"; }
-  /// Columns of a tile, when the struct is there: 192 take less of shared memory's bandwidth than 128, but leave few registers, and the last tile
-  /// should not be much too wide.
-  int64_t tileColumns() const {
-    constexpr int64_t narrow = 128, wide = 192;
-    const bool halves = product.partner == ProductColumns::Partner::half;
-    const int64_t width = halves ? product.apart : gemm.n, own = halves ? wide / 2 : wide, waste = int64_t(llvm::divideCeil(width, own)) * own - width;
-    const bool simple = isPlain() && ofRow.types.empty() && (chosen || product.bands.size() == 1);
-    return !isNarrow() && simple && 16 * waste <= width ? wide : narrow;
+  /// What HopperGemmShape is for this product. When the struct is there.
+  struct Shape {
+    int64_t columns, sharedBytes;
+    std::optional<CudaBuffer> residual;
+    std::string text; ///< its arguments behind the cluster
+  };
+  Shape shape() const {
+    constexpr int64_t tile = 128, line = 128; // of K, in bytes
+    Shape shape{tileColumns(), 0, residual(), ""};
+    const bool wide = shape.columns > tile, keepsX = isShort() && !shape.residual;
+    const int64_t stages = wide || shape.residual ? 5 : 6, kept = keepsX ? llvm::divideCeil(gemm.k, line) * tile * line : 0;
+    const int64_t ofEpilogues = shape.residual ? 2 * tile * tile * 2 + 32 : wide ? 2 * shape.columns / (halves() ? 16 : 8) * columnBytes() : 0;
+    shape.sharedBytes = 1024 + kept + stages * ((shape.columns + (keepsX ? 0 : tile)) * line + 16) + ofEpilogues;
+    shape.text = std::to_string(stages) + ", " + std::to_string(shape.columns);
+    if (wide)
+      shape.text += ", false, NoResidual, " + std::to_string(columnBytes());
+    else if (shape.residual)
+      shape.text += ", false, " + memoryType(storedType(*shape.residual));
+    else if (keepsX)
+      shape.text += ", true";
+    return shape;
   }
 
   /// The struct `Epilogue`; buffers become its fields.
@@ -63,7 +76,7 @@ public:
     }
     text.body = std::move(outer);
     text.depth = 1;
-    std::string readScale = scaleOfRow(), columns, rows, store; // the scale's buffer is a field too
+    std::string readScale = scaleOfRow(), columns, pieces, store; // the scale's buffer is a field too
     std::string s = "struct Epilogue {\n" + text.structFields() + factorFields + bandText(bands);
     if (chosen)
       bands.resize(1);
@@ -72,12 +85,13 @@ public:
       std::string open = "    {\n";
       if (bands.size() > 1)
         open = "    if (n >= " + std::to_string(own.products[0]) + " && n < " + std::to_string(own.products[0] + own.columns) + ") {\n";
-      columns += open + bands[i].columns + "    }\n", rows += open + bands[i].rows + "    }\n", store += open + bands[i].store + "    }\n";
+      columns += open + bands[i].columns + "    }\n", pieces += open + bands[i].pieces + "    }\n", store += open + bands[i].store + "    }\n";
     }
     s += ofColumns.text("OfColumns") + "  DEVICE OfColumns readColumns(const Band &band, int n) const {\n    OfColumns columns;\n";
-    s += columns + "    return columns;\n  }\n" + ofRow.text("OfRow", isNarrow() ? "    float scale;\n" : "");
-    s += "  DEVICE OfRow readRow(const Band &band, int m, int n) const {\n    OfRow row;\n" + readScale + rows + "    return row;\n  }\n";
-    s += "  DEVICE void store(const Band &band, const OfColumns &columns, const OfRow &row, int m, int n, const Lanes<8> &";
+    s += columns + "    return columns;\n  }\n  struct OfRow {\n" + (isNarrow() ? "    float scale;\n" : "") + "  };\n";
+    s += "  DEVICE OfRow readRow(int m) const {\n    OfRow row;\n" + readScale + "    return row;\n  }\n" + ofPiece.text("OfPiece");
+    s += "  DEVICE OfPiece readPiece(const Band &band, int m, int n) const {\n    OfPiece piece;\n" + pieces + "    return piece;\n  }\n";
+    s += "  DEVICE void store(const Band &band, const OfColumns &columns, const OfRow &row, const OfPiece &piece, int m, int n, const Lanes<8> &";
     s += isNarrow() ? "ownSums, const Lanes<8> &otherSums) const {\n"
                       "    const Lanes<8> own = scaledLanes(ownSums, row.scale), other = scaledLanes(otherSums, row.scale);\n"
                     : "own, const Lanes<8> &other) const {\n";
@@ -86,9 +100,35 @@ public:
   }
 
 private:
+  bool halves() const { return product.partner == ProductColumns::Partner::half; }
+  /// Columns of a tile: 192 take less of shared memory's bandwidth than 128, but leave few registers, and the last tile should not be much too wide.
+  int64_t tileColumns() const {
+    constexpr int64_t narrow = 128, wide = 192;
+    const int64_t width = halves() ? product.apart : gemm.n, own = halves() ? wide / 2 : wide, waste = int64_t(llvm::divideCeil(width, own)) * own - width;
+    const bool simple = isPlain() && ofPiece.types.empty() && (chosen || product.bands.size() == 1);
+    return !isNarrow() && simple && 16 * waste <= width ? wide : narrow;
+  }
+  /// Of products in 8 bits: whether K is so short that epilogues take as long, but has no fewer steps than there are stages, and all of K of a tile's rows
+  /// has room beside these.
+  bool isShort() const { return isNarrow() && gemm.k > 5 * 128 && gemm.k <= 8 * 128; }
+  /// What the epilogue of such a product reads of rows, if that is one matrix of 16 bits, as wide as the product.
+  std::optional<CudaBuffer> residual() const {
+    if (!isShort() || pieceLoads.size() != 1 || pieceLoads[0].second != "(int64)m * " + std::to_string(gemm.n) + " + n")
+      return std::nullopt;
+    const CudaBuffer &buffer = text.buffers[std::stoul(pieceLoads[0].first.substr(1))];
+    return layoutOf(storedType(buffer)).bytes == 2 ? std::optional(buffer) : std::nullopt;
+  }
+  /// Bytes of the struct's OfColumns, at least a piece of shared memory.
+  int64_t columnBytes() const {
+    int64_t bytes = 0;
+    for (const std::string &type : ofColumns.types)
+      bytes += type == "float" ? 32 : 16;
+    return std::max<int64_t>(bytes, 16);
+  }
+
   /// The statements of one band. pointers: the buffers it names, in their order.
   struct BandText {
-    std::string columns, rows, store;
+    std::string columns, pieces, store;
     std::vector<size_t> pointers;
   };
   /// Fields for what is read before the product is there; bands share them.
@@ -106,8 +146,8 @@ private:
       taken[field] = true;
       return "e" + std::to_string(field);
     }
-    std::string text(const std::string &name, const std::string &more = "") const {
-      std::string s = "  struct " + name + " {\n" + more;
+    std::string text(const std::string &name) const {
+      std::string s = "  struct " + name + " {\n";
       for (size_t i = 0; i < types.size(); ++i)
         s += "    Stored<8, " + types[i] + "> e" + std::to_string(i) + ";\n";
       return s + "  };\n";
@@ -131,24 +171,25 @@ private:
   }
   bool sameBut(const BandText &a, const BandText &b) const {
     auto sameType = [&](size_t x, size_t y) { return text.type(x) == text.type(y); };
-    return a.columns == b.columns && a.rows == b.rows && a.store == b.store && std::equal(a.pointers.begin(), a.pointers.end(), b.pointers.begin(), b.pointers.end(), sameType);
+    return a.columns == b.columns && a.pieces == b.pieces && a.store == b.store && std::equal(a.pointers.begin(), a.pointers.end(), b.pointers.begin(), b.pointers.end(), sameType);
   }
 
   std::vector<BandText> emitBands() {
     std::vector<BandText> bands;
-    ofColumns = ofRow = {};
+    ofColumns = ofPiece = {};
+    pieceLoads.clear();
     factorFields = factorValues = "";
     const unsigned names = text.names();
     for (const ProductColumns::Band &own : product.bands) {
       band = &own;
       endScope();
-      text.body.clear(), pointers.clear(), ofColumns.begin(), ofRow.begin();
+      text.body.clear(), pointers.clear(), ofColumns.begin(), ofPiece.begin();
       if (chosen)
         text.reuseNames(names);
       std::string from = chosen ? "band.from" : std::to_string(own.products[0]);
       for (size_t index : own.results)
         result(index, {from == "0" ? "n" : "(n - " + from + ")", "", Column::Role::own, 0});
-      bands.push_back({ofColumns.reads, ofRow.reads, text.body, pointers});
+      bands.push_back({ofColumns.reads, ofPiece.reads, text.body, pointers});
     }
     return bands;
   }
@@ -193,7 +234,7 @@ private:
   Column partner(const Column &own, const std::string &expression) override { return {"(" + expression + ")", "", Column::Role::partner, own.shift}; }
   std::string place(const std::string &expression) override {
     std::string name = RowExpressions::place(expression);
-    for (Fields *fields : {&ofColumns, &ofRow})
+    for (Fields *fields : {&ofColumns, &ofPiece})
       fields->reads += "      const int " + name + " = " + expression + ";\n";
     return name;
   }
@@ -202,8 +243,10 @@ private:
     if (same)
       return loadLanesText(text, lanes, inBand(pointer), dtype, index, same);
     bool rows = StringRef(index).starts_with("(int64)" + row() + " * ");
-    Fields &fields = rows ? ofRow : ofColumns;
-    std::string type = memoryType(dtype), name = text.fresh("x"), from = rows ? "row" : "columns", field = fields.take(type);
+    Fields &fields = rows ? ofPiece : ofColumns;
+    std::string type = memoryType(dtype), name = text.fresh("x"), from = rows ? "piece" : "columns", field = fields.take(type);
+    if (rows)
+      pieceLoads.push_back({pointer, index});
     fields.reads += "      " + from + "." + field + " = loadStored<8>(" + inBand(pointer) + " + " + index + ");\n";
     text.line("const Lanes<8> " + name + " = lanesOf<" + type + ">(" + from + "." + field + ");");
     return name;
@@ -259,7 +302,8 @@ private:
   const ProductProgram &gemm;
   ProductColumns product; ///< which of its columns results need
   const ProductColumns::Band *band = nullptr;
-  Fields ofColumns, ofRow;
+  Fields ofColumns, ofPiece;
+  std::vector<std::pair<std::string, std::string>> pieceLoads; ///< pointers and indices
   bool chosen = false; ///< the band's buffers are chosen once for all threads
   std::vector<size_t> pointers;
   std::string partner_ = "NoPartner";
@@ -286,22 +330,23 @@ FailureOr<std::optional<CudaLaunchPlan>> emitHopperGemm(KernelPool &pool, const 
   std::string x = map(program.lhs, {k, program.epilogue.rows}, {k}, {uint32_t(128 / bytes), tileRows});
   if (failed(epilogue.emit()))
     return failure();
-  const int64_t columns = epilogue.tileColumns(), stages = columns > 128 ? 5 : 6, sharedBytes = 1024 + stages * (tileRows + columns) * 128 + 16 * stages;
-  std::string weights = map(program.weight, {k, 2, 4, 4, n / group}, {k, 8 * k, 2 * k, group * k}, {uint32_t(128 / bytes), 2, 4, 4, uint32_t(columns / 2 / group)});
+  const TileEpilogue::Shape shape = epilogue.shape();
+  std::string weights = map(program.weight, {k, 2, 4, 4, n / group}, {k, 8 * k, 2 * k, group * k}, {uint32_t(128 / bytes), 2, 4, 4, uint32_t(shape.columns / 2 / group)});
+  std::string residual = shape.residual ? "&" + map(*shape.residual, {n, program.epilogue.rows}, {n}, {64, tileRows}) : "nullptr";
   text.include("GemmHopper.cuh");
   text.inClusters(cluster);
   text.launchBounds = "384, 1";
   text.body += "#ifdef __CUDA_ARCH_FEAT_SM90_ALL\n";
   text.line("using Shape = HopperGemmShape<" + memoryType(storedType(program.lhs)) + ", " + std::to_string(program.n) + ", " + std::to_string(program.k) + ", " +
-            epilogue.partnerText() + ", " + std::to_string(cluster) + ", " + std::to_string(stages) + ", " + std::to_string(columns) + ">;");
-  text.line("static_assert(Shape::sharedBytes == " + std::to_string(sharedBytes) + ", \"\");");
+            epilogue.partnerText() + ", " + std::to_string(cluster) + ", " + shape.text + ">;");
+  text.line("static_assert(Shape::sharedBytes == " + std::to_string(shape.sharedBytes) + ", \"\");");
   text.line("const int64 rows = " + text.size(program.epilogue.rows) + ";");
-  text.line("gemmHopper<Shape>({&" + x + ", &" + weights + ", (int)rows}, " + epilogue.value() + ");");
+  text.line("gemmHopper<Shape>({&" + x + ", &" + weights + ", (int)rows, " + residual + "}, " + epilogue.value() + ");");
   text.body += "#endif\n";
   CudaLaunchPlan launch;
   launch.rows = program.epilogue.rows;
   // As many blocks as a GPU of this kind has multiprocessors.
-  launch.choices.push_back({INT64_MAX, pool.add(name, text, {384}, uint32_t(sharedBytes)), {DimExpr(132)}});
+  launch.choices.push_back({INT64_MAX, pool.add(name, text, {384}, uint32_t(shape.sharedBytes)), {DimExpr(132)}});
   launch.buffers = text.buffers, launch.maps = text.maps;
   return std::optional(launch);
 }

@@ -32,8 +32,10 @@ struct Scaled {
   struct OfColumns { Stored<8, float> scales; };
   DEVICE OfColumns readColumns(const Band &, int n) const { return {loadStored<8>(columns + n)}; }
   struct OfRow { float scale; };
-  DEVICE OfRow readRow(const Band &, int m, int) const { return {scalesOf(x, rows, 1024)[m]}; }
-  DEVICE void store(const Band &, const OfColumns &of, const OfRow &row, int m, int n, const Lanes<8> &sums, const Lanes<8> &) const {
+  DEVICE OfRow readRow(int m) const { return {scalesOf(x, rows, 1024)[m]}; }
+  struct OfPiece {};
+  DEVICE OfPiece readPiece(const Band &, int, int) const { return {}; }
+  DEVICE void store(const Band &, const OfColumns &of, const OfRow &row, const OfPiece &, int m, int n, const Lanes<8> &sums, const Lanes<8> &) const {
     Lanes<8> own = scaledLanes(sums, row.scale), c = lanesOf<float>(of.scales);
     for (int i = 0; i < 8; ++i)
       own.v[i] = geluErfFor<BFloat>(own.v[i] * c.v[i]);

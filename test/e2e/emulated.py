@@ -345,11 +345,13 @@ def main():
             check_products(suite, f"{name}-products", suite.folder / f"{name}-products", dtype, inputs)
     if suite.options.only in "many rows":
         check_rows(suite)
-    for family, calibrated, dtype, architecture in (("bert", False, "f16", "sm_90a"), ("xlm-roberta", True, "bf16", "sm_90a"), ("bert", True, "f16", "sm_89")):
-        name = f"{family}-fp8-{architecture}"
+    pairs, wide = {"HEADS": 2}, {"HIDDEN": 704, "HEADS": 11, "LAYERS": 1}  # heads of 32, which attention by wgmma takes; K of six steps
+    for family, calibrated, dtype, architecture, sizes in (("bert", False, "f16", "sm_90a", {}), ("xlm-roberta", True, "bf16", "sm_90a", pairs), ("bert", True, "f16", "sm_90a", wide),
+                                                           ("bert", True, "f16", "sm_89", {})):  # fmt: skip
+        name = f"{family}-fp8-{architecture}{'-wide' if sizes is wide else ''}"
         if suite.options.only in name:
-            make, heads = (tiny_architectures.bert, 4) if family == "bert" else (tiny_architectures.xlm_roberta, 2)  # of 16 numbers, and of 32 for wgmma
-            tiny_architectures.write(suite.folder / name, tiny_architectures.shaped(make, sizes={"CONTEXT": 256, "HEADS": heads}))
+            make = tiny_architectures.bert if family == "bert" else tiny_architectures.xlm_roberta
+            tiny_architectures.write(suite.folder / name, tiny_architectures.shaped(make, sizes={"CONTEXT": 256, **sizes}))
             check_fp8(suite, name, suite.folder / name, dtype, BERT_INPUTS if family == "bert" else ["input_ids", "attention_mask"], calibrated, architecture)
     for name, architecture, dtype in (("wide", wide_llama(), "bf16"), ("wide", wide_llama(), "f32"), ("gpt2", gpt2, "f16"), ("Q4_1", None, "f16")):
         if suite.options.only not in f"{name} {dtype} on 7.5":

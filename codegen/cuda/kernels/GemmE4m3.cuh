@@ -97,7 +97,7 @@ template <class Shape, class Epilogue> DEVICE void gemmE4m3(const E4m3 *x, const
       UNROLL
       for (int e = 0; e < 8; ++e)
         own.v[e] = sums[i / 2][4 * group + e / 2][i % 2 * 2 + e % 2];
-      epilogue.store(band, columns, epilogue.readRow(band, m, n), m, n, own, own);
+      epilogue.store(band, columns, epilogue.readRow(m), epilogue.readPiece(band, m, n), m, n, own, own);
     }
   }
 }
