@@ -79,7 +79,7 @@ __global__ void __launch_bounds__(threads)
   embedding<T, Y, width, threads>(table, indices, tableRows, places, positions, y, live);
 }
 template <class X, class S, class Y, int width, int warps, bool centred, int rows = 1>
-__global__ void __launch_bounds__(32 * warps, rows > 1 ? 32 / warps : 1)
+__global__ void __launch_bounds__(32 * warps, rows > 1 ? 24 / warps : 1)
     normEntry(const X *x, const X *residual, const S *scale, const S *bias, float epsilon, X *sums, Y *y, LiveRows live) {
   normRows<X, S, Y, width, warps, centred, rows>(x, residual, scale, bias, epsilon, sums, y, live);
 }

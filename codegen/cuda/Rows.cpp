@@ -423,7 +423,7 @@ FailureOr<CudaLaunchPlan> emitRows(KernelPool &pool, const RowProgram &program, 
   launch.rows = program.rows;
   auto add = [&](int rows, int64_t limit, const std::string &own) -> LogicalResult {
     KernelText text(pool);
-    text.launchBounds = std::to_string(threads) + (rows > 1 ? ", " + std::to_string(1024 / threads) : "");
+    text.launchBounds = std::to_string(threads) + (rows > 1 ? ", " + std::to_string(768 / threads) : ""); // 80 registers: with fewer some spill
     if (failed(RowKernel(text, program, lanes, threads, rows, rows > 1 || most <= fewRows).run()))
       return failure();
     launch.choices.push_back({limit, pool.add(own, text, {uint32_t(threads)}, 0), {program.rows}, {uint32_t(rows)}});

@@ -20,7 +20,7 @@ module attributes {transom.bounds = {batch = [1, 4], rows = [1, 40], seq = [1, 1
   // Of many rows with a norm a block takes four at once: weights are read first, then all four rows, and their sums share barriers.
   // MANY-LABEL: // add_rms_norm_512 block 64 shared 0
   // MANY-LABEL: // add_rms_norm_512_many block 64 shared 0
-  // MANY: __launch_bounds__(64, 16)
+  // MANY: __launch_bounds__(64, 12)
   // MANY: const int64 last = rows - 1 - (int64)blockIdx.x * 4;
   // MANY: [[SCALE:w[0-9]+]][p] = storedAt<8>(b2 +
   // MANY: waitProducers();
