@@ -184,6 +184,7 @@ DEVICE void waitProducers() {
 DEVICE int laneId() { return threadIdx.x & 31; }
 DEVICE int warpId() { return threadIdx.x >> 5; }
 
+DEVICE float infinity() { return __int_as_float(0x7f800000); }
 DEVICE float warpSum(float v) {
   UNROLL
   for (int apart = 16; apart > 0; apart >>= 1)
@@ -198,37 +199,12 @@ DEVICE float warpMax(float v) {
     v = maxNan(v, __shfl_xor_sync(~0u, v, apart));
   return v;
 }
-/// Sum over the block, in all threads and in a fixed order. `scratch`: a float per warp; two barriers.
-template <int warps> DEVICE float blockSum(float v, float *scratch) {
-  v = warpSum(v);
-  __syncthreads();
-  if (laneId() == 0)
-    scratch[warpId()] = v;
-  __syncthreads();
-  float sum = 0.0f;
-  UNROLL
-  for (int i = 0; i < warps; ++i)
-    sum += scratch[i];
-  return sum;
-}
-template <int warps> DEVICE float blockMax(float v, float *scratch) {
-  v = warpMax(v);
-  __syncthreads();
-  if (laneId() == 0)
-    scratch[warpId()] = v;
-  __syncthreads();
-  float top = scratch[0];
-  UNROLL
-  for (int i = 1; i < warps; ++i)
-    top = maxNan(top, scratch[i]);
-  return top;
-}
-
-/// The same of several numbers a thread, for no more barriers. scratch: a float per warp for each.
-template <int warps, int count> DEVICE void blockSums(float (&v)[count], float (*scratch)[warps]) {
+/// Of each of a thread's numbers what `both` makes of those of all warps, in all threads and in a fixed order. `scratch`: a float per warp for each
+/// number; two barriers.
+template <int warps, int count, class OfWarp, class Both> DEVICE void overBlock(float (&v)[count], float (*scratch)[warps], float first, OfWarp ofWarp, Both both) {
   UNROLL
   for (int i = 0; i < count; ++i)
-    v[i] = warpSum(v[i]);
+    v[i] = ofWarp(v[i]);
   __syncthreads();
   if (laneId() == 0)
     UNROLL
@@ -237,35 +213,31 @@ template <int warps, int count> DEVICE void blockSums(float (&v)[count], float (
   __syncthreads();
   UNROLL
   for (int i = 0; i < count; ++i) {
-    v[i] = 0.0f;
+    v[i] = first;
     UNROLL
     for (int warp = 0; warp < warps; ++warp)
-      v[i] += scratch[i][warp];
+      v[i] = both(v[i], scratch[i][warp]);
   }
 }
-template <int warps, int count> DEVICE void blockMaxima(float (&v)[count], float (*scratch)[warps]) {
-  UNROLL
-  for (int i = 0; i < count; ++i)
-    v[i] = warpMax(v[i]);
-  __syncthreads();
-  if (laneId() == 0)
-    UNROLL
-    for (int i = 0; i < count; ++i)
-      scratch[i][warpId()] = v[i];
-  __syncthreads();
-  UNROLL
-  for (int i = 0; i < count; ++i) {
-    v[i] = scratch[i][0];
-    UNROLL
-    for (int warp = 1; warp < warps; ++warp)
-      v[i] = maxNan(v[i], scratch[i][warp]);
-  }
+template <int warps, int count> DEVICE void blockSums(float (&v)[count], float (*scratch)[warps]) {
+  overBlock(v, scratch, 0.0f, warpSum, [](float a, float b) { return a + b; });
+}
+template <int warps, int count> DEVICE void blockMaxima(float (&v)[count], float (*scratch)[warps]) { overBlock(v, scratch, -infinity(), warpMax, maxNan); }
+/// Of one number. `scratch`: a float per warp.
+template <int warps> DEVICE float blockSum(float v, float *scratch) {
+  float one[1] = {v};
+  blockSums<warps>(one, (float(*)[warps])scratch);
+  return one[0];
+}
+template <int warps> DEVICE float blockMax(float v, float *scratch) {
+  float one[1] = {v};
+  blockMaxima<warps>(one, (float(*)[warps])scratch);
+  return one[0];
 }
 
 //===-- Scalars -----------------------------------------------------------------------------------------------------===//
 
 constexpr float log2E = 1.4426950408889634f;
-DEVICE float infinity() { return __int_as_float(0x7f800000); }
 /// 2^x to 2 units in the last place, denormals as zero.
 DEVICE float exp2Fast(float x) {
   float y;
