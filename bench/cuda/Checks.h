@@ -13,5 +13,6 @@ void timeProducts();
 void timeE4m3Products();
 void timeSampling();
 void timeChains();
+void timeNormChains();
 
 } // namespace lab

@@ -20,6 +20,7 @@
 #include "../../codegen/cuda/kernels/Repack.cuh"
 #include "../../codegen/cuda/kernels/Rows.cuh"
 #include "../../codegen/cuda/kernels/Sample.cuh"
+#include "../../codegen/cuda/kernels/NormChain.cuh"
 #include "../../codegen/cuda/kernels/SkinnyChain.cuh"
 
 namespace transom::cuda {
@@ -152,6 +153,22 @@ __global__ void IN_CLUSTERS(Shape::cluster) __launch_bounds__(Shape::threads, 3)
                      const typename Shape::T *second, float *parts, int rows) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
   skinnyChain<Shape>(x, first, epilogue, middle, second, parts, rows);
+#endif
+}
+template <class Shape, class Product, class End>
+__global__ void IN_CLUSTERS(Shape::cluster) __launch_bounds__(Shape::threads, 2)
+    chainToNormEntry(typename Product::Arguments from, const typename Shape::T *weights, typename End::Arguments to, ChainNext next, int rows) {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+  readParameters(to.norm.sums, to.norm.moments, to.norm.z, to.norm.scale, to.epilogue.bias, to.epilogue.residual, next.weights);
+  chainToNorm<Shape, Product, End>(from, weights, to, next, rows);
+#endif
+}
+template <class Shape, class Product, class Norm, class End>
+__global__ void __launch_bounds__(Shape::threads, 2)
+    chainFromNormEntry(typename Product::Arguments from, typename Norm::Arguments norm, const typename Shape::T *weights, typename End::Arguments to, ChainNext next, int rows) {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+  readParameters(to.y0, to.y1, to.y2, to.epilogue.bias, to.epilogue.residual, next.weights);
+  chainFromNorm<Shape, Product, Norm, End>(from, norm, weights, to, next, rows);
 #endif
 }
 template <int cluster> __global__ void IN_CLUSTERS(cluster) __launch_bounds__(1024) sampleEntry(SampleArguments a) { sampleRows<cluster>(a); }

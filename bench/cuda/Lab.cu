@@ -39,7 +39,7 @@ int main(int count, char **arguments) {
     if (wants("products"))
       timeProducts(), timeE4m3Products();
     if (wants("chain"))
-      timeChains();
+      timeChains(), timeNormChains();
     if (wants("sampling"))
       timeSampling();
 #endif

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "codegen/cuda/Gemv.h"
-#include "codegen/cuda/SkinnyChain.h"
+#include "codegen/cuda/NormChain.h"
 #include "codegen/cuda/Steps.h"
 #include "ir/GroupKernel.h"
 
@@ -118,6 +118,14 @@ private:
   /// A kernel for few rows that stands for the first of `steps`, and the norm behind it; how many steps that are, 0 where there is none.
   mlir::FailureOr<size_t> addChain(llvm::ArrayRef<mlir::Operation *> steps);
   std::optional<SkinnyChain> chainOf(llvm::ArrayRef<mlir::Operation *> steps);
+  /// The step's attention over what `product` gives, if it is that and nothing else.
+  std::optional<ChainAttention> attentionOf(plan::GemmOp product, mlir::Operation *step);
+  /// Products with norms between them, as many as `steps` begin with; how many steps they take, 0 where there are no two.
+  size_t normChainOf(llvm::ArrayRef<mlir::Operation *> steps, std::vector<NormChainProduct> &chain);
+  /// A product of such a chain: one that gives columns, and one that reads those of `before`, or attention over them (two steps), and ends in a norm.
+  std::optional<NormChainProduct> columnsOf(mlir::Operation *step);
+  std::optional<NormChainProduct> toNormOf(plan::GemmOp before, llvm::ArrayRef<mlir::Operation *> steps);
+  mlir::LogicalResult addNormChain(llvm::ArrayRef<mlir::Operation *> steps, llvm::ArrayRef<NormChainProduct> chain);
 
   //===-- The program `step` (DecodeStep.cpp) ---------------------------------------------------------------------===//
 

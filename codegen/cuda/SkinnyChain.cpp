@@ -34,7 +34,7 @@ struct ChainShape {
       middle = "AttentionMiddle<" + type + ", " + std::to_string(width);
       for (int64_t start : starts)
         middle += ", " + std::to_string(start);
-      middle += chain.attention.getCausal() ? ", true>" : ", false>";
+      middle += chain.attention.op.getCausal() ? ", true>" : ", false>";
     }
     std::string s = "SkinnyChainShape<" + type;
     for (int64_t number : {chain.first.k, clusters, chain.second.n, ahead()})
@@ -50,16 +50,13 @@ const ProductColumns::Band *bandOf(const ProductColumns &columns, size_t index) 
 }
 
 std::optional<ChainShape> attentionShape(const SkinnyChain &chain, const ProductColumns &columns) {
-  AttentionOp op = chain.attention;
-  if (op.getLayout() == HeadLayout::bhsd || op.getWindow() || op.getSoftcap())
+  const ChainAttention &attention = chain.attention;
+  if (!attention.fits(chain.second.k))
     return std::nullopt;
-  auto sizeOf = [](Value value, size_t behind) { return dimsOf(value.getType()).rbegin()[behind].constant().value_or(0); };
-  const int64_t heads = sizeOf(op.getQuery(), 1), headDim = sizeOf(op.getQuery(), 0);
-  if ((headDim != 32 && headDim != 64 && headDim != 128) || sizeOf(op.getKey(), 1) != heads || chain.second.k != heads * headDim)
-    return std::nullopt;
+  const int64_t headDim = attention.headDim(), heads = chain.second.k / headDim;
   ChainShape shape{chain, heads, 3 * headDim / cluster, headDim, 3};
   for (size_t i = 0; i < 3; ++i) {
-    const ProductColumns::Band *band = bandOf(columns, chain.operands[i]);
+    const ProductColumns::Band *band = bandOf(columns, attention.operands[i]);
     if (!band || band->columns != heads * headDim)
       return std::nullopt;
     shape.starts[i] = band->products[0];
@@ -98,6 +95,20 @@ std::optional<ChainShape> shapeOf(const SkinnyChain &chain) {
 
 } // namespace
 
+int64_t ChainAttention::headDim() const { return dimsOf(op.getQuery().getType()).back().constant().value_or(0); }
+
+bool ChainAttention::fits(int64_t width) const {
+  auto headsOf = [](Value value) { return dimsOf(value.getType()).rbegin()[1].constant().value_or(0); };
+  const int64_t dim = headDim(), heads = headsOf(op.getQuery());
+  return op.getLayout() != HeadLayout::bhsd && !op.getWindow() && !op.getSoftcap() && (dim == 32 || dim == 64 || dim == 128) && headsOf(op.getKey()) == heads &&
+         width == heads * dim;
+}
+
+std::string ChainAttention::operandsText(KernelText &text) const {
+  return (cumulative ? text.pointer(*cumulative) : "nullptr") + ", " + (mask ? text.pointer(*mask) : "nullptr") + ", (int)(" +
+         text.size(cumulative ? sizesOf(*cumulative)[0] - DimExpr(1) : places) + "), " + floatText(op.getScale().convertToDouble());
+}
+
 int64_t SkinnyChain::parts() const {
   std::optional<ChainShape> shape = shapeOf(*this);
   return shape ? shape->clusters : 0;
@@ -114,8 +125,7 @@ FailureOr<CudaLaunchPlan> emitSkinnyChain(KernelPool &pool, const SkinnyChain &c
   const std::string value = epilogue.value(); // of the buffers so far
   std::string middle = "{}";
   if (chain.attention)
-    middle = "{" + (chain.cumulative ? text.pointer(*chain.cumulative) : "nullptr") + ", " + (chain.mask ? text.pointer(*chain.mask) : "nullptr") + ", (int)(" +
-             text.size(chain.cumulative ? sizesOf(*chain.cumulative)[0] - DimExpr(1) : chain.places) + "), " + floatText(chain.attention.getScale().convertToDouble()) + "}";
+    middle = "{" + chain.attention.operandsText(text) + "}";
   text.include("SkinnyChain.cuh");
   text.inClusters(cluster);
   text.launchBounds = "256, 3"; // registers for the chain before, the norm's kernel and this one

@@ -8,15 +8,27 @@ namespace transom::cuda {
 /// Up to so many rows the skeleton has a kernel.
 constexpr int64_t mostChainRows = 32;
 
+/// Attention between two products: over the rows' own tokens, packed or padded.
+struct ChainAttention {
+  mutable AttentionOp op;               ///< or null; ops of MLIR have no const methods
+  std::optional<CudaBuffer> cumulative; ///< lengths of packed sequences
+  std::optional<CudaBuffer> mask;       ///< of padded rows; without it all is valid
+  DimExpr places;                       ///< of a padded row
+  std::array<size_t, 3> operands = {};  ///< which of the first product's results are query, key and value
+
+  explicit operator bool() const { return bool(op); }
+  int64_t headDim() const;
+  /// Whether the kernels for few rows have it: heads of 32, 64 or 128 numbers, as many of keys as of queries, `width` in all.
+  bool fits(int64_t width) const;
+  /// The kernels' last operands: cumulative lengths, mask, count, scale.
+  std::string operandsText(KernelText &text) const;
+};
+
 /// A product with what follows it column by column, attention over its results or nothing, and a product of that, all of them in one 16-bit
 /// type. Nobody else reads what stands between. The second product's epilogue is not part of the chain.
 struct SkinnyChain {
   ProductProgram first, second;
-  mutable AttentionOp attention;        ///< over the rows' own tokens, packed or padded, or null; ops of MLIR have no const methods
-  std::optional<CudaBuffer> cumulative; ///< lengths of packed sequences
-  std::optional<CudaBuffer> mask;       ///< of padded rows; without it all is valid
-  DimExpr places;                       ///< of a padded row
-  std::array<size_t, 3> operands = {}; ///< which of the first's results are query, key and value
+  ChainAttention attention; ///< or none
 
   /// In how many parts of K the second product comes: 0 where types, sizes or the epilogue have no such kernel.
   int64_t parts() const;

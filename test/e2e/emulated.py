@@ -167,7 +167,8 @@ def check(suite, name, folder, dtype, encoder, architecture="sm_80", more=()):
         suite.check(f"{name} {dtype} {mode} gives the same bits", f"{differing} differ" if differing else None)
     ran = launches.read_text()
     if architecture == "sm_90a":
-        kernel = r"add_\d+_chain\b(.|\n)*gelu_\d+_chain\b" if encoder else "_sm90 "  # few tokens: both kernels of a layer
+        # Few tokens: a layer's kernels, with a norm's own or not.
+        kernel = rf"add_\d+_chain\b(.|\n)*norm_\d+_chain{'' if 'layers' in name else '_sum'}\b(.|\n)*gelu_\d+_chain\b" if encoder else "_sm90 "
         suite.check(f"{name} {dtype} ran attention by wgmma, or chains", None if re.search(kernel, ran) else f"it ran\n{ran}")
     skinny = re.search(r"_skinny_m|_parts_m|_chain\b", ran) is not None  # five rows, or more: products of 16-bit matrices
     suite.check(f"{name} {dtype} ran products of some rows", None if skinny == (dtype != "f32" and folder.is_dir()) else f"it ran\n{ran}")
@@ -328,12 +329,15 @@ def main():
         ("llama-64", tiny_architectures.llama(head_dim=64), {}, "bf16", None),
         ("gpt2-64", tiny_architectures.ALL["gpt2"], {"n_head": 1}, "f16", None),
         ("bertModel-64", tiny_architectures.shaped(tiny_architectures.bert, sizes={"HEADS": 1, "FEED_FORWARD": 128}), {}, "bf16", BERT_INPUTS),
+        ("bert-layers", tiny_architectures.shaped(tiny_architectures.bert, sizes={"HIDDEN": 256, "FEED_FORWARD": 384}), {}, "f16", BERT_INPUTS),
+        ("bert-layers-32", tiny_architectures.shaped(tiny_architectures.bert, sizes={"HIDDEN": 128, "FEED_FORWARD": 256, "LAYERS": 3}), {}, "bf16", BERT_INPUTS),
     ):
         if suite.options.only in name:
             tiny_architectures.write(suite.folder / name, architecture, **changes)
             check(suite, name, suite.folder / name, dtype, inputs, "sm_90a")
-    if suite.options.only in "bertModel-64, padded":
-        check(suite, "bertModel-64, padded", suite.folder / "bertModel-64", "f16", BERT_INPUTS, "sm_90a", ("--disable=remove-padding",))
+    for name, dtype in (("bertModel-64", "f16"), ("bert-layers", "bf16")):
+        if suite.options.only in f"{name}, padded":
+            check(suite, f"{name}, padded", suite.folder / name, dtype, BERT_INPUTS, "sm_90a", ("--disable=remove-padding",))
     gpt2 = tiny_architectures.ALL["gpt2"]
     for name, make, sizes, dtype, inputs in (("llama", tiny_architectures.llama, {"HEAD_DIM": 64}, "bf16", None),
                                              ("gpt2", tiny_architectures.gpt2, {}, "f16", None),

@@ -73,6 +73,8 @@ public:
   /// same place and with its own barrier; 0: where `to` lies.
   virtual void checkMap(const void *map) = 0;
   virtual void loadBox(uint32_t to, const void *map, const int *place, uint32_t rank, uint32_t barrier, uint32_t ranks) = 0;
+  /// Neighbouring bytes to `to`.
+  virtual void loadBytes(uint32_t to, const void *from, uint32_t bytes, uint32_t barrier) = 0;
   virtual void storeBox(const void *map, const int *place, uint32_t rank, uint32_t from) = 0;
   virtual void commitStores() = 0;
   virtual void waitStores(uint32_t pending) = 0;

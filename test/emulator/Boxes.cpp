@@ -140,7 +140,24 @@ void HopperUnit::loadBox(uint32_t to, const void *map, const int *place, uint32_
       loadBox(atRank(to, other), map, place, rank, atRank(barrier, other), 0);
   if (ranks != 0)
     return;
-  Copy copy = copyOf(to, map, place, rank);
+  load(copyOf(to, map, place, rank), barrier);
+}
+
+void HopperUnit::loadBytes(uint32_t to, const void *from, uint32_t bytes, uint32_t barrier) {
+  auto address = reinterpret_cast<uintptr_t>(from);
+  if (to % 16 != 0 || address % 16 != 0 || bytes % 16 != 0 || bytes == 0 || bytes / 16 > UINT16_MAX)
+    cluster_.fail("a bulk copy of {} bytes from {:#x} to {} of shared memory: all are multiples of 16", bytes, address, to);
+  Copy copy = {}; // a box of rows of 16 bytes
+  copy.map.mark = TensorMap::isOne, copy.map.address = address, copy.map.rank = 2;
+  copy.map.strides[0] = 1, copy.map.strides[1] = 16;
+  copy.map.last[0] = 15, copy.map.last[1] = bytes / 16 - 1;
+  copy.map.box[0] = 16, copy.map.box[1] = static_cast<uint16_t>(bytes / 16);
+  Cluster::Place at = cluster_.placeOf(to, bytes);
+  copy.block = at.block, copy.offset = at.offset, copy.thread = cluster_.self();
+  load(copy, barrier);
+}
+
+void HopperUnit::load(Copy copy, uint32_t barrier) {
   copy.barrier = barrierAt(barrier);
   uint64_t seen;
   std::memcpy(&seen, cluster_.block(copy.barrier >> 24).proxy + (copy.barrier & 0xffffff), sizeof seen);

@@ -76,6 +76,7 @@ public:
   void fenceProxy() override;
   void checkMap(const void *map) override;
   void loadBox(uint32_t to, const void *map, const int *place, uint32_t rank, uint32_t barrier, uint32_t ranks) override;
+  void loadBytes(uint32_t to, const void *from, uint32_t bytes, uint32_t barrier) override;
   void storeBox(const void *map, const int *place, uint32_t rank, uint32_t from) override;
   void commitStores() override;
   void waitStores(uint32_t pending) override;
@@ -116,6 +117,7 @@ private:
     bool store;
     uint32_t thread;
   };
+  void load(Copy copy, uint32_t barrier);
   std::vector<Copy> loads_; ///< not yet done
   struct Stores {
     std::vector<Copy> open;

@@ -96,6 +96,7 @@ inline void ptx_mul_rn_f16x2(unsigned &d, unsigned a, unsigned b) {
   d = eachHalf(a, b, 0, [](double x, double y, double) { return x * y; });
 }
 inline void ptx_ex2_approx_ftz_f32(float &d, float a) { d = flushed(exp2f(flushed(a))); }
+inline void ptx_max_NaN_f32(float &d, float a, float b) { d = a != a || b != b ? __builtin_nanf("") : a > b ? a : b; }
 inline void ptx_ex2_approx_f32(float &d, float a) { d = exp2f(a); }
 inline void ptx_lg2_approx_ftz_f32(float &d, float a) { d = flushed(log2f(flushed(a))); }
 inline void ptx_rcp_approx_ftz_f32(float &d, float a) { d = flushed(1.0f / flushed(a)); }

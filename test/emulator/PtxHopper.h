@@ -58,10 +58,17 @@ inline void ptx_st_async_shared_cluster_mbarrier_complete_tx_bytes_v2_b32(unsign
   sharedNumber<uint2>(a) = {x, y};
   machine->hopper->complete(barrier, sizeof(uint2));
 }
+inline void ptx_st_async_shared_cluster_mbarrier_complete_tx_bytes_v4_b32(unsigned a, float x, float y, float z, float w, unsigned barrier) {
+  sharedNumber<float4>(a) = {x, y, z, w};
+  machine->hopper->complete(barrier, sizeof(float4));
+}
 inline void ptx_ld_shared_cluster_u64(unsigned long long &d, unsigned a) { d = sharedNumber<unsigned long long>(a); }
 
 //===-- Boxes -------------------------------------------------------------------------------------------------------===//
 
+inline void ptx_cp_async_bulk_shared_cluster_global_mbarrier_complete_tx_bytes(unsigned to, const void *from, unsigned bytes, unsigned barrier) {
+  machine->hopper->loadBytes(to, from, bytes, barrier);
+}
 inline void ptx_prefetch_tensormap(const void *map) { machine->hopper->checkMap(map); }
 #define EMULATED_LOAD(rank, parameters, ...)                                                                           \
   inline void ptx_cp_async_bulk_tensor_##rank##d_shared_cluster_global_mbarrier_complete_tx_bytes(                      \

@@ -10,8 +10,6 @@
 
 namespace transom::cuda {
 
-#ifdef __CUDA_ARCH_FEAT_SM90_ALL
-
 //===-- Barriers and copies -----------------------------------------------------------------------------------------===//
 
 DEVICE void initBarrier(uint32 barrier, int arrivals) {
@@ -40,7 +38,15 @@ DEVICE void syncCluster() {
 /// That all have begun, with work between the two: brings no memory in order, so that none is waited for.
 DEVICE void arriveCluster() { asm volatile("barrier.cluster.arrive.relaxed;" ::: "memory"); }
 DEVICE void waitCluster() { asm volatile("barrier.cluster.wait.acquire;" ::: "memory"); }
-/// Eight bytes to the same place of block `rank` of the cluster, whose barrier counts them.
+/// Eight or sixteen bytes to the same place of block `rank` of the cluster, whose barrier counts them.
+DEVICE void storeAt(uint32 address, uint32 barrier, int rank, float4 v) {
+  asm volatile("{\n"
+               ".reg .b32 there, counts;\n"
+               "mapa.shared::cluster.u32 there, %0, %2;\n"
+               "mapa.shared::cluster.u32 counts, %1, %2;\n"
+               "st.async.shared::cluster.mbarrier::complete_tx::bytes.v4.b32 [there], {%3, %4, %5, %6}, [counts];\n"
+               "}" ::"r"(address), "r"(barrier), "r"(rank), "f"(v.x), "f"(v.y), "f"(v.z), "f"(v.w) : "memory");
+}
 DEVICE void storeAt(uint32 address, uint32 barrier, int rank, uint2 v) {
   asm volatile("{\n"
                ".reg .b32 there, counts;\n"
@@ -57,6 +63,10 @@ DEVICE void waitBarrier(uint32 barrier, uint32 parity) {
                "mbarrier.try_wait.parity.shared.b64 done, [%0], %1;\n"
                "@!done bra again;\n"
                "}" ::"r"(barrier), "r"(parity) : "memory");
+}
+/// Bytes, a multiple of 16, to shared memory; the barrier counts them.
+DEVICE void copyBulk(uint32 to, const void *from, uint32 bytes, uint32 barrier) {
+  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to), "l"(from), "r"(bytes), "r"(barrier) : "memory");
 }
 /// A box of a tensor to shared memory; zeros outside the tensor.
 DEVICE void copyBox(uint32 to, const TensorMap *map, uint32 barrier, int x, int row, int head, int batch) {
@@ -83,6 +93,8 @@ DEVICE void fenceAsyncProxy() { asm volatile("fence.proxy.async.shared::cta;" ::
 /// Barrier `id` of the `threads` that sync or arrive at it.
 DEVICE void syncNamed(int id, int threads) { asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory"); }
 DEVICE void arriveNamed(int id, int threads) { asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory"); }
+
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
 
 template <int count> DEVICE void takeRegisters() { asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(count)); }
 template <int count> DEVICE void giveRegisters() { asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(count)); }
