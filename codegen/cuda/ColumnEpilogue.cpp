@@ -30,6 +30,18 @@ std::string ColumnEpilogue::value(const std::string &best) const {
   return "Epilogue{" + text.structValues() + (end == End::argmax ? ", " + best : "") + "}";
 }
 
+Value ColumnEpilogue::wholeOfSlices() const {
+  Value whole;
+  for (const ProductColumns::Band &band : columns.bands)
+    for (size_t index : band.results) {
+      auto slice = reshapedFrom(program.results[index]).getDefiningOp<SliceOp>();
+      if (!slice || int64_t(slice.getStart()) != band.products[0] || (whole && slice.getInput() != whole) || program.width(slice.getInput()) != outputs)
+        return {};
+      whole = slice.getInput();
+    }
+  return whole;
+}
+
 LogicalResult ColumnEpilogue::emit() {
   text.include("Epilogues.cuh");
   text.include("Lanes.cuh");
@@ -37,6 +49,9 @@ LogicalResult ColumnEpilogue::emit() {
   text.body.clear();
   text.depth = 2;
   std::string constantsText, earlyText, prepareText, storeText;
+  const Value whole = end == End::value ? wholeOfSlices() : Value(); // then no column asks which result it is in
+  if (whole)
+    columns.bands = {{{0}, outputs, {}}};
   for (const ProductColumns::Band &band : columns.bands) {
     this->band = &band;
     counts = {};
@@ -48,6 +63,8 @@ LogicalResult ColumnEpilogue::emit() {
     text.body.clear();
     text.depth = all ? 2 : 3;
     std::string column = from == 0 ? "n" : "(n - " + std::to_string(from) + ")";
+    if (whole)
+      text.line("result = " + at(whole, {column, "", Column::Role::own, 0}) + ".v[0];");
     for (size_t index : band.results)
       result(index, {column, "", Column::Role::own, 0});
     // Of two halves the partner's column gives no result of its own.

@@ -37,6 +37,8 @@ private:
   std::string loadInteger(const std::string &pointer, DType dtype, const std::string &index) override;
   std::string place(const std::string &expression) override { return "(" + expression + ")"; }
   std::string angle(RotaryOp op, const std::string &pair) override;
+  /// What all results are slices of, each of its own columns of the product; or null.
+  mlir::Value wholeOfSlices() const;
   void result(size_t index, const Column &column);
   void define(const std::string &constantsText, const std::string &earlyText, const std::string &prepareText, const std::string &storeText);
 

@@ -17,7 +17,9 @@ ROOT = Path(__file__).resolve().parents[2]
 ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90a")
 MOST_SPILLED = 8  # bytes stored and loaded in a hot kernel: one register
 # The Hopper attention kernels' roles share what registers a block has; what their producers keep of addresses does not fit.
-SPILLED = {"attention Hopper D32": 152, "attention Hopper D64": 416, "attention Hopper D64, packed encoders": 248, "attention Hopper D64 to e4m3": 248, "attention Hopper D128": 56, "attention Hopper D128 causal": 96}
+SPILLED = {"attention Hopper D32": 152, "attention Hopper D64": 416, "attention Hopper D64, packed encoders": 248, "attention Hopper D64 to e4m3": 248, "attention Hopper D128": 56, "attention Hopper D128 causal": 96,
+           # Half of a thread's registers are weights.
+           "chain from a norm up": 24, "chain from a norm last": 56}
 
 # An epilogue of products of 8 bits, as the emitter writes them.
 SCALED = """
@@ -104,6 +106,22 @@ KERNELS = {
                                      ("heads of 32", "BFloat, 384, 12, 384, 4, AttentionMiddle<BFloat, 32, 0, 384, 768, false>", "StoreEpilogue<BFloat, float, 1152, Identity>"),
                                      ("heads of 128", "BFloat, 1024, 8, 1024, 2, AttentionMiddle<BFloat, 128, 0, 1024, 2048, true>", "StoreEpilogue<BFloat, float, 3072, Identity>"),
                                      ("feed-forward", "Half, 1024, 16, 1024, 4, NoMiddle<Half, 32>", "StoreEpilogue<Half, float, 4096, GeluErf>"))},
+    **{f"chain to a norm {name}": (f"chainToNormEntry<NormChainShape<{shape}>, {product}<NormChainShape<{shape}>, {more}>, NormEnd<NormChainShape<{shape}>, {epilogue}, {norm}>>", True)
+       for name, shape, product, more, epilogue, norm in (
+           ("attention", "Half, 1024, 1024, 32, 4", "AttentionProduct", "64, false", "StoreEpilogue<Half, Half, 1024, Identity>", "ChainNorm<Half, Half, 1024, 32, true>"),
+           ("heads of 32", "BFloat, 384, 384, 24, 4", "AttentionProduct", "32, true", "StoreEpilogue<BFloat, BFloat, 384, Identity>", "ChainNorm<BFloat, float, 384, 24, false>"),
+           ("heads of 128", "BFloat, 1024, 1024, 32, 4", "AttentionProduct", "128, false", "StoreEpilogue<BFloat, BFloat, 1024, Identity>", "ChainNorm<BFloat, float, 1024, 32, true>"),
+           ("rows", "Half, 4096, 1024, 32, 4", "RowsProduct", "false", "StoreEpilogue<Half, Half, 1024, Identity>", "ChainNorm<Half, Half, 1024, 32, true>"))},
+    **{f"chain from a norm {name}": (f"chainFromNormEntry<NormChainShape<{shape}>, RowsProduct<NormChainShape<{shape}>, {plain}>, {norm}, "
+                                     f"ColumnsEnd<NormChainShape<{shape}>, {epilogue}, {width}, ChainFormat::{order}>>", True)
+       for name, shape, plain, norm, epilogue, width, order in (
+           ("up", "Half, 1024, 4096, 128, 1", "false", "NormBefore<NormChainShape<Half, 1024, 4096, 128, 1>, ChainNorm<Half, Half, 1024, 32, true>>",
+            "StoreEpilogue<Half, Half, 4096, GeluErfFor<Half>>", 4096, "pieces"),
+           ("queries, keys, values", "BFloat, 768, 2304, 96, 1", "false", "NormBefore<NormChainShape<BFloat, 768, 2304, 96, 1>, ChainNorm<BFloat, float, 768, 24, true>>",
+            "StoreEpilogue<BFloat, BFloat, 2304, Identity>", 768, "attention"),
+           ("first", "Half, 1024, 3072, 128, 1", "true", "NoNorm<NormChainShape<Half, 1024, 3072, 128, 1>>", "StoreEpilogue<Half, Half, 3072, Identity>", 1024, "attention"),
+           ("last", "Half, 1024, 4096, 128, 1", "false", "NormBefore<NormChainShape<Half, 1024, 4096, 128, 1>, ChainNorm<Half, Half, 1024, 32, true>>",
+            "StoreEpilogue<Half, Half, 4096, GeluErfFor<Half>>", 4096, "rows"))},
     "product e4m3": ("gemmE4m3Entry<E4m3GemmShape<4096, 1024>, Scaled>", True),
     "simple": ("gemvSimpleEntry<GemvSimpleShape<float, 37, 21, NeighbourPairs>, SimpleNormPrologue<float, float, 21, true>, "
                "StoreEpilogue<float, float, 37, GeluErf>>", False),

@@ -137,21 +137,21 @@ template <class Shape, bool plain> struct RowsProduct {
     }
   }
   DEVICE void early(char *shared, int live) const {
-    if (!plain) {
+    if constexpr (plain) {
+      UNROLL
+      for (int i = 0; i < Shape::stepsOfWarp; ++i)
+        UNROLL
+        for (int eight = 0; eight < 4; ++eight)
+          if (hasStep(stepOf(i)))
+            copyAsync16(sharedAddress(own(shared) + (4 * i + eight) * Shape::pieceBytes + 16 * laneId()), x + (int64)minInt(8 * eight + laneId() / 4, live - 1) * Shape::K + 32 * i, true);
+      commitCopies();
+    } else {
       if (laneId() == 0 && stepsHere() > 0)
         copyBulk(sharedAddress(own(shared)), x, stepsHere() * Shape::stepBytes, barrier(shared));
       __syncwarp();
-      return;
     }
-    UNROLL
-    for (int i = 0; i < Shape::stepsOfWarp; ++i)
-      UNROLL
-      for (int eight = 0; eight < 4; ++eight)
-        if (hasStep(stepOf(i)))
-          copyAsync16(sharedAddress(own(shared) + (4 * i + eight) * Shape::pieceBytes + 16 * laneId()), x + (int64)minInt(8 * eight + laneId() / 4, live - 1) * Shape::K + 32 * i, true);
-    commitCopies();
   }
-  DEVICE void run(char *add, char *shared, int) const {
+  DEVICE void run(char *add, char *shared, int live) const {
     float sums[Shape::tiles][2][4] = {};
     if (plain) {
       waitCopies<0>();
@@ -170,7 +170,8 @@ template <class Shape, bool plain> struct RowsProduct {
       UNROLL
       for (int j = 0; j < Shape::tiles; ++j) {
         mma32<T>(sums[j][0], rows[0], rows[1], w[j][i]);
-        mma32<T>(sums[j][1], rows[2], rows[3], w[j][i]);
+        if (live > 16)
+          mma32<T>(sums[j][1], rows[2], rows[3], w[j][i]);
       }
     }
     UNROLL
@@ -236,7 +237,7 @@ template <class Shape, int headDim, bool causal> struct AttentionProduct {
     __syncwarp();
     seen = cumulative ? cumulative[minInt(laneId(), count)] : laneId() < live && (!mask || mask[laneId()] != 0);
   }
-  DEVICE void run(char *add, char *shared, int) const {
+  DEVICE void run(char *add, char *shared, int live) const {
     const uint32 keysOfRow = seenKeys();
     const int half = warpId() % 2, g = laneId() / 4, t = laneId() % 4;
     const uint32 sees[2] = {__shfl_sync(~0u, keysOfRow, 16 * half + g) >> 8 * t, __shfl_sync(~0u, keysOfRow, 16 * half + 8 + g) >> 8 * t};
@@ -244,7 +245,7 @@ template <class Shape, int headDim, bool causal> struct AttentionProduct {
     float sums[Shape::tiles][4] = {};
     UNROLL
     for (int i = 0; i < unitsOfWarp; ++i) {
-      if (!hasUnit(i))
+      if (!hasUnit(i) || 16 * half >= live)
         break;
       const char *const head = shared + unitOf(i) / 2 * steps * Shape::stepBytes;
       auto sixteenBytes = [&](int array, int s, int piece, int row) { return *(const uint4 *)(head + array * arrayBytes + (4 * s + piece) * Shape::pieceBytes + row * 64 + 16 * t); };
@@ -291,7 +292,7 @@ private:
     uint32 valid = ~0u;
     if (cumulative) {
       uint32 starts = 0; // a bit for each row where a sequence starts
-      for (int at = 0; at <= count; at += 32) {
+      _Pragma("unroll 1") for (int at = 0; at <= count; at += 32) {
         const int start = at == 0 ? seen : cumulative[minInt(at + row, count)];
         starts |= __reduce_or_sync(~0u, start < 32 ? 1u << start : 0u);
       }
@@ -455,15 +456,17 @@ template <class Shape, class Norm> struct NormBefore {
 
   DEVICE explicit NormBefore(const Norm &norm) : epsilon(norm.epsilon) {
     using Steps = RowsProduct<Shape, false>;
-    const int row = laneId() / 4, four = ownFour();
-    const G *from = row % 2 == 0 ? norm.scale : norm.shift;
+    const int row = laneId() / 4, at = ownFour();
+    const G *ofScale = norm.scale, *ofShift = norm.shift;
+    keepInRegister(ofScale), keepInRegister(ofShift);
+    const G *const from = row % 2 == 0 ? ofScale : ofShift;
     UNROLL
     for (int i = 0; i < Shape::stepsOfWarp; ++i)
       factors[i] = row < 4 && from && Steps::hasStep(Steps::stepOf(i)) ? *(const Vector<8> *)(from + Steps::stepOf(i) * 32 + laneId() % 4 * 8) : Vector<8>();
-    scale = *(const Vector<4> *)(norm.scale + four % fours * 4);
-    shift = norm.shift ? *(const Vector<4> *)(norm.shift + four % fours * 4) : Vector<4>();
+    scale = *(const Vector<4> *)(ofScale + at % fours * 4);
+    shift = ofShift ? *(const Vector<4> *)(ofShift + at % fours * 4) : Vector<4>();
     moments = norm.moments + (warpId() * 4 + laneId() / lanes) * Norm::parts + laneId() % lanes;
-    sums = norm.sums + four * 4, y = norm.y + four * 4;
+    sums = norm.sums + at * 4, y = norm.y + at * 4;
     keepInRegister(moments), keepInRegister(sums), keepInRegister(y);
   }
   /// scale W^T and shift W^T, by all threads: rows of factors are scale, shift, and what rounding to 16 bits has left of them.
@@ -547,8 +550,10 @@ template <class Shape, class Norm> struct NormBefore {
   }
 
 private:
-  static DEVICE int ownFour() { return minInt(blockIdx.x * threads + minInt(threadIdx.x, threads - 1), Shape::M * fours - 1); }
-  static DEVICE bool ownsFour() { return threadIdx.x < threads && (int)(blockIdx.x * threads + threadIdx.x) < Shape::M * fours; }
+  /// Which four numbers are the thread's: the last warps have them, as fewer of these have columns.
+  static DEVICE int four() { return (int)threadIdx.x - (Shape::threads - threads); }
+  static DEVICE int ownFour() { return minInt(blockIdx.x * threads + (four() < 0 ? 0 : four()), Shape::M * fours - 1); }
+  static DEVICE bool ownsFour() { return four() >= 0 && (int)blockIdx.x * threads + four() < Shape::M * fours; }
   DEVICE float *folded() const { return shared + partFloats; }
   DEVICE float2 *rows() const { return (float2 *)(folded() + 2 * columns); }
   static DEVICE float sumOf(float v) {
@@ -580,7 +585,9 @@ template <class Shape, class Epilogue, int width, ChainFormat format> struct Col
   DEVICE ColumnsEnd(const Arguments &a, int index) : epilogue(a.epilogue) {
     Sums::each([&](int i, int tile, int half) {
       const int m = rowOfFour(half), n = column(index, tile), which = n / width, c = n % width;
-      to[i] = (char *)(which == 0 ? a.y0 : which == 1 ? a.y1 : a.y2);
+      T *y0 = a.y0, *y1 = a.y1, *y2 = a.y2;
+      keepInRegister(y0), keepInRegister(y1), keepInRegister(y2);
+      to[i] = (char *)(which == 0 ? y0 : which == 1 ? y1 : y2);
       if (format == ChainFormat::rows)
         to[i] += ((int64)m * width + c) * 2;
       else if (isTransposed(n))
@@ -630,9 +637,12 @@ private:
 
 //===-- The kernels -------------------------------------------------------------------------------------------------===//
 
+/// A block begins when one of the kernel before last ends, just as that of the kernel between reads its rows, with which all wait: weights come after these.
+DEVICE void letRowsPass() { __nanosleep(600); }
+
 /// Bytes of shared memory: rows, sums of warps, and of blocks with their barrier; or what the norm needs.
-template <class Shape, class Product> constexpr int toNormSharedBytes() { return Product::bytes + Shape::addBytes + Shape::comeBytes + 16; }
-template <class Shape, class Product, class Norm> constexpr int fromNormSharedBytes() { return Product::bytes + Shape::addBytes + Norm::bytes; }
+template <class Shape, class Product> __host__ __device__ constexpr int toNormSharedBytes() { return Product::bytes + Shape::addBytes + Shape::comeBytes + 16; }
+template <class Shape, class Product, class Norm> __host__ __device__ constexpr int fromNormSharedBytes() { return Product::bytes + Shape::addBytes + Norm::bytes; }
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
 
@@ -651,6 +661,7 @@ DEVICE void chainToNorm(const typename Product::Arguments &from, const typename 
   }
   arriveCluster(); // others may write here from now on
   launchDependents();
+  letRowsPass();
   Product product(from, weights, shared, index, rank);
   next.prefetch();
   End end(to, index, rank);
@@ -677,6 +688,7 @@ DEVICE void chainFromNorm(const typename Product::Arguments &from, const typenam
   char *const add = shared + Product::bytes;
   const int index = blockIdx.x;
   launchDependents();
+  letRowsPass();
   Norm norm(before);
   Product product(from, weights, shared, index, 0);
   next.prefetch();
