@@ -40,7 +40,8 @@ TIE = 6.0
 DEEP = 6.0  # more error for a real model of 30 layers with quantised weights, which is compared with fp32: each rounding counts 30 times, and prompts round the decoded weights too
 INVARIANT = ("bert-Model", "xlm-r-ForSequenceClassification", "roberta-ForTokenClassification", "llama", "llama-d128", "mistral", "gpt2")
 SINGLES, RAGGED = (1, 37, 700), (1, 130, 700, 33, 257)
-ENCODED_SINGLE, ENCODED_RAGGED = (37,), (1, 130, 500, 33, 257)
+ENCODED_RAGGED = (1, 130, 500, 33, 257)
+ENCODED = {"batch 1": (37,), "a text": (19,), "few tokens": (7, 1, 21), "ragged 5": ENCODED_RAGGED}  # up to 32 tokens have kernels of their own
 NEW, CONTEXT = 64, 768
 TIMEOUT_S = 180
 
@@ -151,7 +152,7 @@ def decoder_prompts(model, rng):
 def encoder_inputs(model, rng):
     """group -> the model's inputs by name; rows padded on either side."""
     groups = {}
-    for group, lengths in (("batch 1", ENCODED_SINGLE), ("ragged 5", ENCODED_RAGGED)):
+    for group, lengths in ENCODED.items():
         mask = (np.arange(max(lengths))[None, :] < np.array(lengths)[:, None]).astype("<i4")
         for side in ("right", "left")[: len(lengths)]:
             mask = mask if side == "right" else mask[:, ::-1].copy()
