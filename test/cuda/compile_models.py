@@ -50,6 +50,10 @@ SPILLED = {
     ("Llama-3.2-1B", "silu_8192_product"): 28,
     # 16 sums, 64 registers of x, and of two results the angle and where they go.
     ("ChatGLM2-6B", "add_rotary_cache_append_32x128_skinny_m32"): 36,
+    # 64 registers of weights, 32 sums, and what the norm's rows need.
+    ("XLM-R-large", "gelu_4096_chain"): 64,
+    ("XLM-R-large", "gelu_4096_chain_1"): 64,
+    ("XLM-R-large", "add_layer_norm_1024_chain_1"): 12,
 }
 
 
