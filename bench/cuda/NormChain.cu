@@ -1,26 +1,12 @@
 // Products of few rows with a norm between them, by two kernels: columns, and attention in front, against fp64 for several packings; the time of the
 // layers of XLM-R large.
+#include "ChainReference.h"
 #include "Checks.h"
 #include "Lab.h"
 #include "Maps.h"
 
 namespace lab {
 namespace {
-
-using Numbers = std::vector<double>;
-
-/// x [rows, K] times w [N, K]^T, and a bias.
-template <class T> Numbers product(const Numbers &x, const std::vector<T> &w, const std::vector<T> &bias, int rows, int N, int K) {
-  Numbers y((size_t)rows * N);
-  for (int m = 0; m < rows; ++m)
-    for (int n = 0; n < N; ++n) {
-      double sum = number(bias[(size_t)n]);
-      for (int k = 0; k < K; ++k)
-        sum += x[(size_t)m * K + k] * number(w[(size_t)n * K + k]);
-      y[(size_t)m * N + n] = sum;
-    }
-  return y;
-}
 
 /// How a matrix of 32 rows lies in memory.
 enum class Order { rows, pieces, transposed };
@@ -38,33 +24,6 @@ template <class T> std::vector<T> ordered(const std::vector<T> &x, int all, int 
   for (int m = 0; m < 32; ++m)
     for (int n = 0; n < width; ++n)
       y[place(order, width, m, n)] = m < live ? x[(size_t)m * all + from + n] : T(order == Order::rows ? std::nanf("") : 0.0f);
-  return y;
-}
-
-/// Attention over sequences, of which some rows are no keys; qkv [rows, 3 width].
-template <class T> Numbers attention(const std::vector<T> &qkv, const std::vector<int> &cumulative, const std::vector<int> &valid, int heads, int headDim, float scale, bool causal) {
-  const int width = heads * headDim, rows = cumulative.back();
-  Numbers y((size_t)rows * width);
-  auto at = [&](int which, int row, int column) { return number(qkv[((size_t)row * 3 + which) * width + column]); };
-  for (size_t s = 0; s + 1 < cumulative.size(); ++s)
-    for (int row = cumulative[s]; row < cumulative[s + 1]; ++row)
-      for (int head = 0; head < heads; ++head) {
-        const int end = causal ? row + 1 : cumulative[s + 1];
-        double total = 0;
-        for (int key = cumulative[s]; key < end; ++key) {
-          if (!valid.empty() && !valid[(size_t)key])
-            continue;
-          double score = 0;
-          for (int d = 0; d < headDim; ++d)
-            score += at(0, row, head * headDim + d) * at(1, key, head * headDim + d);
-          const double weight = std::exp(score * scale);
-          total += weight;
-          for (int d = 0; d < headDim; ++d)
-            y[(size_t)row * width + head * headDim + d] += weight * at(2, key, head * headDim + d);
-        }
-        for (int d = 0; d < headDim; ++d)
-          y[(size_t)row * width + head * headDim + d] /= total == 0 ? 1 : total;
-      }
   return y;
 }
 
@@ -99,7 +58,7 @@ template <class First, class Second, class G, bool centred> struct Chain {
   Numbers run(const std::string &name, const typename Product::Arguments &from, const Numbers &x, const typename End::Arguments &end, int live) const {
     toNorm<Product>(from, residual, live);
     fromNorm<End>(end, live);
-    Numbers rows = product(x, hostFirst, hostFirstBias, live, width, K);
+    Numbers rows = biased(product(x, numbers(hostFirst), live, width, K), hostFirstBias);
     for (int m = 0; m < live; ++m) {
       double *row = rows.data() + (size_t)m * width, mean = 0, squares = 0;
       for (int k = 0; k < width; ++k)
@@ -110,7 +69,7 @@ template <class First, class Second, class G, bool centred> struct Chain {
         row[k] = (row[k] - mean) / std::sqrt(squares + epsilon) * number(hostScale[(size_t)k]) + (shifts ? number(hostShift[(size_t)k]) : 0);
     }
     compareRows(name + ", norm", y, rows, width, 0, width, live, Order::rows);
-    return product(rows, hostSecond, hostBias, live, N, width);
+    return biased(product(rows, numbers(hostSecond), live, N, width), hostBias);
   }
   /// Columns from `from` on of ref [live, all]; behind the last row there are zeros, or nothing was written.
   static void compareRows(const std::string &name, const Device<T> &result, const Numbers &ref, int all, int from, int width, int live, Order order) {
@@ -147,10 +106,7 @@ template <class First, class Second, class G, bool centred, ChainFormat format> 
     const std::vector<T> hostX = randomNumbers<T>((size_t)32 * First::K);
     Device<T> y((size_t)32 * Second::N), x(ordered(hostX, First::K, 0, First::K, live, Order::pieces));
     const std::string own = name + " of " + std::to_string(live);
-    Numbers rows;
-    for (const T &v : hostX)
-      rows.push_back(number(v));
-    Numbers ref = chain.template run<RowsProduct<First, false>, End>(own, {x}, rows, {{nullptr, chain.bias, nullptr}, y, nullptr, nullptr}, live);
+    Numbers ref = chain.template run<RowsProduct<First, false>, End>(own, {x}, numbers(hostX), {{nullptr, chain.bias, nullptr}, y, nullptr, nullptr}, live);
     gelu(ref);
     chain.compareRows(own, y, ref, Second::N, 0, Second::N, live, format == ChainFormat::rows ? Order::rows : Order::pieces);
   }
@@ -170,10 +126,7 @@ template <class Shape> void checkBegin(const std::string &name) {
     Device<T> x(ordered(hostX, Shape::K, 0, Shape::K, live, Order::rows)), w(hostW), bias(hostBias), q((size_t)32 * width), k((size_t)32 * width), v((size_t)32 * width);
     launch(chainFromNormEntry<Shape, Product, NoNorm<Shape>, End>, {dim3(Shape::groups), Shape::threads, fromNormSharedBytes<Shape, Product, NoNorm<Shape>>()},
            typename Product::Arguments{x}, typename NoNorm<Shape>::Arguments{}, w.p, typename End::Arguments{{nullptr, bias, nullptr}, q, k, v}, ChainNext{}, live);
-    Numbers rows;
-    for (const T &one : hostX)
-      rows.push_back(number(one));
-    const Numbers ref = product(rows, hostW, hostBias, live, Shape::N, Shape::K);
+    const Numbers ref = biased(product(numbers(hostX), numbers(hostW), live, Shape::N, Shape::K), hostBias);
     const std::string own = name + " of " + std::to_string(live);
     using AnyChain = Chain<NormChainShape<T, 64, 64, 2, 2>, Shape, T, true>;
     AnyChain::compareRows(own + ", queries", q, ref, Shape::N, 0, width, live, Order::pieces);
@@ -195,7 +148,7 @@ template <class T, int width, int groups, int cluster, int headDim, class Second
     const std::vector<T> qkv = randomNumbers<T>((size_t)32 * 3 * width);
     Device<T> q(ordered(qkv, 3 * width, 0, width, live, Order::pieces)), k(ordered(qkv, 3 * width, width, width, live, Order::pieces));
     Device<T> v(ordered(qkv, 3 * width, 2 * width, width, live, Order::transposed)), y((size_t)32 * Second::N);
-    const Numbers x = attention(qkv, starts, valid, width / headDim, headDim, scale, causal);
+    const Numbers x = attention(numbers(qkv), starts, valid, width / headDim, headDim, scale, causal);
     const Numbers ref = chain.template run<Product, End>(name + what, {q, k, v, lengths, mask, count, scale}, x, {{nullptr, chain.bias, nullptr}, y, nullptr, nullptr}, live);
     chain.compareRows(name + what, y, ref, Second::N, 0, Second::N, live, Order::rows);
   };

@@ -1,55 +1,12 @@
 // Two products of few rows in one kernel, with a head's attention between or an activation: checks against fp64 for several packings, and the
 // time of a layer's two of XLM-R large.
+#include "ChainReference.h"
 #include "Checks.h"
 #include "Lab.h"
 #include "Maps.h"
 
 namespace lab {
 namespace {
-
-/// x [rows, K] times w [N, K]^T.
-std::vector<double> product(const std::vector<double> &x, const std::vector<double> &w, int rows, int N, int K) {
-  std::vector<double> y((size_t)rows * N);
-  for (int m = 0; m < rows; ++m)
-    for (int n = 0; n < N; ++n)
-      for (int k = 0; k < K; ++k)
-        y[(size_t)m * N + n] += x[(size_t)m * K + k] * w[(size_t)n * K + k];
-  return y;
-}
-template <class T> std::vector<double> numbers(const std::vector<T> &v) {
-  std::vector<double> all;
-  for (T one : v)
-    all.push_back(number(one));
-  return all;
-}
-
-/// Attention over sequences, of which some rows are no keys; qkv [rows, 3 width].
-std::vector<double> attention(const std::vector<double> &qkv, const std::vector<int> &cumulative, const std::vector<int> &valid, int heads, int headDim, float scale,
-                              bool causal) {
-  const int width = heads * headDim, rows = cumulative.back();
-  std::vector<double> y((size_t)rows * width);
-  auto at = [&](int which, int row, int column) { return qkv[((size_t)row * 3 + which) * width + column]; };
-  for (size_t s = 0; s + 1 < cumulative.size(); ++s)
-    for (int row = cumulative[s]; row < cumulative[s + 1]; ++row)
-      for (int head = 0; head < heads; ++head) {
-        const int end = causal ? row + 1 : cumulative[s + 1];
-        double total = 0;
-        for (int key = cumulative[s]; key < end; ++key) {
-          if (!valid.empty() && !valid[(size_t)key])
-            continue;
-          double score = 0;
-          for (int d = 0; d < headDim; ++d)
-            score += at(0, row, head * headDim + d) * at(1, key, head * headDim + d);
-          const double weight = std::exp(score * scale);
-          total += weight;
-          for (int d = 0; d < headDim; ++d)
-            y[(size_t)row * width + head * headDim + d] += weight * at(2, key, head * headDim + d);
-        }
-        for (int d = 0; d < headDim; ++d)
-          y[(size_t)row * width + head * headDim + d] /= total == 0 ? 1 : total;
-      }
-  return y;
-}
 
 /// Operands of a chain, and its launch.
 template <class Shape> struct Operands {
@@ -66,14 +23,9 @@ template <class Shape> struct Operands {
            Epilogue{nullptr, bias, nullptr}, middle, second.p, parts.p, rows);
   }
   /// The first product with its bias.
-  std::vector<double> biased(int rows) const {
-    std::vector<double> y = product(numbers(hostX), numbers(hostFirst), rows, inner, K);
-    for (size_t i = 0; i < y.size(); ++i)
-      y[i] += number(hostBias[i % inner]);
-    return y;
-  }
+  Numbers biased(int rows) const { return lab::biased(product(numbers(hostX), numbers(hostFirst), rows, inner, K), hostBias); }
   /// The sum of the parts of live rows against `middle` times the second matrix; other rows stay as they are.
-  void compareParts(const std::string &name, const std::vector<double> &middle, int rows) const {
+  void compareParts(const std::string &name, const Numbers &middle, int rows) const {
     const std::vector<float> all = parts.host();
     std::vector<float> sums((size_t)rows * N);
     bool untouched = true;
@@ -128,7 +80,7 @@ template <class T, int K, int clusters, int columns, int N> void checkFeedForwar
   for (int rows : {1, 7, 32}) {
     Operands<Shape> o;
     o.template run<GeluErf>({}, rows);
-    std::vector<double> middle = o.biased(rows);
+    Numbers middle = o.biased(rows);
     for (double &v : middle)
       v *= 0.5 * (1.0 + std::erf(v / std::sqrt(2.0)));
     o.compareParts(name + " of " + std::to_string(rows), middle, rows);
