@@ -188,7 +188,7 @@ LogicalResult ProgramLowering::addNormChain(ArrayRef<Operation *> steps, ArrayRe
     FailureOr<CudaLaunchPlan> launch = emitNormChain(pool, chain, i, memory, cast<plan::GemmOp>(*step).getEpilogue()->str() + "_chain");
     if (failed(launch))
       return failure();
-    launch->when = {.most = mostChainRows, .architectures = artifact::Architectures::hopper};
+    launch->when = {.least = 1, .most = mostChainRows, .architectures = artifact::Architectures::hopper}; // the grid is there without rows, too
     add(*launch);
   }
   return success();

@@ -63,7 +63,7 @@ std::optional<int64_t> startOf(const NormChainProduct &product, const ProductCol
   return std::nullopt;
 }
 
-/// The results in the order of their columns; none where these are not those of the product, one result's behind the other's.
+/// The results in the order of their columns; none where these are not those of the product, one result's behind the other's, or go to caches.
 std::optional<SmallVector<size_t>> resultsByColumn(const NormChainProduct &product) {
   const RowProgram &epilogue = product.program.epilogue;
   std::optional<ProductColumns> columns = ProductColumns::of(epilogue, product.program.product, product.program.n);
@@ -71,6 +71,8 @@ std::optional<SmallVector<size_t>> resultsByColumn(const NormChainProduct &produ
     return std::nullopt;
   SmallVector<size_t> order(product.results, product.results);
   for (size_t index = 0; index < product.results; ++index) {
+    if (reshapedFrom(epilogue.results[index]).getDefiningOp<CacheAppendOp>())
+      return std::nullopt;
     const std::optional<int64_t> start = startOf(product, *columns, index);
     const int64_t width = product.program.n / int64_t(product.results);
     if (!start || *start % width != 0 || order[size_t(*start / width)] != product.results || storedType(epilogue.outputs[index]) != storedType(product.program.lhs))

@@ -5,6 +5,7 @@
 // RUN: transom-opt %t/read.mlir -lower-to-plan=activations=f16 -plan-memory -o %t/read.plan && transom-opt --print-cuda %t/read.plan | FileCheck %t/read.mlir
 // RUN: transom-opt %t/layers.mlir -lower-to-plan=activations=f16 -plan-memory -o %t/layers.plan && transom-opt --print-cuda %t/layers.plan | FileCheck %t/layers.mlir
 // RUN: transom-opt --print-cuda=batch-invariant %t/layers.plan | FileCheck %t/read.mlir
+// RUN: transom-opt %t/caches.mlir -lower-to-plan=activations=f16 -plan-memory -o %t/caches.plan && transom-opt --print-cuda %t/caches.plan | FileCheck %t/caches.mlir
 // Of up to 32 rows products with norms between them have kernels on Hopper of which the norms are parts. Where sizes do not fit these, two products and what
 // stands between them are one kernel, whose parts of K the norm's kernel adds. All else, and other devices, have the kernels that there would be without it.
 
@@ -105,9 +106,9 @@ module attributes {transom.bounds = {batch = [1, 4], tokens = [1, 512]}} {
   // CHECK: using Norm = NormBefore<Shape, ChainNorm<Half, float, 128, 8, true>>;
   // CHECK: chainFromNorm<Shape, Product, Norm, ColumnsEnd<Shape, Epilogue, 384, ChainFormat::rows>>({b3}, {{{.*}}, b5, b5, b4, 1e-05f}, b0, {Epilogue{{{.*}}}, b6, nullptr, nullptr}, {nullptr, 0}, (int)rows);
   // CHECK-LABEL: // program main
-  // CHECK: // launch add_128_chain<48> rows tokens to 32 on hopper
-  // CHECK-NEXT: // launch add_layer_norm_128_chain<32> rows tokens to 32 on hopper
-  // CHECK-NEXT: // launch add_gelu_384_chain<48> rows tokens to 32 on hopper
+  // CHECK: // launch add_128_chain<48> rows tokens from 1 to 32 on hopper
+  // CHECK-NEXT: // launch add_layer_norm_128_chain<32> rows tokens from 1 to 32 on hopper
+  // CHECK-NEXT: // launch add_gelu_384_chain<48> rows tokens from 1 to 32 on hopper
   // CHECK-NEXT: // launch add_128_skinny_m32{{.*}} rows tokens to 64 on others
   // CHECK: // launch attention_{{.*}} rows tokens from 33 on hopper
   // CHECK-NOT: _chain
@@ -159,6 +160,47 @@ module attributes {transom.bounds = {batch = [1, 4], tokens = [1, 512]}} {
       transom.yield %2 : tensor<?x128xf32>
     } : (tensor<?x384xf32>, tensor<128x384xf32>, tensor<?x128xf32>, tensor<128xf32>) -> tensor<?x128xf32>
     return %y : tensor<?x128xf32>
+  }
+}
+
+//--- caches.mlir
+module attributes {transom.bounds = {rows = [1, 512]}} {
+  // Behind the norm keys go to a cache, which these kernels do not have.
+  // CHECK-NOT: chainFromNorm
+  // CHECK: skinnyChain<Shape>(
+  // CHECK-NOT: chainFromNorm
+  // CHECK: // program main
+  func.func @main(%x: tensor<?x128xf32> {transom.name = "x", transom.dims = ["rows", "128"]},
+                  %p: tensor<?xi32> {transom.name = "past_lengths", transom.dims = ["rows"]},
+                  %l: tensor<?xi32> {transom.name = "lengths", transom.dims = ["rows"]},
+                  %k: !transom.cache<?x2x128x64xf32> {transom.name = "keys", transom.dims = ["rows", "2", "128", "64"]})
+      -> (!transom.cache<?x2x128x64xf32> {transom.name = "keys"}) {
+    %e = transom.exp %x : (tensor<?x128xf32>) -> tensor<?x128xf32>
+    %u = transom.weight "up" : tensor<384x128xf32>
+    %d = transom.weight "down" : tensor<128x384xf32>
+    %w = transom.weight "key" : tensor<128x128xf32>
+    %s = transom.weight "scale" : tensor<128xf32>
+    %h = transom.group (%e, %u) {
+    ^bb0(%e0: tensor<?x128xf32>, %u0: tensor<384x128xf32>):
+      %0 = transom.matmul %e0, %u0 transpose_rhs : (tensor<?x128xf32>, tensor<384x128xf32>) -> tensor<?x384xf32>
+      %1 = transom.gelu erf %0 : (tensor<?x384xf32>) -> tensor<?x384xf32>
+      transom.yield %1 : tensor<?x384xf32>
+    } : (tensor<?x128xf32>, tensor<384x128xf32>) -> tensor<?x384xf32>
+    %n = transom.group (%h, %d, %e, %s) {
+    ^bb0(%h0: tensor<?x384xf32>, %d0: tensor<128x384xf32>, %e0: tensor<?x128xf32>, %s0: tensor<128xf32>):
+      %0 = transom.matmul %h0, %d0 transpose_rhs : (tensor<?x384xf32>, tensor<128x384xf32>) -> tensor<?x128xf32>
+      %1 = transom.add %0, %e0 : (tensor<?x128xf32>, tensor<?x128xf32>) -> tensor<?x128xf32>
+      %2 = transom.layer_norm %1, %s0, %s0 epsilon 1.0e-05 : (tensor<?x128xf32>, tensor<128xf32>, tensor<128xf32>) -> tensor<?x128xf32>
+      transom.yield %2 : tensor<?x128xf32>
+    } : (tensor<?x384xf32>, tensor<128x384xf32>, tensor<?x128xf32>, tensor<128xf32>) -> tensor<?x128xf32>
+    %k1 = transom.group (%n, %w, %k, %p, %l) {
+    ^bb0(%n0: tensor<?x128xf32>, %w0: tensor<128x128xf32>, %k0: !transom.cache<?x2x128x64xf32>, %p0: tensor<?xi32>, %l0: tensor<?xi32>):
+      %0 = transom.matmul %n0, %w0 transpose_rhs : (tensor<?x128xf32>, tensor<128x128xf32>) -> tensor<?x128xf32>
+      %1 = transom.reshape %0 [0, 1, 2, 64] : (tensor<?x128xf32>) -> tensor<?x1x2x64xf32>
+      %2 = transom.cache_append bshd %k0, %1 past %p0 lengths %l0 : (!transom.cache<?x2x128x64xf32>, tensor<?x1x2x64xf32>, tensor<?xi32>, tensor<?xi32>) -> !transom.cache<?x2x128x64xf32>
+      transom.yield %2 : !transom.cache<?x2x128x64xf32>
+    } : (tensor<?x128xf32>, tensor<128x128xf32>, !transom.cache<?x2x128x64xf32>, tensor<?xi32>, tensor<?xi32>) -> !transom.cache<?x2x128x64xf32>
+    return %k1 : !transom.cache<?x2x128x64xf32>
   }
 }
 
