@@ -51,28 +51,32 @@ std::optional<ChainAttention> ProgramLowering::attentionOf(plan::GemmOp product,
   return attention;
 }
 
+std::optional<ChainAttention> ProgramLowering::linkOf(plan::GemmOp before, ArrayRef<Operation *> steps) {
+  auto behind = dyn_cast<plan::GemmOp>(steps.back());
+  const bool attends = steps.size() == 2;
+  if (!behind || !behind.getEpilogue() || behind.getM() != before.getM() || before.getResults().size() != (attends ? 3 : 1)) // query, key and value, or x
+    return std::nullopt;
+  for (Value result : before.getResults())
+    if (!isBetween(result, before, steps.front()))
+      return std::nullopt;
+  std::optional<ChainAttention> attention = attends ? attentionOf(before, steps.front()) : ChainAttention();
+  if (!attention)
+    return std::nullopt;
+  Value x = attends ? cast<plan::LaunchOp>(steps.front()).getOutputs().front() : before.getResults().front();
+  if ((attends && !isBetween(x, steps.front(), behind)) || !sameMemory(x, behind.getLhs()) ||
+      llvm::any_of(behind.getExtras(), [&](Value extra) { return sameMemory(extra, x); }))
+    return std::nullopt;
+  return attention;
+}
+
 std::optional<SkinnyChain> ProgramLowering::chainOf(ArrayRef<Operation *> steps) {
-  auto first = dyn_cast<plan::GemmOp>(steps.front()), second = dyn_cast<plan::GemmOp>(steps.back());
-  if (!first || !second || !first.getEpilogue() || !second.getEpilogue() || first.getM() != second.getM())
+  auto first = dyn_cast<plan::GemmOp>(steps.front());
+  std::optional<ChainAttention> attention = first && first.getEpilogue() ? linkOf(first, steps.drop_front()) : std::nullopt;
+  if (!attention)
     return std::nullopt;
-  if (first.getResults().size() != (steps.size() == 3 ? 3 : 1)) // query, key and value, or what the second product reads
-    return std::nullopt;
-  for (Value result : first.getResults())
-    if (!isBetween(result, first, steps[1]))
-      return std::nullopt;
+  auto second = cast<plan::GemmOp>(steps.back());
   SkinnyChain chain;
-  Value middle = first.getResults().front();
-  if (steps.size() == 3) {
-    std::optional<ChainAttention> attention = attentionOf(first, steps[1]);
-    if (!attention)
-      return std::nullopt;
-    chain.attention = *attention;
-    middle = cast<plan::LaunchOp>(steps[1]).getOutputs().front();
-    if (!isBetween(middle, steps[1], second))
-      return std::nullopt;
-  }
-  if (!sameMemory(middle, second.getLhs()) || llvm::any_of(second.getExtras(), [&](Value extra) { return sameMemory(extra, middle); }))
-    return std::nullopt;
+  chain.attention = *attention;
   const CudaBuffer x = bufferOf(first.getLhs()), between = bufferOf(second.getLhs());
   const DType type = storedType(x);
   if ((type != DType::f16 && type != DType::bf16) || storedType(between) != type)
@@ -99,26 +103,15 @@ std::optional<NormChainProduct> ProgramLowering::columnsOf(Operation *step) {
 }
 
 std::optional<NormChainProduct> ProgramLowering::toNormOf(plan::GemmOp before, ArrayRef<Operation *> steps) {
-  auto gemm = dyn_cast<plan::GemmOp>(steps.back());
-  if (!gemm || !gemm.getEpilogue() || gemm.getM() != before.getM() || before.getResults().size() != (steps.size() == 2 ? 3 : 1) || gemm.getResults().size() != 1)
+  std::optional<ChainAttention> attention = linkOf(before, steps);
+  if (!attention)
+    return std::nullopt;
+  auto gemm = cast<plan::GemmOp>(steps.back());
+  const CudaBuffer lhs = bufferOf(gemm.getLhs());
+  if (gemm.getResults().size() != 1 || storedType(lhs) != storedType(bufferOf(before.getLhs())))
     return std::nullopt;
   NormChainProduct product;
-  Value x = before.getResults().front();
-  for (Value result : before.getResults())
-    if (!isBetween(result, before, steps.front()))
-      return std::nullopt;
-  if (steps.size() == 2) {
-    std::optional<ChainAttention> attention = attentionOf(before, steps.front());
-    if (!attention)
-      return std::nullopt;
-    product.attention = *attention;
-    x = cast<plan::LaunchOp>(steps.front()).getOutputs().front();
-    if (!isBetween(x, steps.front(), gemm))
-      return std::nullopt;
-  }
-  const CudaBuffer lhs = bufferOf(gemm.getLhs());
-  if (!sameMemory(x, gemm.getLhs()) || llvm::any_of(gemm.getExtras(), [&](Value extra) { return sameMemory(extra, x); }) || storedType(lhs) != storedType(bufferOf(before.getLhs())))
-    return std::nullopt;
+  product.attention = *attention;
   product.program = productOf(gemm, lhs, matrixOf(gemm.getRhs(), storedType(lhs)));
   // The norm's operand column by column; then the norm alone.
   const auto cut = cutAtWholeRows(product.program.epilogue, product.program.product, product.program.n, lhs);

@@ -47,8 +47,8 @@ Shape shapeOf(const NormChainProduct &product) {
 }
 
 int64_t toNormBytes(const NormChainProduct &product, const Shape &shape) {
-  const int64_t product_ = product.attention ? 3 * shape.k / cluster * 64 + 16 : shape.rowsBytes();
-  return product_ + shape.addBytes() + shape.tiles() * rows * 8 * 4 + 16;
+  const int64_t read = product.attention ? 3 * shape.k / cluster * 64 + 16 : shape.rowsBytes();
+  return read + shape.addBytes() + shape.tiles() * rows * 8 * 4 + 16;
 }
 int64_t fromNormBytes(const Shape &shape, bool norm) {
   return shape.rowsBytes() + shape.addBytes() + (norm ? 4 * (2 * shape.columns() * (warps + 1) + 2 * rows) : 0);

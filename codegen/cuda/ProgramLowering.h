@@ -120,6 +120,9 @@ private:
   std::optional<SkinnyChain> chainOf(llvm::ArrayRef<mlir::Operation *> steps);
   /// The step's attention over what `product` gives, if it is that and nothing else.
   std::optional<ChainAttention> attentionOf(plan::GemmOp product, mlir::Operation *step);
+  /// What stands between `before` and the last of `steps`, a product with an epilogue that reads what comes of it: attention (two steps), or an empty one for
+  /// nothing. None where others read what stands between.
+  std::optional<ChainAttention> linkOf(plan::GemmOp before, llvm::ArrayRef<mlir::Operation *> steps);
   /// Products with norms between them, as many as `steps` begin with; how many steps they take, 0 where there are no two.
   size_t normChainOf(llvm::ArrayRef<mlir::Operation *> steps, std::vector<NormChainProduct> &chain);
   /// A product of such a chain: one that gives columns, and one that reads those of `before`, or attention over them (two steps), and ends in a norm.

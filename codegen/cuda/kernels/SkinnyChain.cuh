@@ -16,6 +16,7 @@
 // behind those of the lane before; rows of 16-bit numbers swizzled, see placeInRow.
 #pragma once
 
+#include "ChainAttention.cuh"
 #include "Epilogues.cuh"
 #include "Wgmma.cuh"
 
@@ -69,27 +70,8 @@ template <class T, int headDim, int queries, int keys, int values, bool causal> 
   }
   /// The keys that each row sees, a bit for each. By one warp, a lane for each row.
   DEVICE void prepare(int early, uint32 *seen) const {
-    if (warpId() != 0)
-      return;
-    const int row = laneId();
-    int first = 0, last = chainRows;
-    uint32 valid = ~0u;
-    if (!cumulative) {
-      first = row / count * count, last = minInt(first + count, chainRows);
-      valid = __ballot_sync(~0u, early != 0);
-    }
-    for (int at = 0; cumulative && at <= count; at += 32) {
-      const int starts = at == 0 ? early : cumulative[minInt(at + row, count)];
-      for (int i = 0; i < 32; ++i) {
-        const int start = __shfl_sync(~0u, starts, i);
-        if (start <= row)
-          first = start;
-        else
-          last = minInt(last, start);
-      }
-    }
-    last = causal ? minInt(last, row + 1) : last;
-    seen[row] = valid & (last < 32 ? (1u << last) - 1 : ~0u) & ~((1u << first) - 1);
+    if (warpId() == 0)
+      seen[laneId()] = keysSeen<causal>(cumulative, count, early);
   }
 
   /// To `result` [32, width]. Warps share rows and columns of the result; those of one tile of rows have the same scores.
@@ -107,9 +89,8 @@ template <class T, int headDim, int queries, int keys, int values, bool causal> 
           mma32<T>(scores[j], low, high, eight(exchanged + arrayBytes, 8 * j + g, 4 * step + t));
       }
       float factor[2];
-      UNROLL
-      for (int half = 0; half < 2; ++half)
-        factor[half] = softmax(scores, half, seen[first + g + 8 * half]);
+      const uint32 sees[2] = {seen[first + g] >> 2 * t, seen[first + g + 8] >> 2 * t};
+      weightsOfScores<8>(scores, factor, sees, scale * log2E);
       auto weights = [&](int j) {
         return make_uint4(Type<T>::pack(scores[j][0], scores[j][1]), Type<T>::pack(scores[j][2], scores[j][3]),
                           Type<T>::pack(scores[j + 1][0], scores[j + 1][1]), Type<T>::pack(scores[j + 1][2], scores[j + 1][3]));
@@ -128,35 +109,6 @@ template <class T, int headDim, int queries, int keys, int values, bool causal> 
     }
     __syncthreads();
     return result;
-  }
-
-private:
-  /// Scores of row `half` to weights; one over their sum.
-  DEVICE float softmax(float (&scores)[4][4], int half, uint32 seen) const {
-    float most = -infinity(), total = 0.0f;
-    UNROLL
-    for (int j = 0; j < 4; ++j)
-      UNROLL
-      for (int i = 0; i < 2; ++i) {
-        const int key = 8 * j + 2 * (laneId() % 4) + i;
-        float &s = scores[j][2 * half + i];
-        s = seen >> key & 1 ? s * scale * log2E : -infinity();
-        most = maxNan(most, s);
-      }
-    most = maxNan(most, __shfl_xor_sync(~0u, most, 1));
-    most = maxNan(most, __shfl_xor_sync(~0u, most, 2));
-    const float shift = most == -infinity() ? 0.0f : most;
-    UNROLL
-    for (int j = 0; j < 4; ++j)
-      UNROLL
-      for (int i = 0; i < 2; ++i) {
-        float &s = scores[j][2 * half + i];
-        s = exp2Fast(s - shift);
-        total += s;
-      }
-    total += __shfl_xor_sync(~0u, total, 1);
-    total += __shfl_xor_sync(~0u, total, 2);
-    return total == 0.0f ? 0.0f : 1.0f / total;
   }
 };
 
