@@ -11,6 +11,7 @@ void timePrefillAttention(const char *what);
 void timeRows();
 void timeProducts();
 void timeE4m3Products();
+void timeNormedProducts();
 void timeSampling();
 void timeChains();
 void timeNormChains();

@@ -10,6 +10,7 @@
 #include "../../codegen/cuda/kernels/Epilogues.cuh"
 #include "../../codegen/cuda/kernels/GemmE4m3.cuh"
 #include "../../codegen/cuda/kernels/GemmHopper.cuh"
+#include "../../codegen/cuda/kernels/GemmNorm.cuh"
 #include "../../codegen/cuda/kernels/GemmSkinny.cuh"
 #include "../../codegen/cuda/kernels/Gemv.cuh"
 #include "../../codegen/cuda/kernels/GemvFma.cuh"
@@ -145,6 +146,14 @@ __global__ void IN_CLUSTERS(Shape::cluster) __launch_bounds__(Shape::threads, 1)
                     Epilogue epilogue, const int *rows) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
   gemmHopper<Shape>({&x, &weights, *rows, &residual}, epilogue);
+#endif
+}
+template <class Shape, class Epilogue>
+__global__ void IN_CLUSTERS(Shape::cluster) __launch_bounds__(Shape::threads, 1)
+    gemmNormEntry(const __grid_constant__ TensorMap x, const __grid_constant__ TensorMap weights, const __grid_constant__ TensorMap residual,
+                  Epilogue epilogue, const int *rows) {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+  gemmNorm<Shape>({&x, &weights, &residual, *rows}, epilogue);
 #endif
 }
 template <class Shape, class Epilogue>

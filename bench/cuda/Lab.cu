@@ -1,5 +1,5 @@
-// The kernel lab's driver: lab check [gemv|planes|attention|rows|prefill|hopper|products|chain|sampling],
-// lab time [ceilings|d1|d2|d3|a1|kernels|rows|products|chain|sampling], lab time variants [d1|d2|d3].
+// The kernel lab's driver: lab check [gemv|planes|attention|rows|prefill|hopper|products|normed|chain|sampling],
+// lab time [ceilings|d1|d2|d3|a1|kernels|rows|products|normed|chain|sampling], lab time variants [d1|d2|d3].
 #include "Lab.h"
 #include "Checks.h"
 
@@ -38,6 +38,8 @@ int main(int count, char **arguments) {
       timeRows();
     if (wants("products"))
       timeProducts(), timeE4m3Products();
+    if (wants("normed"))
+      timeNormedProducts();
     if (wants("chain"))
       timeChains(), timeNormChains();
     if (wants("sampling"))

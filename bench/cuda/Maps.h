@@ -15,7 +15,7 @@ inline cudaDeviceProp device() {
 /// The code of Hopper's kernels is for compute capability 9.0 alone.
 inline bool runsHopper() { return device().major == 9 && device().minor == 0; }
 
-/// Numbers of 2 to 5 dimensions, innermost first, in boxes with rows of 128 bytes. strides: in elements of `width` bytes, of all but the first.
+/// Numbers of 2 to 5 dimensions, innermost first, in boxes with rows of 128 bytes, which are swizzled, or of fewer, which are not. strides: in elements of `width` bytes, of all but the first.
 inline TensorMap encodeMap(const void *data, CUtensorMapDataType type, int width, std::vector<int64_t> sizes, std::vector<int64_t> strides, std::vector<int> box) {
   TensorMap map = {};
   static PFN_cuTensorMapEncodeTiled_v12000 encode = [] {
@@ -32,7 +32,7 @@ inline TensorMap encodeMap(const void *data, CUtensorMapDataType type, int width
       bytes[i - 1] = (cuuint64_t)(strides[i - 1] * width);
   }
   CUresult r = encode((CUtensorMap *)&map, type, (cuuint32_t)sizes.size(), (void *)data,
-                      extent, bytes, boxes, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
+                      extent, bytes, boxes, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, box[0] * width == 128 ? CU_TENSOR_MAP_SWIZZLE_128B : CU_TENSOR_MAP_SWIZZLE_NONE, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
                       CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (r != CUDA_SUCCESS) {
     std::printf("cuTensorMapEncodeTiled: error %d\n", (int)r);
@@ -49,6 +49,10 @@ inline TensorMap tensorMap(const void *data, bool half, std::vector<int64_t> siz
 /// [rows, columns], boxes of 64 columns.
 inline TensorMap matrixMap(const void *data, bool half, int64_t columns, int64_t rows, int boxRows) {
   return tensorMap(data, half, {columns, rows}, {columns}, {64, boxRows});
+}
+/// The same, boxes of 32 columns.
+inline TensorMap narrowMap(const void *data, bool half, int64_t columns, int64_t rows, int boxRows) {
+  return tensorMap(data, half, {columns, rows}, {columns}, {32, boxRows});
 }
 
 /// W [rows, columns] as GemmHopper.cuh takes it.

@@ -13,7 +13,7 @@ ARCHITECTURES = {"sm_75": ["-D__CUDA_ARCH__=750"], "sm_80": ["-D__CUDA_ARCH__=80
 ARCHITECTURE = sys.argv.pop(1) if sys.argv[1:2] in ([name] for name in ARCHITECTURES) else "sm_80"
 BUILD = ROOT / "build/lab-emulated" / ARCHITECTURE
 EMULATOR = ("Barriers", "Boxes", "Cluster", "Emulator", "Fibers", "Hopper", "Products", "Tensor")
-CHECKS = ("CheckGemv.cu", "CheckPlanes.cu", "CheckRows.cu", "CheckSkinny.cu", "Prefill.cu", "Sampling.cu", "Lab.cu") + (("Gemm.cu", "GemmE4m3.cu", "NormChain.cu", "SkinnyChain.cu") if ARCHITECTURE == "sm_90a" else ())
+CHECKS = ("CheckGemv.cu", "CheckPlanes.cu", "CheckRows.cu", "CheckSkinny.cu", "Prefill.cu", "Sampling.cu", "Lab.cu") + (("Gemm.cu", "GemmE4m3.cu", "GemmNorm.cu", "NormChain.cu", "SkinnyChain.cu") if ARCHITECTURE == "sm_90a" else ())
 REWRITE = """#include "test/emulator/Rewrite.h"
 #include <fstream>
 #include <iostream>

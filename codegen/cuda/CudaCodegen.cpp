@@ -46,7 +46,7 @@ FailureOr<std::string> printCuda(ModuleOp plan, const CudaOptions &options) {
     return failure();
   std::string text;
   for (const artifact::CudaKernel &kernel : code->kernels)
-    text += llvm::formatv("// {0} block {1} shared {2}\n{3}\n", kernel.name, kernel.block[0], kernel.sharedBytes, kernel.source).str();
+    text += llvm::formatv("// {0} block {1} shared {2}{3}\n{4}\n", kernel.name, kernel.block[0], kernel.sharedBytes, kernel.stays ? " stays " + std::to_string(kernel.stays) : "", kernel.source).str();
   for (const CudaProgram &program : code->programs) {
     text += llvm::formatv("// program {0} scratch {1} workspace {2}\n", program.name, program.scratchBytes, program.workspaceBytes).str();
     for (const CudaStepPlan &step : program.steps) {

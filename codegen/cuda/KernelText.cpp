@@ -82,7 +82,7 @@ size_t KernelPool::add(StringRef name, const KernelText &text, std::vector<uint3
   std::string unique = own;
   for (unsigned i = 1; !taken.insert(unique).second; ++i)
     unique = own + "_" + std::to_string(i);
-  kernels.push_back({unique, text.source(unique), std::move(block), sharedBytes, 0});
+  kernels.push_back({unique, text.source(unique), std::move(block), sharedBytes, 0, text.stays ? text.cluster : 0});
   usedHeaders.insert(text.headers.begin(), text.headers.end());
   return entry->second;
 }
@@ -139,6 +139,7 @@ std::string KernelText::structValues() const {
 
 void KernelText::inClusters(int64_t blocks) {
   attributes = "CLUSTER ";
+  cluster = uint32_t(blocks);
   preamble = "#if __CUDA_ARCH__ >= 900\n#define CLUSTER __cluster_dims__(" + std::to_string(blocks) + ", 1, 1)\n#else\n#define CLUSTER\n#endif\n" + preamble;
 }
 

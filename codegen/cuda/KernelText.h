@@ -70,6 +70,8 @@ public:
   void close(llvm::StringRef behind = "") { --depth, line("}" + behind); }
   /// Blocks come in clusters of so many in x, from 9.0 on.
   void inClusters(int64_t blocks);
+  /// Whether no more of these are launched than run at once, as blocks stay until all is done.
+  bool stays = false;
   /// Leaves the body to devices before 8.0; for all others it is empty.
   void onlyFor75() { body = "#if __CUDA_ARCH__ < 800\n" + body + "#endif\n"; }
 
@@ -78,6 +80,7 @@ public:
   std::string body;
   int depth = 1;
   std::string launchBounds = "256", attributes;
+  uint32_t cluster = 1;
 
   std::vector<CudaBuffer> buffers;
   std::vector<CudaMapPlan> maps;

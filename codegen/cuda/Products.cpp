@@ -2,6 +2,7 @@
 // what stands behind; many by cuBLASLt, or on sm_90a by a kernel that takes in what stands behind.
 #include "codegen/cuda/ProgramLowering.h"
 
+#include "codegen/cuda/GemmNorm.h"
 #include "codegen/cuda/GemmSkinny.h"
 #include "codegen/cuda/GemmTiles.h"
 #include "codegen/cuda/Rows.h"
@@ -204,17 +205,24 @@ LogicalResult ProgramLowering::lower(plan::GemmOp gemm) {
   const int64_t from = *skinny ? *skinny + 1 : 0;
   if (most(plan.m) < from)
     return success();
-  std::vector<artifact::CudaCondition> library = {{.least = from}};
+  FailureOr<int64_t> normFrom = addGemmNorm(product, plan.out, from, kernel.getSymName());
+  if (failed(normFrom))
+    return failure();
+  int64_t ownFrom = *normFrom; // on Hopper
   const int64_t least = options.batchInvariant ? 0 : leastHopperRows(options.products, std::max<int64_t>(n, 1));
-  if (options.products != ProductKernels::library && least <= most(plan.m)) {
-    FailureOr<bool> own = addHopper(plan, product, least, kernel.getSymName());
+  if (options.products != ProductKernels::library && least <= most(plan.m) && least < ownFrom) {
+    FailureOr<bool> own = addHopper(plan, product, {.least = least, .most = lastBefore(ownFrom), .architectures = artifact::Architectures::hopper}, kernel.getSymName());
     if (failed(own))
       return failure();
     forfeits.tiles += *own && least == 0;
     if (*own)
-      library = {{.least = from, .architectures = artifact::Architectures::others}};
-    if (*own && least > from)
-      library.push_back({.least = from, .most = least - 1, .architectures = artifact::Architectures::hopper});
+      ownFrom = least;
+  }
+  std::vector<artifact::CudaCondition> library = {{.least = from}};
+  if (ownFrom <= most(plan.m)) {
+    library[0].architectures = artifact::Architectures::others;
+    if (ownFrom > from)
+      library.push_back({.least = from, .most = ownFrom - 1, .architectures = artifact::Architectures::hopper});
   }
   for (const artifact::CudaCondition &when : library) {
     plan.when = when;
@@ -266,11 +274,30 @@ FailureOr<int64_t> ProgramLowering::addSkinny(const ProductProgram &product, int
   return limit;
 }
 
-FailureOr<bool> ProgramLowering::addHopper(const CudaGemmPlan &plan, ProductProgram program, int64_t least, StringRef name) {
+FailureOr<int64_t> ProgramLowering::addGemmNorm(const ProductProgram &product, const CudaBuffer &between, int64_t from, StringRef name) {
+  const int64_t none = INT64_MAX, least = std::max(from, options.products == ProductKernels::own ? 1 : leastNormRows(product.n));
+  std::optional<std::pair<RowProgram, RowProgram>> cut = cutAtWholeRows(product.epilogue, product.product, product.n, between);
+  const DType type = storedType(product.lhs);
+  // Of 16 bits the library's product and a norm are faster, and where rows have the same bits in any batch, one kernel alone computes them.
+  const bool wanted = options.products == ProductKernels::own || (options.products == ProductKernels::wide && type == DType::f8e4m3);
+  if (!wanted || options.batchInvariant || least > most(product.epilogue.rows) || !cut || type == DType::f32 || storedType(product.weight) != type)
+    return none;
+  ProductProgram until = product;
+  until.epilogue = cut->first;
+  FailureOr<std::optional<CudaLaunchPlan>> launch = emitGemmNorm(pool, until, cut->second, (name + "_norm").str());
+  if (failed(launch))
+    return failure();
+  if (!*launch)
+    return none;
+  (*launch)->when = {.least = least, .architectures = artifact::Architectures::hopper};
+  add(**launch);
+  return least;
+}
+
+FailureOr<bool> ProgramLowering::addHopper(const CudaGemmPlan &plan, ProductProgram program, const artifact::CudaCondition &when, StringRef name) {
   DType type = storedType(plan.lhs);
   if ((type != DType::f16 && type != DType::bf16) || storedType(plan.rhs) != type || !program.n || !program.k)
     return false;
-  const artifact::CudaCondition when{.least = least, .architectures = artifact::Architectures::hopper};
   // What stands before an op that needs whole rows goes to memory, in place of the product. Such an op, a norm, is a kernel of its own either
   // way, and the library's product alone is the faster one.
   std::optional<std::pair<RowProgram, RowProgram>> cut = cutAtWholeRows(program.epilogue, program.product, program.n, plan.out);

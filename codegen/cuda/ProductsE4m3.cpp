@@ -12,6 +12,7 @@ LogicalResult ProgramLowering::lowerE4m3(plan::GemmOp gemm, CudaGemmPlan plan) {
   std::optional<int64_t> n = plan.n.constant(), k = plan.k.constant();
   if (storedType(plan.rhs) != DType::f8e4m3 || !n || !k)
     return gemm.emitOpError("reads rows of 8 bits: expected a weight of f8E4M3FN, found ") << plan::tensorOf(gemm.getRhs());
+  int64_t normFrom = INT64_MAX; // on Hopper
   auto launch = [&](Value product, const RowProgram &epilogue, StringRef name) -> FailureOr<bool> {
     const ProductProgram program{product, plan.lhs, plan.rhs, *n, *k, epilogue};
     auto hopper = emitHopperGemm(pool, program, name.str()), others = emitE4m3Gemm(pool, program, (name + "_mma").str());
@@ -19,7 +20,7 @@ LogicalResult ProgramLowering::lowerE4m3(plan::GemmOp gemm, CudaGemmPlan plan) {
       return failure();
     if (!hopper->has_value() || !others->has_value())
       return false;
-    (*hopper)->when = {.architectures = artifact::Architectures::hopper};
+    (*hopper)->when = {.most = lastBefore(normFrom), .architectures = artifact::Architectures::hopper};
     (*others)->when = {.architectures = artifact::Architectures::others};
     add(**hopper), add(**others);
     return true;
@@ -44,11 +45,20 @@ LogicalResult ProgramLowering::lowerE4m3(plan::GemmOp gemm, CudaGemmPlan plan) {
   Value product = group.getBody().getArgument(0);
   RowProgram behind = epilogueOf(groupKernelOf(group), group, inputs, gemm.getResults());
   std::optional<std::pair<RowProgram, RowProgram>> cut = cutAtWholeRows(behind, product, *n, plan.out);
+  if (cut) {
+    FailureOr<int64_t> from = addGemmNorm({product, plan.lhs, plan.rhs, *n, *k, behind}, plan.out, 0, name);
+    if (failed(from))
+      return failure();
+    normFrom = *from;
+  }
   FailureOr<bool> done = cut || !wholeRowsOp(behind) ? launch(product, cut ? cut->first : behind, name + "_product") : FailureOr<bool>(false);
   if (failed(done))
     return failure();
-  if (*done)
+  if (*done && normFrom == INT64_MAX)
     return cut ? addRows(cut->second, name + "_rows") : success();
+  if (*done)
+    return success(succeeded(addRows(cut->second, name + "_rows", {.most = normFrom - 1, .architectures = artifact::Architectures::hopper})) &&
+                   succeeded(addRows(cut->second, name + "_rows", {.architectures = artifact::Architectures::others})));
   // Columns that no thread has: sums to memory as they are, in fp32, which they need before they are scaled.
   behind.memory[product] = scratch(DType::f32, {plan.m, plan.n});
   if (failed(alone(product, behind.memory[product], name + "_product")))

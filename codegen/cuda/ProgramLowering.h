@@ -97,9 +97,14 @@ private:
   mlir::LogicalResult lower(plan::GemmOp gemm);
   /// The same by the kernels for some rows, with what stands behind: from `least` rows up to those that it gives back, 0 where they cannot.
   mlir::FailureOr<int64_t> addSkinny(const ProductProgram &product, int64_t least, llvm::StringRef name);
-  /// The same by Hopper's own kernel from `least` rows on, with what stands behind taken in as far as it works column by column; `plan` is
-  /// the library's. False where that kernel cannot.
-  mlir::FailureOr<bool> addHopper(const CudaGemmPlan &plan, ProductProgram program, int64_t least, llvm::StringRef name);
+  /// The same by Hopper's own kernel, with what stands behind taken in as far as it works column by column; `plan` is the library's. False where that
+  /// kernel cannot.
+  mlir::FailureOr<bool> addHopper(const CudaGemmPlan &plan, ProductProgram program, const artifact::CudaCondition &when, llvm::StringRef name);
+  /// The same by the kernel that has a norm behind the product, of rows in 16 or 8 bits, from `from` rows on or more: on Hopper from how many on it does all, INT64_MAX
+  /// where it cannot.
+  mlir::FailureOr<int64_t> addGemmNorm(const ProductProgram &product, const CudaBuffer &between, int64_t from, llvm::StringRef name);
+  /// The last number of rows before that.
+  static int64_t lastBefore(int64_t from) { return from == INT64_MAX ? from : from - 1; }
   /// A product whose operands are kept in 8 bits (ProductsE4m3.cpp).
   mlir::LogicalResult lowerE4m3(plan::GemmOp gemm, CudaGemmPlan plan);
   /// The matrix of a product: in the type of lhs where that has 16 bits, as the file has it where lhs is f32.

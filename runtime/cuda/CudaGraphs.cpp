@@ -162,6 +162,14 @@ Status CudaGraphs::describeLaunch(Bucket &bucket, size_t step, const artifact::C
   Bucket::Launch &out = bucket.launches[step];
   out.choice = &*choice;
   out.config = {grid[0], grid[1], grid[2], block[0], block[1], block[2], kernel.sharedBytes, nullptr, nullptr, 0};
+  if (kernel.stays) {
+    int clusters = 0;
+    TRANSOM_RETURN_IF_ERROR(check(model_.device().driver().cuOccupancyMaxActiveClusters(&clusters, model_.kernel(choice->kernel), &out.config),
+                                  fmt::format("asking how many clusters of {} run at once", kernel.name)));
+    if (clusters <= 0)
+      return error(StatusCode::unsupported, "kernel {}: {} has no room for a cluster of {} blocks", kernel.name, info.name, kernel.stays);
+    out.config.gridDimX = std::min(out.config.gridDimX, static_cast<unsigned>(clusters) * kernel.stays);
+  }
   out.maps.resize(launch.maps.size());
   // Devices before 9.0 have no use for maps; their kernels get them all the same.
   for (size_t i = 0; i < launch.maps.size() && info.major >= 9; ++i)
@@ -181,9 +189,10 @@ Status CudaGraphs::encode(const artifact::TensorMap &map, const Bucket &bucket, 
       strides[i - 1] = layoutOf(dtype).bytes * static_cast<uint64_t>(evaluate(map.strides[i - 1], bucket.sizes));
   }
   auto type = dtype == DType::f8e4m3 ? CU_TENSOR_MAP_DATA_TYPE_UINT8 : dtype == DType::bf16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT16;
+  CUtensorMapSwizzle swizzle = map.box[0] * layoutOf(dtype).bytes == 128 ? CU_TENSOR_MAP_SWIZZLE_128B : CU_TENSOR_MAP_SWIZZLE_NONE;
   CUresult result = model_.device().driver().cuTensorMapEncodeTiled(
       &out, type, static_cast<uint32_t>(map.sizes.size()), reinterpret_cast<void *>(addressOf(map.buffer)), sizes, strides,
-      map.box.data(), steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_128B,
+      map.box.data(), steps, CU_TENSOR_MAP_INTERLEAVE_NONE, swizzle, CU_TENSOR_MAP_L2_PROMOTION_L2_128B,
       CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   return check(result, "describing a tensor");
 }

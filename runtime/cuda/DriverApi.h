@@ -191,6 +191,7 @@ enum CUtensorMapFloatOOBfill : int { CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE = 0 }; //
   F(cuModuleGetFunction, "cuModuleGetFunction", (CUfunction * function, CUmodule module, const char *name))            \
   F(cuFuncSetAttribute, "cuFuncSetAttribute", (CUfunction function, CUfunction_attribute attribute, int value))        \
   F(cuFuncGetAttribute, "cuFuncGetAttribute", (int *value, CUfunction_attribute attribute, CUfunction function))       \
+  F(cuOccupancyMaxActiveClusters, "cuOccupancyMaxActiveClusters", (int *clusters, CUfunction function, const CUlaunchConfig *config)) \
   F(cuLaunchKernelEx, "cuLaunchKernelEx",                                                                              \
     (const CUlaunchConfig *config, CUfunction function, void **parameters, void **extra))                              \
   F(cuTensorMapEncodeTiled, "cuTensorMapEncodeTiled",                                                                  \

@@ -133,7 +133,7 @@ private:
   }
   Offset<fb::CudaKernel> pack(const CudaKernel &kernel) {
     auto name = pack(kernel.name), source = pack(kernel.source);
-    return fb::CreateCudaKernel(builder_, name, source, builder_.CreateVector(kernel.block), kernel.sharedBytes, kernel.maxRegisters);
+    return fb::CreateCudaKernel(builder_, name, source, builder_.CreateVector(kernel.block), kernel.sharedBytes, kernel.maxRegisters, kernel.stays);
   }
   Offset<fb::Metadata> pack(const Metadata &item) {
     auto key = pack(item.key);

@@ -9,7 +9,7 @@ namespace transom::artifact {
 namespace {
 
 // Limits that hold on every architecture: CUDA C++ Programming Guide, "Compute Capabilities".
-constexpr uint32_t maxBlockThreads = 1024, maxBlockZ = 64, maxRegisters = 255;
+constexpr uint32_t maxBlockThreads = 1024, maxBlockZ = 64, maxRegisters = 255, maxCluster = 16;
 constexpr uint64_t maxGrid[] = {INT32_MAX, UINT16_MAX, UINT16_MAX};
 /// Shared memory is checked against the device when the kernel is loaded; this is more than any has.
 constexpr uint32_t maxSharedBytes = 1 << 20;
@@ -54,6 +54,8 @@ Status checkKernel(const CudaKernel &kernel) {
     return invalid("shared_bytes: {}, more than {}", kernel.sharedBytes, maxSharedBytes);
   if (kernel.maxRegisters > maxRegisters)
     return invalid("max_registers: {}, more than {}", kernel.maxRegisters, maxRegisters);
+  if (kernel.stays > maxCluster)
+    return invalid("stays: clusters of {} blocks, more than {}", kernel.stays, maxCluster);
   return {};
 }
 
@@ -118,7 +120,7 @@ Status ProgramChecker::checkMap(const TensorMap &map) const {
       if (stride.value() * bytes % 16 != 0)
         return invalid("map: a stride of {} is no multiple of 16 bytes", stride.value());
     }
-    if (map.box[i] == 0 || map.box[i] > maxBox || (i == 0 && map.box[i] * bytes != 128))
+    if (map.box[i] == 0 || map.box[i] > maxBox || (i == 0 && map.box[i] * bytes != 128 && map.box[i] * bytes != 64))
       return invalid("map: a box of {} in dimension {}", map.box[i], i);
     last = last + CheckedSize(size.value() ? size.value() - 1 : 0) * stride;
   }

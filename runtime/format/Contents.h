@@ -119,7 +119,7 @@ struct CudaCondition {
   bool holds(int64_t rows, uint32_t sm) const { return rows >= least && rows <= most && runsOn(sm); }
 };
 
-/// A CUtensorMap of a buffer of 16-bit numbers; rows of a box are 128 bytes, swizzled. Innermost dimension first.
+/// A CUtensorMap of a buffer of 16-bit numbers; rows of a box are 128 bytes, swizzled, or 64, not swizzled. Innermost dimension first.
 struct TensorMap {
   uint32_t buffer = 0;
   std::vector<Expr> sizes, strides; ///< elements; the innermost dimension has no stride
@@ -213,6 +213,7 @@ struct CudaKernel {
   std::vector<uint32_t> block; ///< one to three dimensions
   uint32_t sharedBytes = 0;    ///< dynamic
   uint32_t maxRegisters = 0;   ///< 0: no limit
+  uint32_t stays = 0;          ///< blocks of a cluster, where no more of these are launched than run at once; 0: as many as the grid has
 };
 
 struct Metadata {

@@ -180,6 +180,7 @@ public:
     copy(from->block(), to.block);
     to.sharedBytes = from->shared_bytes();
     to.maxRegisters = from->max_registers();
+    to.stays = from->stays();
   }
   void copy(const fb::Metadata *from, Metadata &to) {
     copy(from->key(), to.key);

@@ -186,13 +186,15 @@ def check_products(suite, name, folder, dtype, encoder):
         suite.check(f"{name} {dtype} against the CPU", problem_of(outputs, BOUNDS[dtype]))
         ran = launches.read_text()
         suite.check(f"{name} {dtype} ran products by wgmma", None if "_product " in ran else f"it ran\n{ran}")
+        if "norms" in name:
+            suite.check(f"{name} {dtype} ran products with their norms", None if re.search("layer_norm_512_norm ", ran) else f"it ran\n{ran}")
         if encoder:  # in `check` its few tokens have chains
             suite.check(f"{name} {dtype} ran attention by wgmma", None if "_sm90 " in ran else f"it ran\n{ran}")
 
 
-def check_fp8(suite, name, folder, dtype, encoder, calibrated, architecture):
+def check_fp8(suite, name, folder, dtype, encoder, calibrated, architecture, flags=()):
     """Products of 8 bits, by scales of each token or from a sample, against the CPU's form of the same arithmetic."""
-    more = ["--quantise=fp8"]
+    more = ["--quantise=fp8", *flags]
     if calibrated:
         sample = suite.folder / "sample"
         rng = np.random.default_rng(6)
@@ -213,6 +215,8 @@ def check_fp8(suite, name, folder, dtype, encoder, calibrated, architecture):
     ran = [line.split()[1] for line in launches.read_text().splitlines()]
     products = {"mma" if "_product_mma" in kernel else "wgmma" for kernel in ran if "_product" in kernel}
     suite.check(f"{name} {dtype} ran products of {architecture}", None if products == {"wgmma" if architecture == "sm_90a" else "mma"} else f"it ran {ran}")
+    if flags:
+        suite.check(f"{name} {dtype} ran products with their norms", None if any("layer_norm_round_e4m3_512_norm" in kernel for kernel in ran) else f"it ran {ran}")
     rounding = {kernel.split("_")[0] for kernel in ran if kernel.startswith("round_e4m3") or (kernel.startswith("attention") and "_round_e4m3" in kernel)}
     done = suite.transom("bench", artifact, "--device=cuda:0", environment=emulated(suite, artifact, "sm_80"))
     refused = done.returncode == 1 and "products of 8 bits (fp8) need compute capability 8.9 or more, found 8.0" in done.stderr
@@ -342,6 +346,7 @@ def main():
     for name, make, sizes, dtype, inputs in (("llama", tiny_architectures.llama, {"HEAD_DIM": 64}, "bf16", None),
                                              ("gpt2", tiny_architectures.gpt2, {}, "f16", None),
                                              ("bert", tiny_architectures.bert, {"HEADS": 1}, "f16", BERT_INPUTS),
+                                             ("bert-norms", tiny_architectures.bert, {"HIDDEN": 512, "HEADS": 8, "LAYERS": 1}, "bf16", BERT_INPUTS),
                                              ("bert-32", tiny_architectures.bert, {"HEADS": 2}, "bf16", BERT_INPUTS)):  # two heads to a row
         if suite.options.only in f"{name}-products":
             architecture = tiny_architectures.shaped(make, sizes={"CONTEXT": 256, **sizes})
@@ -349,14 +354,15 @@ def main():
             check_products(suite, f"{name}-products", suite.folder / f"{name}-products", dtype, inputs)
     if suite.options.only in "many rows":
         check_rows(suite)
-    pairs, wide = {"HEADS": 2}, {"HIDDEN": 704, "HEADS": 11, "LAYERS": 1}  # heads of 32, which attention by wgmma takes; K of six steps
-    for family, calibrated, dtype, architecture, sizes in (("bert", False, "f16", "sm_90a", {}), ("xlm-roberta", True, "bf16", "sm_90a", pairs), ("bert", True, "f16", "sm_90a", wide),
+    pairs, wide, norms = {"HEADS": 2}, {"HIDDEN": 704, "HEADS": 11, "LAYERS": 1}, {"HIDDEN": 512, "HEADS": 8, "LAYERS": 2}  # heads of 32, which attention by wgmma takes; K of six steps
+    for family, calibrated, dtype, architecture, sizes in (("bert", False, "f16", "sm_90a", {}), ("xlm-roberta", True, "bf16", "sm_90a", pairs), ("bert", True, "f16", "sm_90a", wide), ("bert", True, "f16", "sm_90a", norms),
                                                            ("bert", True, "f16", "sm_89", {})):  # fmt: skip
-        name = f"{family}-fp8-{architecture}{'-wide' if sizes is wide else ''}"
+        name = f"{family}-fp8-{architecture}{'-wide' if sizes is wide else '-norms' if sizes is norms else ''}"
         if suite.options.only in name:
             make = tiny_architectures.bert if family == "bert" else tiny_architectures.xlm_roberta
             tiny_architectures.write(suite.folder / name, tiny_architectures.shaped(make, sizes={"CONTEXT": 256, **sizes}))
-            check_fp8(suite, name, suite.folder / name, dtype, BERT_INPUTS if family == "bert" else ["input_ids", "attention_mask"], calibrated, architecture)
+            check_fp8(suite, name, suite.folder / name, dtype, BERT_INPUTS if family == "bert" else ["input_ids", "attention_mask"], calibrated, architecture,
+                      ("--products=own",) if sizes is norms else ())  # fmt: skip
     for name, architecture, dtype in (("wide", wide_llama(), "bf16"), ("wide", wide_llama(), "f32"), ("gpt2", gpt2, "f16"), ("Q4_1", None, "f16")):
         if suite.options.only not in f"{name} {dtype} on 7.5":
             continue

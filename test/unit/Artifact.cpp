@@ -298,6 +298,7 @@ TEST(Artifact, InconsistentCuda) {
   EXPECT_CUDA("block: 65536x65536 is none", (c.cudaKernels[0].block = {65536, 65536}));
   EXPECT_CUDA("shared_bytes: 4294967295", c.cudaKernels[0].sharedBytes = UINT32_MAX);
   EXPECT_CUDA("max_registers: 256", c.cudaKernels[0].maxRegisters = 256);
+  EXPECT_CUDA("stays: clusters of 17 blocks, more than 16", c.cudaKernels[0].stays = 17);
   EXPECT_CUDA("target: expected an architecture", c.code[1].target = "cuda:sm_9");
   EXPECT_CUDA("kernels: \"other\" is no cuda kernel", c.code[1].kernels = {"other"});
   EXPECT_CUDA("kernels: \"scale_rows\" appears twice", c.code[1].target = c.code[2].target);
@@ -323,7 +324,7 @@ TEST(Artifact, InconsistentCudaMaps) {
   expect(withMap([](TensorMap &map) { map.sizes.assign(6, Expr::constant(1)), map.strides.assign(5, Expr::constant(8)), map.box.assign(6, 1); }),
          "found 6, 5 and 6");
   expect(withMap([](TensorMap &map) { map.strides[0] = Expr::constant(60); }), "map: a stride of 60 is no multiple of 16 bytes");
-  expect(withMap([](TensorMap &map) { map.box[0] = 32; }), "map: a box of 32 in dimension 0");
+  expect(withMap([](TensorMap &map) { map.box[0] = 16; }), "map: a box of 16 in dimension 0");
   expect(withMap([](TensorMap &map) { map.box[1] = 257; }), "map: a box of 257 in dimension 1");
   expect(withMap([](TensorMap &map) { map.box[1] = 0; }), "map: a box of 0 in dimension 1");
   expect(withMap([](TensorMap &map) { map.sizes[1] = Expr::constant(65); }), "map: it passes the end of its buffer of 8192 bytes");

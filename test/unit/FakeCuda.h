@@ -24,6 +24,7 @@ struct Options {
   int driverVersion = 13000;      ///< as cuDriverGetVersion says it
   uint64_t memoryBytes = uint64_t(1) << 32;
   uint32_t sharedBytes = 163 * 1024; ///< most shared memory of a block
+  int clusters = 2;                  ///< that run at once
   Timing timing = Timing::eager;
   emulator::Order order = emulator::Order::forward;
   /// A kernel that no library has: launches of it are counted and do nothing, or cuModuleGetFunction does not find it.
@@ -42,7 +43,7 @@ public:
 
   /// Calls since construction, of both libraries.
   uint64_t calls() const;
-  /// Calls of a function ("cuMemAlloc"), or launches of a kernel ("kernel NAME") that were carried out.
+  /// Calls of a function ("cuMemAlloc"), or launches of a kernel ("kernel NAME"), or its blocks ("blocks of kernel NAME"), that were carried out.
   uint64_t count(std::string_view name) const;
   /// The `call`-th call from now on (1: the next) fails with `result`; of cuBLASLt with a status that fits. A call that frees something
   /// frees it all the same. Sticky results (illegal address and such) stay with every later call. 0: none.

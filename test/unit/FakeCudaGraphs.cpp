@@ -249,6 +249,14 @@ FAKE(cuFuncGetAttribute, (int *value, CUfunction_attribute attribute, CUfunction
     return invalid(s, "cuFuncGetAttribute", "an attribute that the fake does not have");
   });
 }
+FAKE(cuOccupancyMaxActiveClusters, (int *clusters, CUfunction function, const CUlaunchConfig *)) {
+  return call("cuOccupancyMaxActiveClusters", Needs::context, Effect::none, [&](State &s) {
+    if (!s.functions.contains(function))
+      return unknown(s, "cuOccupancyMaxActiveClusters", "the function");
+    *clusters = s.options.clusters;
+    return CUDA_SUCCESS;
+  });
+}
 FAKE(cuLaunchKernelEx, (const CUlaunchConfig *config, CUfunction handle, void **parameters, void **extra)) {
   return call("cuLaunchKernelEx", Needs::context, Effect::none, [&](State &s) {
     auto found = s.functions.find(handle);
@@ -259,9 +267,10 @@ FAKE(cuLaunchKernelEx, (const CUlaunchConfig *config, CUfunction handle, void **
     std::string name = "kernel " + function->name;
     if (std::string what = extra ? "extra" : checkConfig(s, *config, *function); !what.empty())
       return invalid(s, name, what);
+    const uint64_t blocks = uint64_t(config->gridDimX) * config->gridDimY * config->gridDimZ;
     if (!function->entry) {
-      s.submit(stream, {name, [name](State &s) {
-                          ++s.counts[name];
+      s.submit(stream, {name, [name, blocks](State &s) {
+                          ++s.counts[name], s.counts["blocks of " + name] += blocks;
                           return std::string();
                         }});
       return CUDA_SUCCESS;
@@ -272,8 +281,8 @@ FAKE(cuLaunchKernelEx, (const CUlaunchConfig *config, CUfunction handle, void **
     emulator::LaunchShape shape{{config->gridDimX, config->gridDimY, config->gridDimZ},
                                 {config->blockDimX, config->blockDimY, config->blockDimZ},
                                 config->sharedMemBytes};
-    s.submit(stream, {name, [name, function, copied, shape](State &s) {
-                        ++s.counts[name];
+    s.submit(stream, {name, [name, blocks, function, copied, shape](State &s) {
+                        ++s.counts[name], s.counts["blocks of " + name] += blocks;
                         return runKernel(s, *function, shape, *copied);
                       }});
     return CUDA_SUCCESS;

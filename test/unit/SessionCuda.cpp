@@ -407,6 +407,29 @@ TEST_F(SessionCuda, MapsTensors) {
   }
 }
 
+// Of a kernel whose blocks stay no more clusters are launched than the device has room for, and none where it has no room for one.
+TEST_F(SessionCuda, BlocksThatStay) {
+  ArtifactBuilder b = mappedOnCuda();
+  b.input.codeBytes[0] = fake::imageOf({"scale_tiles"});
+  b.contents.cudaKernels[0].stays = 2;
+  for (auto [clusters, blocks] : {std::pair(3, 6u), std::pair(1000, 64u), std::pair(0, 0u)}) {
+    gpu = std::make_unique<fake::FakeCuda>(fake::Options{.major = 9, .clusters = clusters});
+    {
+      auto session = Session::create(load(b), {});
+      ASSERT_EQ(session.status().message(), "");
+      std::vector<uint16_t> x(64 * 64);
+      int64_t shape[] = {64, 64};
+      TensorView input{"x", DType::f16, shape, x.data()};
+      Status ran = (*session)->run(0, {&input, 1}).status();
+      EXPECT_EQ(ran.ok(), clusters > 0) << ran.message();
+      EXPECT_EQ(clusters > 0 || ran.message().find("has no room for a cluster of 2 blocks") != std::string::npos, true) << ran.message();
+      EXPECT_EQ(gpu->count("blocks of kernel scale_tiles"), blocks);
+    }
+    EXPECT_EQ(gpu->problems(), "");
+    gpu.reset();
+  }
+}
+
 // An error at each call of driver and library in turn: a status that says so, nothing left behind, and where the device can go on the
 // session can.
 TEST_F(SessionCuda, ErrorsAtEveryCall) {

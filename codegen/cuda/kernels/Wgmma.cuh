@@ -78,6 +78,10 @@ DEVICE void copyBox(uint32 to, const TensorMap *map, uint32 barrier, int x, int 
   asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4}], [%2];"
                ::"r"(to), "l"(map), "r"(barrier), "r"(x), "r"(row) : "memory");
 }
+DEVICE void copyBoxToCluster(uint32 to, const TensorMap *map, uint32 barrier, int x, int row, uint16 blocks) {
+  asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1, {%3, %4}], [%2], %5;"
+               ::"r"(to), "l"(map), "r"(barrier), "r"(x), "r"(row), "h"(blocks) : "memory");
+}
 /// Whole groups of rows, from group `group` on, of a matrix whose map has its rows in dimensions 1 to 3 and the groups in dimension 4.
 DEVICE void copyGroups(uint32 to, const TensorMap *map, uint32 barrier, int x, int group) {
   asm volatile("cp.async.bulk.tensor.5d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %4, %4, %5}], [%2];"

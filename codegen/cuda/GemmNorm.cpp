@@ -1,0 +1,90 @@
+// See GemmNorm.h.
+#include "codegen/cuda/GemmNorm.h"
+
+#include "codegen/cuda/TileEpilogue.h"
+
+using namespace mlir;
+
+namespace transom::cuda {
+
+namespace {
+
+constexpr int64_t blocks = 132, tileRows = 128, columns = 256, mostCluster = 4, stages = 4; // GemmNormShape
+
+/// What follows the norm, whose numbers before scale and shift are `own`.
+class NormEnd : public TileEpilogue {
+public:
+  NormEnd(KernelText &text, const ProductProgram &program, Operation *norm) : TileEpilogue(text, program), norm(norm) {}
+
+private:
+  std::string special(Value value, const Column &column) override {
+    if (value != norm->getResult(0))
+      return "";
+    auto ofColumns = [&](Value weight) {
+      const CudaBuffer &buffer = program.memory.find(weight)->second;
+      return load(text.pointer(buffer), storedType(buffer), column.text, false);
+    };
+    const std::string scale = ofColumns(norm->getOperand(1)), shift = norm->getNumOperands() > 2 ? ofColumns(norm->getOperand(2)) : "";
+    return eachLane([&](const std::string &e) { return name("own", e) + " * " + name(scale, e) + (shift.empty() ? "" : " + " + name(shift, e)); });
+  }
+  Operation *norm;
+};
+
+} // namespace
+
+int64_t leastNormRows(int64_t n) { return 2 * tileRows * (blocks / std::max<int64_t>(n / columns, 1)) + 1; }
+
+FailureOr<std::optional<CudaLaunchPlan>> emitGemmNorm(KernelPool &pool, const ProductProgram &program, const RowProgram &behind, StringRef name) {
+  const std::optional<CudaLaunchPlan> none;
+  const int64_t n = program.n, k = program.k, cluster = n / columns, bytes = layoutOf(storedType(program.lhs)).bytes;
+  auto *norm = llvm::find_if(behind.ops, [](Operation *op) { return isa<RmsNormOp, LayerNormOp>(op); });
+  if (n % columns != 0 || cluster < 2 || cluster > mostCluster || bytes > 2 || k * bytes % 16 != 0 || norm == behind.ops.end())
+    return none;
+  const ProductProgram end{(*norm)->getResult(0), program.epilogue.outputs[0], program.weight, n, k, behind};
+  KernelText text(pool);
+  TileEpilogue results(text, program, TileEpilogue::End::value);
+  NormEnd norms(text, end, *norm);
+  if (!results.findColumns() || !norms.findColumns() || results.partnerText() != "NoPartner" || norms.partnerText() != "NoPartner")
+    return none;
+  auto map = [&](const CudaBuffer &buffer, Dims sizes, Dims strides, std::vector<uint32_t> box) {
+    return "&" + text.map({buffer, std::move(sizes), std::move(strides), std::move(box)});
+  };
+  const DimExpr rows = program.epilogue.rows;
+  const std::string x = map(program.lhs, {k, rows}, {k}, {uint32_t(128 / bytes), tileRows});
+  const std::string weights = map(program.weight, {k, 2, 4, 4, n / TileEpilogue::group}, {k, 8 * k, 2 * k, TileEpilogue::group * k},
+                                  {uint32_t(128 / bytes), 2, 4, 4, uint32_t(columns / TileEpilogue::group / 2)});
+  const TileEpilogue::Members ofResults = results.members(), ofNorms = norms.members("OfNorm");
+  if (results.failed() || norms.failed())
+    return failure();
+  const std::optional<CudaBuffer> beside = results.residual();
+  if (results.readsRows() != beside.has_value() || norms.readsRows())
+    return none;
+  const std::string residual = beside ? map(*beside, {n, rows}, {n}, {uint32_t(TileEpilogue::group), tileRows}) : "nullptr";
+  auto layer = dyn_cast<LayerNormOp>(*norm);
+  const double epsilon = (layer ? layer.getEpsilon() : cast<RmsNormOp>(*norm).getEpsilon()).convertToDouble();
+  text.preamble += "struct Epilogue {\n" + text.structFields() + ofResults.fields + ofNorms.fields + ofResults.readers() +
+                   "  DEVICE Lanes<8> value(const Band &band, const OfColumns &columns, const OfRow &row, const OfPiece &piece, int m, int n, const Lanes<8> &sums) const {\n" +
+                   results.sumsText("sums", "sums") + ofResults.end + "  }\n" + ofNorms.ofColumns +
+                   "  DEVICE OfNorm readNorm(int n) const {\n    OfNorm columns;\n" + ofNorms.columns + "    return columns;\n  }\n" +
+                   "  DEVICE void store(const OfNorm &columns, int m, int n, const Lanes<8> &own) const {\n" + ofNorms.end + "  }\n" +
+                   "  static DEVICE float epsilon() { return " + floatText(epsilon) + "; }\n};\n\n";
+  const int64_t sharedBytes = 1024 + stages * ((tileRows + columns) * 128 + 16) + 2 * cluster * tileRows * 8 + columns / 8 * (results.columnBytes() + norms.columnBytes()) + 32;
+  text.include("GemmNorm.cuh");
+  text.inClusters(cluster);
+  text.stays = true;
+  text.launchBounds = "384, 1";
+  text.body += "#ifdef __CUDA_ARCH_FEAT_SM90_ALL\n";
+  text.line("using Shape = GemmNormShape<" + memoryType(storedType(program.lhs)) + ", " + std::to_string(n) + ", " + std::to_string(k) + ", " + std::to_string(cluster) + ", " +
+            (beside ? memoryType(storedType(*beside)) : "NoResidual") + ", " + (layer ? "true" : "false") + ">;");
+  text.line("static_assert(Shape::sharedBytes<Epilogue>() == " + std::to_string(sharedBytes) + ", \"\");");
+  text.line("const int64 rows = " + text.size(rows) + ";");
+  text.line("gemmNorm<Shape>({" + x + ", " + weights + ", " + residual + ", (int)rows}, Epilogue{" + text.structValues() + results.factors() + norms.factors() + "});");
+  text.body += "#endif\n";
+  CudaLaunchPlan launch;
+  launch.rows = rows;
+  launch.choices.push_back({INT64_MAX, pool.add(name, text, {384}, uint32_t(sharedBytes)), {DimExpr(blocks / cluster * cluster)}});
+  launch.buffers = text.buffers, launch.maps = text.maps;
+  return std::optional(launch);
+}
+
+} // namespace transom::cuda
