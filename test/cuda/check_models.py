@@ -307,7 +307,9 @@ def check_fp8(options, report, folder):
         sample, tensors = folder / f"{model.name}-sample.txt", folder / f"{model.name}-fp8.npz"
         sample.write_text("".join(" ".join(map(str, rng.integers(3, model.vocab, length))) + "\n" for length in (17, 200, 60, 5)))
         np.savez(tensors, **given)
-        for how, flags in (("a token's own scales", ()), ("calibrated", (f"--calibrate={sample}",))):
+        calibrated = f"--calibrate={sample}"
+        own = [] if any(flag.startswith("--products") for flag in options.flags) else [("calibrated, own products", (calibrated, "--products=own"))]
+        for how, flags in (("a token's own scales", ()), ("calibrated", (calibrated,)), *own):
             name, problems, details = f"{model.name} fp8, {how}, GPU against CPU", [], []
             try:
                 artifact = compile_model(options, source, folder / f"{model.name}-fp8.transom", "f16", f"{options.target},cpu", "--max-batch", len(ENCODED_RAGGED),

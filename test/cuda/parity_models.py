@@ -113,6 +113,7 @@ ENCODERS = [
         bert_like("distilbert", "DistilBert", head, 128, 2, 288, 2, 771, 0, 512, 0),
     )
 ]
+ENCODERS.append(bert_like("bert-wide", "Bert", "Model", 512, 8, 640, 2, 1003, 2, 512, 0))  # whose norms products' own kernels take in
 ALL = {model.name: model for model in DECODERS + ENCODERS}
 
 

@@ -128,6 +128,7 @@ template <class Shape> struct NoNorm {
   DEVICE explicit NoNorm(const Arguments &) {}
   template <class Product> DEVICE void multiply(char *, const Product &) const {}
   DEVICE void early() const {}
+  DEVICE void late(const Arguments &) const {}
   DEVICE void run() const {}
   DEVICE float4 apply(float4 v, int, int) const { return v; }
   DEVICE void store(int) const {}
@@ -163,8 +164,6 @@ template <class Shape, class Norm> struct NormBefore {
     UNROLL
     for (int i = 0; i < Shape::stepsOfWarp; ++i)
       factors[i] = row < 4 && from && Steps::hasStep(Steps::stepOf(i)) ? *(const Vector<8> *)(from + Steps::stepOf(i) * 32 + laneId() % 4 * 8) : Vector<8>();
-    scale = *(const Vector<4> *)(ofScale + at % fours * 4);
-    shift = ofShift ? *(const Vector<4> *)(ofShift + at % fours * 4) : Vector<4>();
     moments = norm.moments + (warpId() * 4 + laneId() / lanes) * Norm::parts + laneId() % lanes;
     sums = norm.sums + at * 4, y = norm.y + at * 4;
     keepInRegister(moments), keepInRegister(sums), keepInRegister(y);
@@ -211,6 +210,12 @@ template <class Shape, class Norm> struct NormBefore {
       parts[i] = laneId() % lanes + lanes * i < Norm::parts ? moments[lanes * i] : make_float2(0.0f, 0.0f);
     if (ownsFour())
       own = *(const float4 *)sums;
+  }
+  /// Reads what store needs besides, which the constructor has brought near: behind the product there are registers for it.
+  DEVICE void late(const Norm &norm) {
+    const int column = ownFour() % fours * 4;
+    scale = *(const Vector<4> *)(norm.scale + column);
+    shift = norm.shift ? *(const Vector<4> *)(norm.shift + column) : Vector<4>();
   }
   /// Mean and factor of all rows, four a warp. Moments of parts of equal size: Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for
   /// computing sample variances", 1979.
@@ -332,6 +337,7 @@ DEVICE void chainFromNorm(const typename Product::Arguments &from, const typenam
   norm.run();
   product.run(add, shared, live);
   __syncthreads();
+  norm.late(before);
   end.finish([&](int tile, int half) { return norm.apply(BlockSums<Shape, Shape::warps>::sum(add, tile, half), rowOfFour(half), tile); }, index, live);
   norm.store(live);
 }
