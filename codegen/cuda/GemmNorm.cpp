@@ -9,7 +9,15 @@ namespace transom::cuda {
 
 namespace {
 
-constexpr int64_t blocks = 132, tileRows = 128, columns = 256, mostCluster = 4, stages = 4; // GemmNormShape
+constexpr int64_t blocks = 132, tileRows = 128, columns = 256, mostCluster = 4, stages = 4, mostShared = 227 * 1024; // GemmNormShape
+
+/// Whether all that is kept in 8 bits is so by scales that the artifact has.
+bool roundsByConstants(const RowProgram &program) {
+  return llvm::all_of(program.ops, [&](Operation *op) {
+    auto round = dyn_cast<RoundE4m3Op>(op);
+    return !round || (round.getScale() && isConstant(program.memory.find(round.getScale())->second));
+  });
+}
 
 /// What follows the norm, whose numbers before scale and shift are `own`.
 class NormEnd : public TileEpilogue {
@@ -37,8 +45,9 @@ int64_t leastNormRows(int64_t n) { return 2 * tileRows * (blocks / std::max<int6
 FailureOr<std::optional<CudaLaunchPlan>> emitGemmNorm(KernelPool &pool, const ProductProgram &program, const RowProgram &behind, StringRef name) {
   const std::optional<CudaLaunchPlan> none;
   const int64_t n = program.n, k = program.k, cluster = n / columns, bytes = layoutOf(storedType(program.lhs)).bytes;
-  auto *norm = llvm::find_if(behind.ops, [](Operation *op) { return isa<RmsNormOp, LayerNormOp>(op); });
-  if (n % columns != 0 || cluster < 2 || cluster > mostCluster || bytes > 2 || k * bytes % 16 != 0 || norm == behind.ops.end())
+  auto isNorm = [&](Operation *op) { return isa<RmsNormOp, LayerNormOp>(op) && reshapedFrom(op->getOperand(0)) == program.epilogue.results[0]; };
+  auto *norm = llvm::find_if(behind.ops, isNorm);
+  if (n % columns != 0 || cluster < 2 || cluster > mostCluster || bytes > 2 || k * bytes % 16 != 0 || norm == behind.ops.end() || !roundsByConstants(behind))
     return none;
   const ProductProgram end{(*norm)->getResult(0), program.epilogue.outputs[0], program.weight, n, k, behind};
   KernelText text(pool);
@@ -57,7 +66,8 @@ FailureOr<std::optional<CudaLaunchPlan>> emitGemmNorm(KernelPool &pool, const Pr
   if (results.failed() || norms.failed())
     return failure();
   const std::optional<CudaBuffer> beside = results.residual();
-  if (results.readsRows() != beside.has_value() || norms.readsRows())
+  const int64_t sharedBytes = 1024 + stages * ((tileRows + columns) * 128 + 16) + 2 * cluster * tileRows * 8 + columns / 8 * (results.columnBytes() + norms.columnBytes()) + 32;
+  if (results.readsRows() != beside.has_value() || norms.readsRows() || sharedBytes > mostShared)
     return none;
   const std::string residual = beside ? map(*beside, {n, rows}, {n}, {uint32_t(TileEpilogue::group), tileRows}) : "nullptr";
   auto layer = dyn_cast<LayerNormOp>(*norm);
@@ -68,7 +78,6 @@ FailureOr<std::optional<CudaLaunchPlan>> emitGemmNorm(KernelPool &pool, const Pr
                    "  DEVICE OfNorm readNorm(int n) const {\n    OfNorm columns;\n" + ofNorms.columns + "    return columns;\n  }\n" +
                    "  DEVICE void store(const OfNorm &columns, int m, int n, const Lanes<8> &own) const {\n" + ofNorms.end + "  }\n" +
                    "  static DEVICE float epsilon() { return " + floatText(epsilon) + "; }\n};\n\n";
-  const int64_t sharedBytes = 1024 + stages * ((tileRows + columns) * 128 + 16) + 2 * cluster * tileRows * 8 + columns / 8 * (results.columnBytes() + norms.columnBytes()) + 32;
   text.include("GemmNorm.cuh");
   text.inClusters(cluster);
   text.stays = true;

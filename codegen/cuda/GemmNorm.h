@@ -5,7 +5,8 @@
 
 namespace transom::cuda {
 
-/// From so many rows on the kernel is faster than a product and a norm behind it, by its clusters' turns: below two, too many of them have nothing to do.
+/// From so many rows on the kernel takes products of 8 bits: from more than two turns of its clusters on, were there one on every multiprocessor. Not measured but far beyond; of
+/// fewer turns too many clusters may have nothing to do in the last.
 int64_t leastNormRows(int64_t columns);
 
 /// The launch of a product of 16 or 8 bits with `behind`, whose first op is a norm of what the product's epilogue gives, its one result (cutAtWholeRows). Its kernel

@@ -205,7 +205,7 @@ LogicalResult ProgramLowering::lower(plan::GemmOp gemm) {
   const int64_t from = *skinny ? *skinny + 1 : 0;
   if (most(plan.m) < from)
     return success();
-  FailureOr<int64_t> normFrom = addGemmNorm(product, plan.out, from, kernel.getSymName());
+  FailureOr<int64_t> normFrom = addGemmNorm(product, cutAtWholeRows(product.epilogue, product.product, n, plan.out), from, kernel.getSymName());
   if (failed(normFrom))
     return failure();
   int64_t ownFrom = *normFrom; // on Hopper
@@ -274,9 +274,8 @@ FailureOr<int64_t> ProgramLowering::addSkinny(const ProductProgram &product, int
   return limit;
 }
 
-FailureOr<int64_t> ProgramLowering::addGemmNorm(const ProductProgram &product, const CudaBuffer &between, int64_t from, StringRef name) {
-  const int64_t none = INT64_MAX, least = std::max(from, options.products == ProductKernels::own ? 1 : leastNormRows(product.n));
-  std::optional<std::pair<RowProgram, RowProgram>> cut = cutAtWholeRows(product.epilogue, product.product, product.n, between);
+FailureOr<int64_t> ProgramLowering::addGemmNorm(const ProductProgram &product, const std::optional<std::pair<RowProgram, RowProgram>> &cut, int64_t from, StringRef name) {
+  const int64_t none = INT64_MAX, least = std::max(from, options.products == ProductKernels::own ? 0 : leastNormRows(product.n));
   const DType type = storedType(product.lhs);
   // Of 16 bits the library's product and a norm are faster, and where rows have the same bits in any batch, one kernel alone computes them.
   const bool wanted = options.products == ProductKernels::own || (options.products == ProductKernels::wide && type == DType::f8e4m3);
@@ -298,8 +297,8 @@ FailureOr<bool> ProgramLowering::addHopper(const CudaGemmPlan &plan, ProductProg
   DType type = storedType(plan.lhs);
   if ((type != DType::f16 && type != DType::bf16) || storedType(plan.rhs) != type || !program.n || !program.k)
     return false;
-  // What stands before an op that needs whole rows goes to memory, in place of the product. Such an op, a norm, is a kernel of its own either
-  // way, and the library's product alone is the faster one.
+  // What stands before an op that needs whole rows goes to memory, in place of the product. Such an op, a norm, is a kernel of its own here
+  // either way, and the library's product alone is the faster one.
   std::optional<std::pair<RowProgram, RowProgram>> cut = cutAtWholeRows(program.epilogue, program.product, program.n, plan.out);
   if (wholeRowsOp(program.epilogue) && (options.products == ProductKernels::wide || !cut))
     return false;
@@ -312,7 +311,7 @@ FailureOr<bool> ProgramLowering::addHopper(const CudaGemmPlan &plan, ProductProg
     return false;
   (*launch)->when = when;
   add(**launch);
-  if (cut && failed(addRows(cut->second, (name + "_norm").str(), when)))
+  if (cut && failed(addRows(cut->second, (name + "_rows").str(), when)))
     return failure();
   return true;
 }

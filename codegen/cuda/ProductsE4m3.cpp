@@ -1,5 +1,5 @@
 // Products of rows and weights in 8 bits: always by generated kernels, whatever the number of rows: Hopper's own, and one for all others from
-// compute capability 8.9 on. What needs whole rows behind it is a kernel for rows.
+// compute capability 8.9 on. What needs whole rows behind it is a kernel for rows, or on Hopper, of many rows, a norm in the product's kernel.
 #include "codegen/cuda/GemmTiles.h"
 #include "codegen/cuda/ProgramLowering.h"
 
@@ -22,7 +22,9 @@ LogicalResult ProgramLowering::lowerE4m3(plan::GemmOp gemm, CudaGemmPlan plan) {
       return false;
     (*hopper)->when = {.most = lastBefore(normFrom), .architectures = artifact::Architectures::hopper};
     (*others)->when = {.architectures = artifact::Architectures::others};
-    add(**hopper), add(**others);
+    if (normFrom > 0)
+      add(**hopper);
+    add(**others);
     return true;
   };
   // The product by itself: `value` as it comes, in memory.
@@ -45,20 +47,21 @@ LogicalResult ProgramLowering::lowerE4m3(plan::GemmOp gemm, CudaGemmPlan plan) {
   Value product = group.getBody().getArgument(0);
   RowProgram behind = epilogueOf(groupKernelOf(group), group, inputs, gemm.getResults());
   std::optional<std::pair<RowProgram, RowProgram>> cut = cutAtWholeRows(behind, product, *n, plan.out);
-  if (cut) {
-    FailureOr<int64_t> from = addGemmNorm({product, plan.lhs, plan.rhs, *n, *k, behind}, plan.out, 0, name);
-    if (failed(from))
-      return failure();
-    normFrom = *from;
-  }
+  FailureOr<int64_t> from = addGemmNorm({product, plan.lhs, plan.rhs, *n, *k, behind}, cut, 0, name);
+  if (failed(from))
+    return failure();
+  normFrom = *from;
   FailureOr<bool> done = cut || !wholeRowsOp(behind) ? launch(product, cut ? cut->first : behind, name + "_product") : FailureOr<bool>(false);
   if (failed(done))
     return failure();
   if (*done && normFrom == INT64_MAX)
     return cut ? addRows(cut->second, name + "_rows") : success();
-  if (*done)
-    return success(succeeded(addRows(cut->second, name + "_rows", {.most = normFrom - 1, .architectures = artifact::Architectures::hopper})) &&
-                   succeeded(addRows(cut->second, name + "_rows", {.architectures = artifact::Architectures::others})));
+  assert((*done || normFrom == INT64_MAX) && "what a norm's kernel takes the others take up to the norm");
+  if (*done) {
+    if (normFrom > 0 && failed(addRows(cut->second, name + "_rows", {.most = normFrom - 1, .architectures = artifact::Architectures::hopper})))
+      return failure();
+    return addRows(cut->second, name + "_rows", {.architectures = artifact::Architectures::others});
+  }
   // Columns that no thread has: sums to memory as they are, in fp32, which they need before they are scaled.
   behind.memory[product] = scratch(DType::f32, {plan.m, plan.n});
   if (failed(alone(product, behind.memory[product], name + "_product")))

@@ -101,8 +101,8 @@ private:
   /// kernel cannot.
   mlir::FailureOr<bool> addHopper(const CudaGemmPlan &plan, ProductProgram program, const artifact::CudaCondition &when, llvm::StringRef name);
   /// The same by the kernel that has a norm behind the product, of rows in 16 or 8 bits, from `from` rows on or more: on Hopper from how many on it does all, INT64_MAX
-  /// where it cannot.
-  mlir::FailureOr<int64_t> addGemmNorm(const ProductProgram &product, const CudaBuffer &between, int64_t from, llvm::StringRef name);
+  /// where it cannot. cut: what stands behind the product, at the norm.
+  mlir::FailureOr<int64_t> addGemmNorm(const ProductProgram &product, const std::optional<std::pair<RowProgram, RowProgram>> &cut, int64_t from, llvm::StringRef name);
   /// The last number of rows before that.
   static int64_t lastBefore(int64_t from) { return from == INT64_MAX ? from : from - 1; }
   /// A product whose operands are kept in 8 bits (ProductsE4m3.cpp).

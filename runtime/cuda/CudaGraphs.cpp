@@ -162,7 +162,7 @@ Status CudaGraphs::describeLaunch(Bucket &bucket, size_t step, const artifact::C
   Bucket::Launch &out = bucket.launches[step];
   out.choice = &*choice;
   out.config = {grid[0], grid[1], grid[2], block[0], block[1], block[2], kernel.sharedBytes, nullptr, nullptr, 0};
-  if (kernel.stays) {
+  if (kernel.stays && info.major >= 9) {
     int clusters = 0;
     TRANSOM_RETURN_IF_ERROR(check(model_.device().driver().cuOccupancyMaxActiveClusters(&clusters, model_.kernel(choice->kernel), &out.config),
                                   fmt::format("asking how many clusters of {} run at once", kernel.name)));

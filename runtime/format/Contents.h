@@ -119,7 +119,7 @@ struct CudaCondition {
   bool holds(int64_t rows, uint32_t sm) const { return rows >= least && rows <= most && runsOn(sm); }
 };
 
-/// A CUtensorMap of a buffer of 16-bit numbers; rows of a box are 128 bytes, swizzled, or 64, not swizzled. Innermost dimension first.
+/// A CUtensorMap of a buffer of 16-bit numbers, or of 8 bits; rows of a box are 128 bytes, swizzled, or 64, not swizzled. Innermost dimension first.
 struct TensorMap {
   uint32_t buffer = 0;
   std::vector<Expr> sizes, strides; ///< elements; the innermost dimension has no stride

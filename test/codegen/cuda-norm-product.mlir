@@ -1,6 +1,9 @@
 // RUN: split-file %s %t
 // RUN: transom-opt %t/static.mlir -lower-to-plan=activations=f16 -plan-memory -o %t/static.plan && transom-opt --print-cuda=wide-products %t/static.plan | FileCheck %t/static.mlir
 // RUN: transom-opt --print-cuda %t/static.plan | FileCheck %t/static.mlir --check-prefix=LIBRARY
+// RUN: transom-opt --print-cuda=own-products %t/static.plan | FileCheck %t/static.mlir --check-prefix=OWN
+// RUN: sed 's/%one = transom.constant dense<0.25> : tensor<f32>/%half = transom.constant dense<0.25> : tensor<f32>\n%one = transom.abs %half : (tensor<f32>) -> tensor<f32>/' %t/static.mlir | transom-opt -lower-to-plan=activations=f16 -plan-memory -o %t/computed.plan && transom-opt --print-cuda=own-products %t/computed.plan | FileCheck %t/static.mlir --check-prefix=COMPUTED
+// RUN: sed 's/, %a, /, %z, /' %t/static.mlir | transom-opt -lower-to-plan=activations=f16 -plan-memory -o %t/f32.plan && transom-opt --print-cuda=own-products %t/f32.plan | FileCheck %t/static.mlir --check-prefix=COMPUTED
 // RUN: transom-opt %t/sixteen.mlir -lower-to-plan=activations=bf16 -plan-memory -o %t/sixteen.plan && transom-opt --print-cuda=own-products %t/sixteen.plan | FileCheck %t/sixteen.mlir
 // RUN: transom-opt --print-cuda=wide-products %t/sixteen.plan | FileCheck %t/sixteen.mlir --check-prefix=WIDE
 // RUN: transom-opt %t/refused.mlir -lower-to-plan=activations=bf16 -plan-memory -o %t/refused.plan && transom-opt --print-cuda=own-products %t/refused.plan | FileCheck %t/refused.mlir
@@ -25,6 +28,13 @@ module attributes {transom.bounds = {rows = [1, 20000]}} {
   // CHECK-NEXT: // launch [[ROWS:.*_rows]]<rows> {{.*}} rows rows to 16896 on hopper
   // CHECK-NEXT: // launch [[ROWS]]<rows> {{.*}} rows rows on others
   // LIBRARY-NOT: GemmNormShape
+  // From the first row on nothing is left on Hopper for other kernels.
+  // OWN: // launch {{.*}}_norm<132> rows rows on hopper
+  // OWN-NEXT: // launch {{.*}}_product_mma<4, rows / 128> rows rows on others
+  // OWN-NEXT: // launch {{.*}}_rows<rows> {{.*}} rows rows on others
+  // By a scale that is computed, or with a residual of fp32: as elsewhere.
+  // COMPUTED-NOT: GemmNormShape
+  // COMPUTED: HopperGemmShape<E4m3, 512, 256
   func.func @main(%x: tensor<?x256xf32> {transom.name = "x", transom.dims = ["rows", "256"]}, %z: tensor<?x512xf32> {transom.name = "z", transom.dims = ["rows", "512"]})
       -> (tensor<?x512xf32> {transom.name = "y"}, tensor<?x512xf32> {transom.name = "r"}) {
     %w = transom.weight "up" : tensor<512x256xf8E4M3FN>

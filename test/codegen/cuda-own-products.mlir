@@ -22,7 +22,7 @@ module attributes {transom.bounds = {rows = [1, 8192]}} {
   // CHECK: struct Epilogue {
   // CHECK-NOT: blockSum
   // CHECK: using Shape = HopperGemmShape<Half, 256, 512, NoPartner, 2, 6, 128>;
-  // CHECK-LABEL: // add_layer_norm_256_norm block 32
+  // CHECK-LABEL: // add_layer_norm_256_rows block 32
   // CHECK: blockSum
   // CHECK-LABEL: // program main
   // CHECK: // launch add_gelu_512_product<132> rows rows from 128 on hopper
@@ -31,7 +31,7 @@ module attributes {transom.bounds = {rows = [1, 8192]}} {
   // CHECK-NEXT: // product m rows n 512 k 256 of f16 from 65 to 127 on hopper
   // CHECK-NEXT: // launch add_gelu_512<rows> rows rows from 65 to 127 on hopper
   // CHECK: // launch add_layer_norm_256_product<132> rows rows from 128 on hopper
-  // CHECK-NEXT: // launch add_layer_norm_256_norm<rows> add_layer_norm_256_norm_many<rows / 4> rows rows from 128 on hopper
+  // CHECK-NEXT: // launch add_layer_norm_256_rows<rows> add_layer_norm_256_rows_many<rows / 4> rows rows from 128 on hopper
   // CHECK-NEXT: // product m rows n 256 k 512 of f16 from 65 on others
   func.func @main(%x: tensor<?x256xf32> {transom.name = "x", transom.dims = ["rows", "256"]}) -> (tensor<?x256xf32> {transom.name = "y"}) {
     %w = transom.weight "up" : tensor<512x256xf32>

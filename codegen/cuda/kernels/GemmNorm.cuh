@@ -3,8 +3,8 @@
 //
 // A cluster has whole rows: each of its blocks 256 of the columns, so N is 256 times the cluster. Blocks stay and take tiles of [128, 256]; two consumer
 // warpgroups have 64 rows each. The rows of x come to all blocks of the cluster at once, each step's from another one of them. Results stay in registers
-// as the sums do, until each block has told the others mean and squares of its part of each row: nothing between product and norm meets memory, or is
-// rounded.
+// as the sums do, until each block has told the others mean and squares of its part of each row: nothing between product and norm meets memory or
+// is rounded to it.
 //
 // Scale, shift and what is stored come under the next tile's product: until then a tile's norm waits in registers, in fp16, beside the next sums.
 // A residual comes through the ring of stages, behind a tile's last step, so the next tile's first steps are under way behind it. Shared memory's bandwidth is
@@ -32,7 +32,7 @@ template <class T_, int outputs, int inner, int cluster_, class Residual_, bool 
   static constexpr int ofProducer = 24, ofConsumer = 240, threads = 384;
   template <class Epilogue> static __host__ __device__ constexpr int columnBytes() { return columns / 8 * (int)(sizeof(typename Epilogue::OfColumns) / 16 + sizeof(typename Epilogue::OfNorm) / 16) * 16; }
   template <class Epilogue> static __host__ __device__ constexpr int sharedBytes() { return 1024 + stages * (stageBytes + 16) + momentsBytes + columnBytes<Epilogue>() + 32; }
-  static_assert(columns == 256 && N % cluster == 0 && cluster > 1 && cluster <= 8 && K * sizeof(T) % 16 == 0 && endGroups * residualBytes <= stageBytes, "");
+  static_assert(columns == 256 && N % cluster == 0 && cluster > 1 && cluster <= 8 && K * sizeof(T) % 16 == 0 && endGroups * residualBytes <= stageBytes && endSteps <= 2, "");
 };
 
 /// Maps, which are parameters of the entry: x and weights as in HopperGemmArguments; residual: [N, rows] in boxes of 32 columns x 128 rows, not swizzled.
@@ -293,16 +293,16 @@ DEVICE void consumeNormStages(const GemmNormArguments &a, const NormRing<Shape, 
       before = place.stage;
       place.advance();
     };
-    constexpr int shared = minInt(Shape::steps, Shape::groups); // steps with work beside
+    constexpr int beside = minInt(Shape::steps, Shape::groups); // steps with work beside
     UNROLL
-    for (int step = 0; step < shared; ++step) {
+    for (int step = 0; step < beside; ++step) {
       multiply(step);
       UNROLL
-      for (int group = step * Shape::groups / shared; group < (step + 1) * Shape::groups / shared; ++group)
+      for (int group = step * Shape::groups / beside; group < (step + 1) * Shape::groups / beside; ++group)
         tile.store(held, group);
       goOn(step);
     }
-    for (int step = shared; step < Shape::steps; ++step) {
+    for (int step = beside; step < Shape::steps; ++step) {
       multiply(step);
       goOn(step);
     }
