@@ -9,7 +9,7 @@ namespace transom::cuda {
 
 namespace {
 
-constexpr int64_t blocks = 132, tileRows = 128, columns = 256, mostCluster = 4, stages = 4, mostShared = 227 * 1024; // GemmNormShape
+constexpr int64_t blocks = 132, tileRows = TileEpilogue::tileRows, columns = 256, mostCluster = 4, stages = 4, mostShared = 227 * 1024; // GemmNormShape
 
 /// Whether all that is kept in 8 bits is so by scales that the artifact has.
 bool roundsByConstants(const RowProgram &program) {
@@ -55,13 +55,8 @@ FailureOr<std::optional<CudaLaunchPlan>> emitGemmNorm(KernelPool &pool, const Pr
   NormEnd norms(text, end, *norm);
   if (!results.findColumns() || !norms.findColumns() || results.partnerText() != "NoPartner" || norms.partnerText() != "NoPartner")
     return none;
-  auto map = [&](const CudaBuffer &buffer, Dims sizes, Dims strides, std::vector<uint32_t> box) {
-    return "&" + text.map({buffer, std::move(sizes), std::move(strides), std::move(box)});
-  };
   const DimExpr rows = program.epilogue.rows;
-  const std::string x = map(program.lhs, {k, rows}, {k}, {uint32_t(128 / bytes), tileRows});
-  const std::string weights = map(program.weight, {k, 2, 4, 4, n / TileEpilogue::group}, {k, 8 * k, 2 * k, TileEpilogue::group * k},
-                                  {uint32_t(128 / bytes), 2, 4, 4, uint32_t(columns / TileEpilogue::group / 2)});
+  const std::string x = results.rowsMap(), weights = results.weightMap(columns);
   const TileEpilogue::Members ofResults = results.members(), ofNorms = norms.members("OfNorm");
   if (results.failed() || norms.failed())
     return failure();
@@ -69,22 +64,20 @@ FailureOr<std::optional<CudaLaunchPlan>> emitGemmNorm(KernelPool &pool, const Pr
   const int64_t sharedBytes = 1024 + stages * ((tileRows + columns) * 128 + 16) + 2 * cluster * tileRows * 8 + columns / 8 * (results.columnBytes() + norms.columnBytes()) + 32;
   if (results.readsRows() != beside.has_value() || norms.readsRows() || sharedBytes > mostShared)
     return none;
-  const std::string residual = beside ? map(*beside, {n, rows}, {n}, {uint32_t(TileEpilogue::group), tileRows}) : "nullptr";
-  auto layer = dyn_cast<LayerNormOp>(*norm);
-  const double epsilon = (layer ? layer.getEpsilon() : cast<RmsNormOp>(*norm).getEpsilon()).convertToDouble();
+  const std::string residual = beside ? results.residualMap(*beside, TileEpilogue::group) : "nullptr";
   text.preamble += "struct Epilogue {\n" + text.structFields() + ofResults.fields + ofNorms.fields + ofResults.readers() +
                    "  DEVICE Lanes<8> value(const Band &band, const OfColumns &columns, const OfRow &row, const OfPiece &piece, int m, int n, const Lanes<8> &sums) const {\n" +
                    results.sumsText("sums", "sums") + ofResults.end + "  }\n" + ofNorms.ofColumns +
                    "  DEVICE OfNorm readNorm(int n) const {\n    OfNorm columns;\n" + ofNorms.columns + "    return columns;\n  }\n" +
                    "  DEVICE void store(const OfNorm &columns, int m, int n, const Lanes<8> &own) const {\n" + ofNorms.end + "  }\n" +
-                   "  static DEVICE float epsilon() { return " + floatText(epsilon) + "; }\n};\n\n";
+                   "  static DEVICE float epsilon() { return " + floatText(epsilonOf(*norm)) + "; }\n};\n\n";
   text.include("GemmNorm.cuh");
   text.inClusters(cluster);
   text.stays = true;
   text.launchBounds = "384, 1";
   text.body += "#ifdef __CUDA_ARCH_FEAT_SM90_ALL\n";
   text.line("using Shape = GemmNormShape<" + memoryType(storedType(program.lhs)) + ", " + std::to_string(n) + ", " + std::to_string(k) + ", " + std::to_string(cluster) + ", " +
-            (beside ? memoryType(storedType(*beside)) : "NoResidual") + ", " + (layer ? "true" : "false") + ">;");
+            (beside ? memoryType(storedType(*beside)) : "NoResidual") + ", " + (isa<LayerNormOp>(*norm) ? "true" : "false") + ">;");
   text.line("static_assert(Shape::sharedBytes<Epilogue>() == " + std::to_string(sharedBytes) + ", \"\");");
   text.line("const int64 rows = " + text.size(rows) + ";");
   text.line("gemmNorm<Shape>({" + x + ", " + weights + ", " + residual + ", (int)rows}, Epilogue{" + text.structValues() + results.factors() + norms.factors() + "});");

@@ -10,7 +10,7 @@ namespace transom::cuda {
 static constexpr int64_t group = TileEpilogue::group;
 
 FailureOr<std::optional<CudaLaunchPlan>> emitHopperGemm(KernelPool &pool, const ProductProgram &program, StringRef name) {
-  constexpr int64_t cluster = 2, tileRows = 128;
+  constexpr int64_t cluster = 2;
   const int64_t n = program.n, k = program.k, bytes = layoutOf(storedType(program.lhs)).bytes;
   if (n % group != 0 || k * bytes % 16 != 0)
     return std::optional<CudaLaunchPlan>();
@@ -18,18 +18,11 @@ FailureOr<std::optional<CudaLaunchPlan>> emitHopperGemm(KernelPool &pool, const 
   TileEpilogue epilogue(text, program);
   if (!epilogue.findColumns())
     return std::optional<CudaLaunchPlan>();
-  auto map = [&](const CudaBuffer &buffer, Dims sizes, Dims strides, std::vector<uint32_t> box) {
-    CudaMapPlan plan;
-    plan.buffer = buffer;
-    plan.sizes = std::move(sizes), plan.strides = std::move(strides), plan.box = std::move(box);
-    return text.map(std::move(plan));
-  };
-  std::string x = map(program.lhs, {k, program.epilogue.rows}, {k}, {uint32_t(128 / bytes), tileRows});
+  const std::string x = epilogue.rowsMap();
   if (failed(epilogue.emit()))
     return failure();
   const TileEpilogue::Shape shape = epilogue.shape();
-  std::string weights = map(program.weight, {k, 2, 4, 4, n / group}, {k, 8 * k, 2 * k, group * k}, {uint32_t(128 / bytes), 2, 4, 4, uint32_t(shape.columns / 2 / group)});
-  std::string residual = shape.residual ? "&" + map(*shape.residual, {n, program.epilogue.rows}, {n}, {64, tileRows}) : "nullptr";
+  const std::string weights = epilogue.weightMap(shape.columns), residual = shape.residual ? epilogue.residualMap(*shape.residual, 64) : "nullptr";
   text.include("GemmHopper.cuh");
   text.inClusters(cluster);
   text.launchBounds = "384, 1";
@@ -38,7 +31,7 @@ FailureOr<std::optional<CudaLaunchPlan>> emitHopperGemm(KernelPool &pool, const 
             epilogue.partnerText() + ", " + std::to_string(cluster) + ", " + shape.text + ">;");
   text.line("static_assert(Shape::sharedBytes == " + std::to_string(shape.sharedBytes) + ", \"\");");
   text.line("const int64 rows = " + text.size(program.epilogue.rows) + ";");
-  text.line("gemmHopper<Shape>({&" + x + ", &" + weights + ", (int)rows, " + residual + "}, " + epilogue.value() + ");");
+  text.line("gemmHopper<Shape>({" + x + ", " + weights + ", (int)rows, " + residual + "}, " + epilogue.value() + ");");
   text.body += "#endif\n";
   CudaLaunchPlan launch;
   launch.rows = program.epilogue.rows;

@@ -78,17 +78,12 @@ private:
     return epilogue.value(program.best ? text.workspace(*program.best, "uint64") : "");
   }
 
-  double epsilon() const {
-    auto layer = dyn_cast<LayerNormOp>(program.norm);
-    return layer ? layer.getEpsilon().convertToDouble() : cast<RmsNormOp>(program.norm).getEpsilon().convertToDouble();
-  }
-
   /// The prologue's type and value. deferred: whether RMS norms may be applied to the results.
   std::pair<std::string, std::string> prologue(KernelText &text, bool deferred, int64_t rows) {
     std::string x = memoryType(storedType(program.lhs)), k = std::to_string(inner()), pointer = text.pointer(program.lhs);
     if (!program.norm)
       return {"NoPrologue<" + x + ", " + k + ">", "{" + pointer + "}"};
-    std::string s = memoryType(storedType(program.normScale)), scale = text.pointer(program.normScale), e = floatText(epsilon());
+    std::string s = memoryType(storedType(program.normScale)), scale = text.pointer(program.normScale), e = floatText(epsilonOf(program.norm));
     bool centred = isa<LayerNormOp>(program.norm), biased = hasBias();
     if (!centred && deferred)
       return {"RmsPrologue<" + x + ", " + s + ", " + k + ">", "{" + pointer + ", " + scale + ", " + e + "}"};
@@ -152,7 +147,7 @@ private:
       bool biased = hasBias();
       std::string s = memoryType(storedType(program.normScale)), scale = text.pointer(program.normScale), bias = biased ? text.pointer(program.normBias) : "nullptr";
       prologueText = "SimpleNormPrologue<" + x + ", " + s + ", " + k + ", " + (isa<LayerNormOp>(program.norm) ? "true" : "false") + ">{" + pointer + ", " +
-                     scale + ", " + bias + ", " + floatText(epsilon()) + ", 0.0f, 0.0f}";
+                     scale + ", " + bias + ", " + floatText(epsilonOf(program.norm)) + ", 0.0f, 0.0f}";
     }
     text.include("GemvSimple.cuh");
     std::string shape = "GemvSimpleShape<" + memoryType(storedType(program.weight)) + ", " + std::to_string(type.getDimSize(0)) + ", " + k + ", " + epilogue.pairs() + ">";

@@ -70,8 +70,6 @@ public:
   void close(llvm::StringRef behind = "") { --depth, line("}" + behind); }
   /// Blocks come in clusters of so many in x, from 9.0 on.
   void inClusters(int64_t blocks);
-  /// Whether no more of these are launched than run at once, as blocks stay until all is done.
-  bool stays = false;
   /// Leaves the body to devices before 8.0; for all others it is empty.
   void onlyFor75() { body = "#if __CUDA_ARCH__ < 800\n" + body + "#endif\n"; }
 
@@ -80,7 +78,8 @@ public:
   std::string body;
   int depth = 1;
   std::string launchBounds = "256", attributes;
-  uint32_t cluster = 1;
+  uint32_t cluster = 1; ///< blocks
+  bool stays = false;   ///< no more blocks are launched than run at once, as they stay until all is done
 
   std::vector<CudaBuffer> buffers;
   std::vector<CudaMapPlan> maps;

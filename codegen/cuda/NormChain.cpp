@@ -127,12 +127,10 @@ FailureOr<CudaLaunchPlan> emitNormChain(KernelPool &pool, ArrayRef<NormChainProd
   std::string norm, normType = "NoNorm<Shape>";
   if (normed) {
     const std::string sums = text.pointer(memory.sums, bool(product.norm)), moments = text.pointer(memory.moments, bool(product.norm)), z = text.pointer(memory.z, bool(product.norm));
-    auto layer = dyn_cast<LayerNormOp>(normed->norm);
-    const double epsilon = (layer ? layer.getEpsilon() : cast<RmsNormOp>(normed->norm).getEpsilon()).convertToDouble();
     normType = "ChainNorm<" + type + ", " + memoryType(storedType(normed->scale)) + ", " + std::to_string(normed->program.n) + ", " + std::to_string(normed->parts()) + ", " +
-               (layer ? "true" : "false") + ">";
+               (isa<LayerNormOp>(normed->norm) ? "true" : "false") + ">";
     norm = "{(float *)" + sums + ", (float2 *)" + moments + ", (" + type + " *)" + z + ", " + text.pointer(normed->scale) + ", " +
-           (normed->shift ? text.pointer(*normed->shift) : "nullptr") + ", " + (product.norm ? "nullptr" : text.pointer(normed->y, true)) + ", " + floatText(epsilon) + "}";
+           (normed->shift ? text.pointer(*normed->shift) : "nullptr") + ", " + (product.norm ? "nullptr" : text.pointer(normed->y, true)) + ", " + floatText(epsilonOf(normed->norm)) + "}";
   }
   // What it reads.
   std::string from, source;

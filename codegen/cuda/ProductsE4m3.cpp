@@ -54,10 +54,10 @@ LogicalResult ProgramLowering::lowerE4m3(plan::GemmOp gemm, CudaGemmPlan plan) {
   FailureOr<bool> done = cut || !wholeRowsOp(behind) ? launch(product, cut ? cut->first : behind, name + "_product") : FailureOr<bool>(false);
   if (failed(done))
     return failure();
-  if (*done && normFrom == INT64_MAX)
-    return cut ? addRows(cut->second, name + "_rows") : success();
   assert((*done || normFrom == INT64_MAX) && "what a norm's kernel takes the others take up to the norm");
   if (*done) {
+    if (normFrom == INT64_MAX)
+      return cut ? addRows(cut->second, name + "_rows") : success();
     if (normFrom > 0 && failed(addRows(cut->second, name + "_rows", {.most = normFrom - 1, .architectures = artifact::Architectures::hopper})))
       return failure();
     return addRows(cut->second, name + "_rows", {.architectures = artifact::Architectures::others});

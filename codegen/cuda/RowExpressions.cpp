@@ -30,6 +30,11 @@ int64_t RowProgram::width(Value value) const {
   return product;
 }
 
+double epsilonOf(Operation *norm) {
+  auto layer = dyn_cast<LayerNormOp>(norm);
+  return (layer ? layer.getEpsilon() : cast<RmsNormOp>(norm).getEpsilon()).convertToDouble();
+}
+
 int lanesOf(const RowProgram &program, int most) {
   int64_t common = most;
   auto divide = [&](int64_t size) { common = std::gcd(common, size); };

@@ -30,6 +30,9 @@ struct Column {
   int64_t shift = 0; ///< columns of the value behind those of the result at work: what slices skip
 };
 
+/// What LayerNorm or RMSNorm adds to the mean of squares.
+double epsilonOf(mlir::Operation *norm);
+
 class RowExpressions {
 public:
   RowExpressions(KernelText &text, const RowProgram &program, int lanes) : text(text), program(program), lanes(lanes) {}

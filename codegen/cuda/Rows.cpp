@@ -265,8 +265,7 @@ private:
       text.line(ofRow(squares) + " = fmaf(v, v, " + ofRow(squares) + ");");
       text.close();
     });
-    double epsilon = centred ? cast<LayerNormOp>(op).getEpsilon().convertToDouble() : cast<RmsNormOp>(op).getEpsilon().convertToDouble();
-    define(factor, "1.0f / sqrtf(" + overBlock("blockSum", "blockSums", squares) + " / " + w + " + " + floatText(epsilon) + ")");
+    define(factor, "1.0f / sqrtf(" + overBlock("blockSum", "blockSums", squares) + " / " + w + " + " + floatText(epsilonOf(op)) + ")");
     norms[op] = {mean, factor};
   }
 

@@ -28,6 +28,17 @@ bool TileEpilogue::findColumns() {
   return true;
 }
 
+std::string TileEpilogue::rowsMap() { return "&" + text.map({gemm.lhs, {gemm.k, program.rows}, {gemm.k}, {lineNumbers(), tileRows}}); }
+
+std::string TileEpilogue::weightMap(int64_t columns) {
+  const int64_t k = gemm.k;
+  return "&" + text.map({gemm.weight, {k, 2, 4, 4, gemm.n / group}, {k, 8 * k, 2 * k, group * k}, {lineNumbers(), 2, 4, 4, uint32_t(columns / 2 / group)}});
+}
+
+std::string TileEpilogue::residualMap(const CudaBuffer &residual, int64_t boxColumns) {
+  return "&" + text.map({residual, {gemm.n, program.rows}, {gemm.n}, {uint32_t(boxColumns), tileRows}});
+}
+
 TileEpilogue::Shape TileEpilogue::shape() const {
   constexpr int64_t tile = 128, line = 128; // of K, in bytes
   Shape shape{tileColumns(), 0, isShort() ? residual() : std::nullopt, ""};

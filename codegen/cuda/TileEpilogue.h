@@ -8,7 +8,7 @@ namespace transom::cuda {
 
 class TileEpilogue : public RowExpressions {
 public:
-  static constexpr int64_t atOnce = 8, group = 32; ///< columns of a thread, of four together (HopperGemmShape)
+  static constexpr int64_t atOnce = 8, group = 32, tileRows = 128; ///< columns of a thread, of four together (HopperGemmShape)
 
   enum class End {
     store,
@@ -19,6 +19,12 @@ public:
   /// False where no thread has the columns that a result needs.
   bool findColumns();
   const std::string &partnerText() const { return partner_; }
+
+  /// Tensor maps of the product, as kernels/GemmHopper.cuh has them, by their addresses: of its rows, of its weights in tiles of so many columns, and of a residual
+  /// in boxes of so many.
+  std::string rowsMap();
+  std::string weightMap(int64_t columns);
+  std::string residualMap(const CudaBuffer &residual, int64_t boxColumns);
 
   /// What HopperGemmShape is for this product. When the struct's members are there.
   struct Shape {
@@ -72,6 +78,7 @@ private:
     std::string text(const std::string &name) const;
   };
 
+  uint32_t lineNumbers() const { return uint32_t(128 / layoutOf(storedType(gemm.lhs)).bytes); } // of K in a box
   bool halves() const { return product.partner == ProductColumns::Partner::half; }
   int64_t tileColumns() const;
   bool isShort() const;

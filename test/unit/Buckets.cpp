@@ -1,4 +1,4 @@
-// Buckets from lengths of texts: against every choice there is, and what a file of lengths may hold.
+// Buckets of sizes; those from lengths of texts: against every choice there is, and what a file of lengths may hold.
 #include "compiler/Buckets.h"
 
 #include "runtime/format/Buckets.h"
@@ -25,6 +25,27 @@ double computed(const std::vector<int64_t> &lengths, int64_t maxBatch, const art
     }
   }
   return sum;
+}
+
+// Buckets waste at most an eighth beyond 64, never pass the bounds, and leave powers of two alone.
+TEST(CudaBuckets, Sizes) {
+  artifact::Symbol batch{"batch", 1, 48}, seq{"seq", 0, 5000};
+  for (auto [value, bucket] : {std::pair(1, 1), {3, 4}, {8, 8}, {9, 16}, {33, 48}, {47, 48}, {48, 48}})
+    EXPECT_EQ(artifact::bucketOf(value, batch), bucket);
+  for (auto [value, bucket] : {std::pair(0, 0), {1, 1}, {2, 2}, {3, 16}, {16, 16}, {17, 32}, {33, 48}, {49, 64}, {65, 72}, {72, 72}, {127, 128},
+                               {129, 144}, {1025, 1152}, {4999, 5000}, {5000, 5000}})
+    EXPECT_EQ(artifact::bucketOf(value, seq), bucket) << value;
+  for (int64_t value = 65; value <= 5000; ++value) {
+    int64_t bucket = artifact::bucketOf(value, seq);
+    ASSERT_GE(bucket, value);
+    ASSERT_LE(bucket, std::min<int64_t>(5000, value + value / 8)) << value;
+    ASSERT_EQ(artifact::bucketOf(bucket, seq), bucket);
+  }
+  EXPECT_EQ(artifact::bucketOf(129, seq, /*coarse=*/true), 256);
+  EXPECT_EQ(artifact::bucketOf(4500, seq, /*coarse=*/true), 5000);
+  seq.buckets = {7, 100, 5000};
+  for (auto [value, bucket] : {std::pair(0, 0), {1, 7}, {7, 7}, {8, 100}, {64, 100}, {101, 5000}, {5000, 5000}})
+    EXPECT_EQ(artifact::bucketOf(value, seq), bucket) << value;
 }
 
 TEST(Buckets, NoChoiceWastesLess) {

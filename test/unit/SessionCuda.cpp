@@ -34,6 +34,21 @@ protected:
     EXPECT_EQ(session.status().message(), "");
     return session.ok() ? std::move(*session) : nullptr;
   }
+  /// A run of mappedOnCuda on a device of its own, which stays to be looked at.
+  Status runMapped(ArtifactBuilder b, const fake::Options &options, int64_t rows) {
+    b.input.codeBytes[0] = fake::imageOf({"scale_tiles"});
+    if (gpu)
+      EXPECT_EQ(gpu->problems(), "");
+    gpu.reset();
+    gpu = std::make_unique<fake::FakeCuda>(options);
+    auto session = Session::create(load(std::move(b)), {});
+    if (!session.ok())
+      return session.status();
+    std::vector<uint16_t> x(static_cast<size_t>(64 * rows));
+    int64_t shape[] = {rows, 64};
+    TensorView input{"x", DType::f16, shape, x.data()};
+    return (*session)->run(0, {&input, 1}).status();
+  }
   void TearDown() override {
     if (gpu)
       EXPECT_EQ(gpu->problems(), "");
@@ -151,27 +166,6 @@ TEST_F(SessionCuda, RefusesSizesOutOfBounds) {
   EXPECT_EQ(gpu->count("cuGraphLaunch"), 0u);
   input.data = some.data();
   EXPECT_TRUE(session->run(0, {&input, 1}).ok());
-}
-
-// Buckets waste at most an eighth beyond 64, never pass the bounds, and leave powers of two alone.
-TEST(CudaBuckets, Sizes) {
-  artifact::Symbol batch{"batch", 1, 48}, seq{"seq", 0, 5000};
-  for (auto [value, bucket] : {std::pair(1, 1), {3, 4}, {8, 8}, {9, 16}, {33, 48}, {47, 48}, {48, 48}})
-    EXPECT_EQ(artifact::bucketOf(value, batch), bucket);
-  for (auto [value, bucket] : {std::pair(0, 0), {1, 1}, {2, 2}, {3, 16}, {16, 16}, {17, 32}, {33, 48}, {49, 64}, {65, 72}, {72, 72}, {127, 128},
-                               {129, 144}, {1025, 1152}, {4999, 5000}, {5000, 5000}})
-    EXPECT_EQ(artifact::bucketOf(value, seq), bucket) << value;
-  for (int64_t value = 65; value <= 5000; ++value) {
-    int64_t bucket = artifact::bucketOf(value, seq);
-    ASSERT_GE(bucket, value);
-    ASSERT_LE(bucket, std::min<int64_t>(5000, value + value / 8)) << value;
-    ASSERT_EQ(artifact::bucketOf(bucket, seq), bucket);
-  }
-  EXPECT_EQ(artifact::bucketOf(129, seq, /*coarse=*/true), 256);
-  EXPECT_EQ(artifact::bucketOf(4500, seq, /*coarse=*/true), 5000);
-  seq.buckets = {7, 100, 5000};
-  for (auto [value, bucket] : {std::pair(0, 0), {1, 7}, {7, 7}, {8, 100}, {64, 100}, {101, 5000}, {5000, 5000}})
-    EXPECT_EQ(artifact::bucketOf(value, seq), bucket) << value;
 }
 
 // What falls with a symbol is counted at the symbol's least, so that a bucket's grid covers every size in it.
@@ -385,48 +379,23 @@ TEST_F(SessionCuda, ObservesSteps) {
 // On a device of compute capability 9.0 kernels get the maps of their tensors.
 TEST_F(SessionCuda, MapsTensors) {
   ArtifactBuilder b = mappedOnCuda();
-  b.input.codeBytes[0] = fake::imageOf({"scale_tiles"});
   for (int major : {8, 9}) {
-    gpu = std::make_unique<fake::FakeCuda>(fake::Options{.major = major});
-    if (major == 8)
-      b.contents.code[0].target = "cuda:sm_80";
-    else
-      b.contents.code[0].target = "cuda:sm_90a";
-    {
-      auto session = Session::create(load(b), {});
-      ASSERT_EQ(session.status().message(), "");
-      std::vector<uint16_t> x(64 * 3);
-      int64_t shape[] = {3, 64};
-      TensorView input{"x", DType::f16, shape, x.data()};
-      ASSERT_EQ((*session)->run(0, {&input, 1}).status().message(), "");
-      EXPECT_EQ(gpu->count("cuTensorMapEncodeTiled"), major == 9 ? 1u : 0u);
-      EXPECT_EQ(gpu->count("kernel scale_tiles"), 1u);
-    }
-    EXPECT_EQ(gpu->problems(), "");
-    gpu.reset();
+    b.contents.code[0].target = major == 8 ? "cuda:sm_80" : "cuda:sm_90a";
+    EXPECT_EQ(runMapped(b, {.major = major}, 3).message(), "");
+    EXPECT_EQ(gpu->count("cuTensorMapEncodeTiled"), major == 9 ? 1u : 0u);
+    EXPECT_EQ(gpu->count("kernel scale_tiles"), 1u);
   }
 }
 
 // Of a kernel whose blocks stay no more clusters are launched than the device has room for, and none where it has no room for one.
 TEST_F(SessionCuda, BlocksThatStay) {
   ArtifactBuilder b = mappedOnCuda();
-  b.input.codeBytes[0] = fake::imageOf({"scale_tiles"});
   b.contents.cudaKernels[0].stays = 2;
   for (auto [clusters, blocks] : {std::pair(3, 6u), std::pair(1000, 64u), std::pair(0, 0u)}) {
-    gpu = std::make_unique<fake::FakeCuda>(fake::Options{.major = 9, .clusters = clusters});
-    {
-      auto session = Session::create(load(b), {});
-      ASSERT_EQ(session.status().message(), "");
-      std::vector<uint16_t> x(64 * 64);
-      int64_t shape[] = {64, 64};
-      TensorView input{"x", DType::f16, shape, x.data()};
-      Status ran = (*session)->run(0, {&input, 1}).status();
-      EXPECT_EQ(ran.ok(), clusters > 0) << ran.message();
-      EXPECT_EQ(clusters > 0 || ran.message().find("has no room for a cluster of 2 blocks") != std::string::npos, true) << ran.message();
-      EXPECT_EQ(gpu->count("blocks of kernel scale_tiles"), blocks);
-    }
-    EXPECT_EQ(gpu->problems(), "");
-    gpu.reset();
+    Status ran = runMapped(b, {.major = 9, .clusters = clusters}, 64);
+    EXPECT_EQ(ran.ok(), clusters > 0) << ran.message();
+    EXPECT_EQ(clusters > 0 || ran.message().find("has no room for a cluster of 2 blocks") != std::string::npos, true) << ran.message();
+    EXPECT_EQ(gpu->count("blocks of kernel scale_tiles"), blocks);
   }
 }
 
