@@ -176,6 +176,43 @@ void checkPacking() {
   compare("pack and unpack", back.host(), ref, 1e-7);
 }
 
+/// Rows of any valid places, and rows of lengths, which may be negative or beyond `seq`.
+void checkValidTokens(int batch, int seq) {
+  std::vector<int> mask((size_t)batch * seq), lengths(batch), index, cumulative = {0}, ofLengths, sums = {0};
+  for (int b = 0; b < batch; ++b) {
+    lengths[b] = randomInt(-2, seq + 2);
+    for (int s = 0; s < seq; ++s) {
+      const int place = b * seq + s;
+      mask[place] = randomInt(0, 2) * (b % 5 != 3);
+      if (mask[place] != 0)
+        index.push_back(place);
+      if (s < lengths[b])
+        ofLengths.push_back(place);
+    }
+    cumulative.push_back((int)index.size()), sums.push_back((int)ofLengths.size());
+  }
+  Device<int> dmask(mask), dlengths(lengths);
+  const std::string shape = std::to_string(batch) + " x " + std::to_string(seq);
+  auto same = [&](const std::string &what, auto run, const std::vector<int> &places, const std::vector<int> &counts) {
+    Device<int> found(std::vector<int>(mask.size() + 1, -7)), sumsFound(std::vector<int>((size_t)batch + 2, -7));
+    run(found.p, sumsFound.p);
+    std::vector<int> want = places, wantSums = counts;
+    want.resize(mask.size() + 1, -7), wantSums.push_back(-7);
+    report(found.host() == want && sumsFound.host() == wantSums, what + " " + shape, "places and sums of lengths, and nothing behind");
+  };
+  same("valid tokens", [&](int *to, int *s) { launch(validTokensEntry<256>, {dim3(1), 256}, (const int *)dmask.p, batch, seq, to, s); }, index, cumulative);
+  same("tokens of lengths", [&](int *to, int *s) { launch(tokensOfLengthsEntry<64>, {dim3(1), 64}, (const int *)dlengths.p, batch, seq, to, s); }, ofLengths, sums);
+}
+
+template <class T> void checkCumulativeSum(const char *name, int rows, int length) {
+  std::vector<T> x((size_t)rows * length), ref(x.size());
+  for (size_t i = 0; i < x.size(); ++i)
+    x[i] = (T)randomInt(-9, 9), ref[i] = x[i] + (i % length ? ref[i - 1] : (T)0);
+  Device<T> dx(x);
+  launch(cumulativeSumEntry<T>, {dim3(rows), 32}, dx.p, length);
+  report(dx.host() == ref, std::string("cumulative sum ") + name + " of " + std::to_string(length), "as one by one");
+}
+
 void checkAdvance() {
   auto key = [](uint32_t order, int index) { return (uint64)order << 32 | (uint32_t)~index; };
   // Four rows: a token, an idle row, one whose logits hold NaN, another token.
@@ -253,6 +290,13 @@ static void checkRows() {
   checkEmbedding<float, 2048>("embedding fp32");
   checkReductions();
   checkPacking();
+  checkValidTokens(1, 1);
+  checkValidTokens(70, 300);
+  checkValidTokens(3, 256);
+  checkValidTokens(300, 33);
+  checkCumulativeSum<int>("int32", 3, 700);
+  checkCumulativeSum<int64>("int64", 2, 256);
+  checkCumulativeSum<int>("int32", 1, 31);
   checkAdvance();
 }
 static Register checkRowsGroup("rows", checkRows);

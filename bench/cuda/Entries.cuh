@@ -115,6 +115,23 @@ template <int threads>
 __global__ void __launch_bounds__(threads) unpackEntry(const uint4 *x, const int *cumulative, uint4 *y, int seq, int width) {
   unpackRows<threads>(x, cumulative, y, seq, width);
 }
+template <int threads> __global__ void __launch_bounds__(threads) validTokensEntry(const int *mask, int batch, int seq, int *index, int *cumulative) {
+  launchDependents();
+  waitProducers();
+  validTokens<threads>(batch, seq, [&](int64 i) { return mask[i] != 0; }, index, cumulative);
+}
+template <int threads> __global__ void __launch_bounds__(threads) tokensOfLengthsEntry(const int *lengths, int batch, int seq, int *index, int *cumulative) {
+  launchDependents();
+  waitProducers();
+  tokensOfLengths<threads>(batch, seq, lengths, index, cumulative);
+}
+/// A block of one warp for each row; in place.
+template <class T> __global__ void __launch_bounds__(32) cumulativeSumEntry(T *x, int length) {
+  launchDependents();
+  waitProducers();
+  T *const row = x + (int64)blockIdx.x * length;
+  cumulativeSum<T>(length, [&](int64 i) { return row[i]; }, [&](int64 i, T sum) { row[i] = sum; });
+}
 template <int threads> __global__ void __launch_bounds__(threads) advanceEntry(StepState s) { advanceStep(s); }
 
 template <class Shape> __global__ void __launch_bounds__(Shape::threads) attendMmaEntry(const __grid_constant__ MmaAttentionArguments a) {

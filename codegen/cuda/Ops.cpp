@@ -60,55 +60,17 @@ private:
     return finish(DimExpr(1), 1, 1);
   }
 
-  /// One block: counts of the rows first, then each row's places by a warp.
   Launch emit(ValidTokensOp tokens) {
-    std::string batch = size(tokens.getRows(), 0), seq = size(tokens.getRows(), 1), index = out(tokens.getIndex()), cumulative = out(tokens.getCumulative());
-    bool byLengths = bool(tokens.getLengths());
-    std::string valid = byLengths ? "" : in(tokens.getRows()) + "[b * " + seq + " + s] != 0";
+    constexpr int all = 1024; // one block
+    const std::string rows = size(tokens.getRows(), 0) + ", " + size(tokens.getRows(), 1), results = out(tokens.getIndex()) + ", " + out(tokens.getCumulative());
     text.include("Rows.cuh");
     text.line("launchDependents();");
     text.line("waitProducers();");
-    text.line("const int64 batch = " + batch + ", seq = " + seq + ";");
-    text.open("for (int64 b = warpId(); b < batch; b += " + std::to_string(threads / 32) + ")");
-    if (byLengths) {
-      text.line("int count = " + in(tokens.getLengths()) + "[b];");
-      text.line("count = count < 0 ? 0 : count < seq ? count : (int)seq;");
-    } else {
-      text.line("int count = 0;");
-      text.line("for (int64 s = laneId(); s < seq; s += 32)");
-      text.line("  count += " + valid + " ? 1 : 0;");
-      text.line("UNROLL");
-      text.line("for (int apart = 16; apart > 0; apart >>= 1)");
-      text.line("  count += __shfl_xor_sync(~0u, count, apart);");
-    }
-    text.line("if (laneId() == 0)");
-    text.line("  " + cumulative + "[b + 1] = count;");
-    text.close();
-    text.line("__syncthreads();");
-    text.open("if (threadIdx.x == 0)");
-    text.line(cumulative + "[0] = 0;");
-    text.line("for (int64 b = 0; b < batch; ++b)");
-    text.line("  " + cumulative + "[b + 1] += " + cumulative + "[b];");
-    text.close();
-    text.line("__syncthreads();");
-    text.open("for (int64 b = warpId(); b < batch; b += " + std::to_string(threads / 32) + ")");
-    text.line("int to = " + cumulative + "[b];");
-    if (byLengths) {
-      text.line("const int count = " + cumulative + "[b + 1] - to;");
-      text.line("for (int s = laneId(); s < count; s += 32)");
-      text.line("  " + index + "[to + s] = (int)(b * seq + s);");
-    } else {
-      text.open("for (int64 first = 0; first < seq; first += 32)");
-      text.line("const int64 s = first + laneId();");
-      text.line("const bool valid = s < seq && " + valid + ";");
-      text.line("const uint32 all = __ballot_sync(~0u, valid);");
-      text.line("if (valid)");
-      text.line("  " + index + "[to + __popc(all & ((1u << laneId()) - 1))] = (int)(b * seq + s);");
-      text.line("to += __popc(all);");
-      text.close();
-    }
-    text.close();
-    return finish(DimExpr(1), 1);
+    if (tokens.getLengths())
+      text.line("tokensOfLengths<" + std::to_string(all) + ">(" + rows + ", " + in(tokens.getLengths()) + ", " + results + ");");
+    else
+      text.line("validTokens<" + std::to_string(all) + ">(" + rows + ", [&](int64 i) { return " + in(tokens.getRows()) + "[i] != 0; }, " + results + ");");
+    return finish(DimExpr(1), 1, all);
   }
 
   Launch emit(RotaryOp rotary) {

@@ -152,6 +152,8 @@ private:
     Dims input = step.sizes(sum.getInput()), others = input;
     size_t axis = size_t(sum.getAxis());
     others.erase(others.begin() + long(axis));
+    if (axis + 1 == input.size())
+      return alongRows(sum, product(others));
     return eachElement(product(others), [&] {
       std::string inner = sizeOf(ArrayRef(input).drop_front(axis + 1)), length = size(sum.getInput(), axis);
       text.line("const int64 first = i / " + inner + " * " + inner + " * " + length + " + i % " + inner + ";");
@@ -161,6 +163,20 @@ private:
       text.line(out(op->getResult(0)) + "[first + c * " + inner + "] = " + result("total") + ";");
       text.close();
     });
+  }
+
+  /// Of rows' neighbours: a warp for each row.
+  Launch alongRows(CumulativeSumOp sum, DimExpr rows) {
+    constexpr int warps = threads / 32;
+    text.include("Rows.cuh");
+    text.line("launchDependents();");
+    text.line("waitProducers();");
+    text.line("const int64 row = (int64)blockIdx.x * " + std::to_string(warps) + " + warpId(), length = " + size(sum.getInput(), sum.getAxis()) + ";");
+    text.open("if (row < " + text.size(rows) + ")");
+    text.line("cumulativeSum<" + computeType(elementOf(sum.getInput().getType())) + ">(length, [&](int64 c) { return " + load(sum.getInput(), "row * length + c") + "; }, [&](int64 c, auto total) { " +
+              out(op->getResult(0)) + "[row * length + c] = " + result("total") + "; });");
+    text.close();
+    return finish(rows, warps);
   }
 
   Launch emit(SoftmaxOp softmax) {

@@ -19,8 +19,8 @@ module attributes {transom.bounds = {batch = [1, 4], seq = [1, 100], tokens = [0
 
   // Padding removed and put back: unpack looks for each place in the index, and finds zeros where it is missing. What is packed has 16
   // bits, but for what a result is unpacked from.
-  // CHECK-LABEL: // valid_tokens_i32 block 256 shared 0
-  // CHECK: __ballot_sync(~0u,
+  // CHECK-LABEL: // valid_tokens_i32 block 1024 shared 0
+  // CHECK: validTokens<1024>((symbols[0]), (symbols[1]), [&](int64 i) { return b2[i] != 0; }, b1, b0);
   // CHECK-LABEL: // pack_20 block 256 shared 0
   // CHECK: b2[i] = fromFloat<BFloat>(b1[(int64)b0[i / (20)] * (20) + i % (20)]);
   // CHECK-LABEL: // exp_20 block
@@ -36,6 +36,14 @@ module attributes {transom.bounds = {batch = [1, 4], seq = [1, 100], tokens = [0
   // CHECK-LABEL: // argmax_i32 block 256 shared 0
   // CHECK: (v != v ? 0u : orderKey(v)) << 32 | (uint32)~(uint32)c;
 
+  // A warp for each row where the sum is of neighbours, else a thread for each of the others.
+  // CHECK-LABEL: // cumulative_sum_i32 block 256 shared 0
+  // CHECK: const int64 row = (int64)blockIdx.x * 8 + warpId(), length = (symbols[1]);
+  // CHECK: cumulativeSum<int>(length, [&](int64 c) { return [[X:b[01]]][row * length + c]; }, [&](int64 c, auto total) { [[Y:b[01]]][row * length + c] = total; });
+  // CHECK-LABEL: // cumulative_sum_i32_2 block 256 shared 0
+  // CHECK: for (int64 c = 0; c < (symbols[0]); ++c) {
+  // CHECK-NEXT: total += b0[first + c * (symbols[1])];
+
   // The number of tokens is known to the host before the GPU runs.
   // CHECK-LABEL: // program main
   // CHECK: // launch valid_tokens_i32<1> rows 1
@@ -44,7 +52,7 @@ module attributes {transom.bounds = {batch = [1, 4], seq = [1, 100], tokens = [0
   func.func @main(%x: tensor<?x?x20xf32> {transom.name = "x", transom.dims = ["batch", "seq", "20"]}, %m: tensor<?x?xi32> {transom.name = "mask", transom.dims = ["batch", "seq"]},
                   %o: tensor<?x1x20xf32> {transom.name = "o", transom.dims = ["batch", "1", "20"]})
       -> (tensor<?x?x20xf32> {transom.name = "sum"}, tensor<?x20xf32> {transom.name = "mean"}, tensor<i32> {transom.name = "most"},
-          tensor<?x?x20xf32> {transom.name = "back"}, tensor<?x20xf32> {transom.name = "pooled"}, tensor<20x?x?xf32> {transom.name = "turned"}, tensor<?x?xi32> {transom.name = "best"}) {
+          tensor<?x?x20xf32> {transom.name = "back"}, tensor<?x20xf32> {transom.name = "pooled"}, tensor<20x?x?xf32> {transom.name = "turned"}, tensor<?x?xi32> {transom.name = "best"}, tensor<?x?xi32> {transom.name = "places"}, tensor<?x?xi32> {transom.name = "sums"}) {
     %0 = transom.sub %x, %o : (tensor<?x?x20xf32>, tensor<?x1x20xf32>) -> tensor<?x?x20xf32>
     %1 = transom.reduce mean %x axes [1] : (tensor<?x?x20xf32>) -> tensor<?x20xf32>
     %2 = transom.reduce max %m axes [0, 1] : (tensor<?x?xi32>) -> tensor<i32>
@@ -55,6 +63,8 @@ module attributes {transom.bounds = {batch = [1, 4], seq = [1, 100], tokens = [0
     %6 = transom.reduce_packed mean %4, %c : (tensor<?x20xf32>, tensor<?xi32>) -> tensor<?x20xf32>
     %7 = transom.transpose %x [2, 0, 1] : (tensor<?x?x20xf32>) -> tensor<20x?x?xf32>
     %8 = transom.argmax %x : (tensor<?x?x20xf32>) -> tensor<?x?xi32>
-    return %0, %1, %2, %5, %6, %7, %8 : tensor<?x?x20xf32>, tensor<?x20xf32>, tensor<i32>, tensor<?x?x20xf32>, tensor<?x20xf32>, tensor<20x?x?xf32>, tensor<?x?xi32>
+    %9 = transom.cumulative_sum %m axis 1 : (tensor<?x?xi32>) -> tensor<?x?xi32>
+    %10 = transom.cumulative_sum %m axis 0 : (tensor<?x?xi32>) -> tensor<?x?xi32>
+    return %0, %1, %2, %5, %6, %7, %8, %9, %10 : tensor<?x?x20xf32>, tensor<?x20xf32>, tensor<i32>, tensor<?x?x20xf32>, tensor<?x20xf32>, tensor<20x?x?xf32>, tensor<?x?xi32>, tensor<?x?xi32>, tensor<?x?xi32>
   }
 }

@@ -171,7 +171,88 @@ template <class Y, int threads, class F> DEVICE void mapElements(F f, Y *y, int6
       y[i] = fromFloat<Y>(f(i));
 }
 
+//===-- Sums along rows ---------------------------------------------------------------------------------------------===//
+
+/// Of the lanes up to the thread's own.
+template <class T> DEVICE T sumUpTo(T v) {
+  UNROLL
+  for (int apart = 1; apart < 32; apart <<= 1) {
+    const T lower = __shfl_up_sync(~0u, v, apart);
+    v += laneId() >= apart ? lower : T(0);
+  }
+  return v;
+}
+/// store(i, load(0) + ... + load(i)) for i < length, by a warp. Loads are under way together: it may store where it loads.
+template <class T, class Load, class Store> DEVICE void cumulativeSum(int64 length, Load load, Store store) {
+  constexpr int ahead = 8;
+  T before = 0;
+  for (int64 first = laneId(); first - laneId() < length; first += 32 * ahead) {
+    T v[ahead];
+    UNROLL
+    for (int a = 0; a < ahead; ++a)
+      v[a] = first + 32 * a < length ? load(first + 32 * a) : T(0);
+    UNROLL
+    for (int a = 0; a < ahead; ++a) {
+      const T sum = before + sumUpTo(v[a]);
+      if (first + 32 * a < length)
+        store(first + 32 * a, sum);
+      before = __shfl_sync(~0u, sum, 31);
+    }
+  }
+}
+
 //===-- Packing -----------------------------------------------------------------------------------------------------===//
+
+/// cumulative[b + 1], which are lengths, become sums. By one block.
+DEVICE void sumLengths(int *cumulative, int64 batch) {
+  __syncthreads();
+  if (warpId() == 0) {
+    cumulativeSum<int>(batch, [&](int64 b) { return cumulative[b + 1]; }, [&](int64 b, int sum) { cumulative[b + 1] = sum; });
+    if (laneId() == 0)
+      cumulative[0] = 0;
+  }
+  __syncthreads();
+}
+/// The places of tokens, b * seq + s, where valid(b * seq + s), row after row, and each row's first among them: [batch + 1]. By one block, a warp for each row.
+template <int threads, class Valid> DEVICE void validTokens(int64 batch, int64 seq, Valid valid, int *index, int *cumulative) {
+  constexpr int ahead = 8;
+  // The lanes' valid places from first + 32 a on, loads together.
+  auto eachLanes = [&](int64 b, auto work) {
+    for (int64 first = 0; first < seq; first += 32 * ahead) {
+      bool v[ahead];
+      UNROLL
+      for (int a = 0; a < ahead; ++a)
+        v[a] = first + 32 * a + laneId() < seq && valid(b * seq + first + 32 * a + laneId());
+      UNROLL
+      for (int a = 0; a < ahead; ++a)
+        work((int)(b * seq + first + 32 * a) + laneId(), v[a], __ballot_sync(~0u, v[a]));
+    }
+  };
+  for (int64 b = warpId(); b < batch; b += threads / 32) {
+    int count = 0;
+    eachLanes(b, [&](int, bool, uint32 all) { count += __popc(all); });
+    if (laneId() == 0)
+      cumulative[b + 1] = count;
+  }
+  sumLengths(cumulative, batch);
+  for (int64 b = warpId(); b < batch; b += threads / 32) {
+    int to = cumulative[b];
+    eachLanes(b, [&](int place, bool own, uint32 all) {
+      if (own)
+        index[to + __popc(all & ((1u << laneId()) - 1))] = place;
+      to += __popc(all);
+    });
+  }
+}
+/// The same, of rows whose first lengths[b] tokens are valid, at most `seq`.
+template <int threads> DEVICE void tokensOfLengths(int64 batch, int64 seq, const int *lengths, int *index, int *cumulative) {
+  for (int64 b = threadIdx.x; b < batch; b += threads)
+    cumulative[b + 1] = lengths[b] < 0 ? 0 : (int)(lengths[b] < seq ? lengths[b] : seq);
+  sumLengths(cumulative, batch);
+  for (int64 b = warpId(); b < batch; b += threads / 32)
+    for (int s = laneId(); s < cumulative[b + 1] - cumulative[b]; s += 32)
+      index[cumulative[b] + s] = (int)(b * seq + s);
+}
 
 /// The sequence that packed token `token` belongs to, or -1 behind the last.
 DEVICE int sequenceOf(const int *cumulative, int batch, int token) {
