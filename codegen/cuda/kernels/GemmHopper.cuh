@@ -1,8 +1,8 @@
 // Products of many rows for sm_90a by wgmma and TMA: y = epilogue(x W^T), x [rows, K], W [N, K], 16-bit or e4m3, sums in fp32.
 //
-// A block stays on its multiprocessor and takes tiles of [128, 128] or [128, 192]. One producer thread copies x and W through a ring in shared
-// memory; two consumer warpgroups take every other tile each, in turns: while one multiplies, the other one's epilogue runs on its
-// registers ("ping-pong" of CUTLASS 3). Blocks of a cluster share the columns of a tile: each loads a part of W for all, since L2 gives
+// A block stays on its multiprocessor and takes tiles of [128, 128] or [128, 192], of which a row's last may be narrower. One producer thread copies x and W
+// through a ring in shared memory; two consumer warpgroups take every other tile each, in turns: while one multiplies, the other one's epilogue runs on
+// its registers ("ping-pong" of CUTLASS 3). Blocks of a cluster share the columns of a tile: each loads a part of W for all, since L2 gives
 // a multiprocessor some 39 bytes a clock, and a tile takes 64 at full speed, or 48 in a cluster of two.
 //
 // The order of a sum over K depends on neither rows nor grid, so a row's results are the same bits in any batch.
@@ -41,6 +41,7 @@ struct HopperGemmShape {
   static constexpr int width = Partner::halves ? Partner::halves : outputs;                   // columns that the epilogue is called for
   static constexpr int ownColumns = Partner::halves ? columnsAtOnce / 2 : columnsAtOnce;      // of them in a tile
   static constexpr int columnTiles = (width + ownColumns - 1) / ownColumns;
+  static constexpr bool endsNarrow = columnsAtOnce > 128 && Partner::halves == 0 && width % columnsAtOnce > 0 && width % columnsAtOnce <= 64; // a row's last tile has 64 columns
   static constexpr bool keepsX = keepsX_, hasResidual = sizeof(Residual) == 2, sharesColumns = columnsAtOnce > 128;
   static constexpr int xBytes = rowsAtOnce * 128, boxBytes = boxGroups * groupColumns * 128, weightBytes = 2 * boxBytes;
   static constexpr int keptBytes = keepsX ? steps * xBytes : 0, stageBytes = keepsX ? weightBytes : xBytes + weightBytes;
@@ -236,6 +237,8 @@ template <class Shape, class Epilogue> struct TileEnd {
   }
 };
 
+template <int count_> struct Columns { static constexpr int count = count_; };
+
 template <class Shape, class Epilogue>
 DEVICE void consumeStages(const HopperGemmArguments &a, const GemmRing<Shape> &ring, char *shared, const Epilogue &epilogue, int tiles, int rowTiles, int rank, int consumer) {
   using T = typename Shape::T;
@@ -259,25 +262,33 @@ DEVICE void consumeStages(const HopperGemmArguments &a, const GemmRing<Shape> &r
     TileEnd<Shape, Epilogue> end = {epilogue, place.y, row, a.rows};
     end.begin();
     syncNamed(1 + consumer, 256);
-    for (int step = 0; step < Shape::steps; ++step) {
-      const uint64 at = stage * Shape::stageBytes / 16, xAt = Shape::keepsX ? step * Shape::xBytes / 16 : at;
-      waitBarrier(ring.full + 8 * stage, round & 1);
-      pin(sums[0]), pin(sums[1]);
-      beginProducts();
-      UNROLL
-      for (int k = 0; k < 4; ++k)
+    // Of the tile's first columns, in the first of the sums.
+    auto multiply = [&](auto columns) {
+      constexpr int n = decltype(columns)::count;
+      for (int step = 0; step < Shape::steps; ++step) {
+        const uint64 at = stage * Shape::stageBytes / 16, xAt = Shape::keepsX ? step * Shape::xBytes / 16 : at;
+        waitBarrier(ring.full + 8 * stage, round & 1);
+        pin(sums[0]), pin(sums[1]);
+        beginProducts();
         UNROLL
-        for (int half = 0; half < 2; ++half)
-          Wgmma<T, Shape::columnsAtOnce>::inShared(sums[half], x + (xAt + half * 64 * 128 / 16 + 2 * k), weights + (at + 2 * k), step + k > 0);
-      commitProducts();
-      if (step > 0) {
-        waitProducts<1>();
-        release(before);
+        for (int k = 0; k < 4; ++k)
+          UNROLL
+          for (int half = 0; half < 2; ++half)
+            Wgmma<T, n>::inShared((float (&)[n / 2])sums[half], x + (xAt + half * 64 * 128 / 16 + 2 * k), weights + (at + 2 * k), step + k > 0);
+        commitProducts();
+        if (step > 0) {
+          waitProducts<1>();
+          release(before);
+        }
+        before = stage;
+        if (++stage == Shape::stages)
+          stage = 0, ++round;
       }
-      before = stage;
-      if (++stage == Shape::stages)
-        stage = 0, ++round;
-    }
+    };
+    if (Shape::endsNarrow && place.y + Shape::columnsAtOnce > Shape::width)
+      multiply(Columns<Shape::endsNarrow ? 64 : Shape::columnsAtOnce>());
+    else
+      multiply(Columns<Shape::columnsAtOnce>());
     passTurn();
     waitProducts<0>();
     pin(sums[0]), pin(sums[1]);
