@@ -82,13 +82,18 @@ def encode(bench, name):
     return found
 
 
+def sample_of(bench, key, width):
+    """A file with texts of random tokens, from which scales of 8 bits follow."""
+    draw, sample = random.Random(5), bench.work / "sample.txt"
+    sample.write_text("".join(" ".join(str(draw.randrange(5, MODELS[key].vocab)) for _ in range(min(length, width))) + "\n" for length in SAMPLE))
+    return sample
+
+
 def fp8(bench):
     """E1 with products of 8 bits, by scales of each token and by those of a sample, beside fp16 in the same run."""
     key, lengths, width = batches(bench.options.tiny)["e1"]
     sizes = ("--max-batch", len(lengths), "--max-seq", width)
-    inputs, draw = bench.inputs("fp8", key, lengths, width), random.Random(5)
-    sample = bench.work / "sample.txt"
-    sample.write_text("".join(" ".join(str(draw.randrange(5, MODELS[key].vocab)) for _ in range(min(length, width))) + "\n" for length in SAMPLE))
+    inputs, sample = bench.inputs("fp8", key, lengths, width), sample_of(bench, key, width)
     artifact, _ = bench.compile(key, "fp8-none", *sizes)
     found, exact = {"fp16": {"ms": bench.ms(artifact, inputs)}}, bench.logits(artifact, inputs).astype(np.float64)
     for how, flags in {"a token's own scales": (), "calibrated scales": (f"--calibrate={sample}",)}.items():
