@@ -13,6 +13,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import time
 
 import numpy as np
 from encoders import EncoderBench, batches, sample_of
@@ -29,9 +30,13 @@ def compare(benches, case, rounds):
     key, lengths, width = batches(benches[0].options.tiny)[batch]
     inputs, sample = benches[0].inputs(f"in-turn-{batch}", key, lengths, width), sample_of(benches[0], key, width)
     flags = [flag.format(sample=sample) for flag in flags]
+    for bench in benches:
+        bench.limit = time.monotonic() + bench.options.budget / len(bench.options.only)
     artifacts = [bench.compile(key, f"in-turn-{case}-{name}", "--max-batch", len(lengths), "--max-seq", width, *flags)[0]
                  for bench, name in zip(benches, ("before", "after"))]  # fmt: skip
     before, after = (bench.logits(artifact, inputs).astype(np.float64) for bench, artifact in zip(benches, artifacts))
+    if late := [note for bench in benches for note in bench.notes]:
+        raise BenchError(late[0])
     times = [[bench.ms(artifact, inputs) for bench, artifact in zip(benches, artifacts)] for _ in range(rounds)]
     medians = [statistics.median(column) for column in zip(*times)]
     each = [" ".join(f"{ms:.4g}" for ms in column) for column in zip(*times)]

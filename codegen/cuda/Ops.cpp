@@ -62,7 +62,8 @@ private:
 
   Launch emit(ValidTokensOp tokens) {
     constexpr int all = 1024; // one block
-    const std::string rows = size(tokens.getRows(), 0) + ", " + size(tokens.getRows(), 1), results = out(tokens.getIndex()) + ", " + out(tokens.getCumulative());
+    const std::string rows = size(tokens.getRows(), 0) + ", " + size(tokens.getRows(), 1), index = out(tokens.getIndex()), cumulative = out(tokens.getCumulative());
+    const std::string results = index + ", " + cumulative;
     text.include("Rows.cuh");
     text.line("launchDependents();");
     text.line("waitProducers();");

@@ -1,5 +1,5 @@
 // Reductions of any sizes and types, but for the norms (Rows): a block for each result where numbers of a row are reduced, a thread where
-// they lie apart.
+// they lie apart; and sums along an axis, by a warp or a thread.
 #include "codegen/cuda/OpText.h"
 
 #include "codegen/cuda/Regions.h"
@@ -173,8 +173,9 @@ private:
     text.line("waitProducers();");
     text.line("const int64 row = (int64)blockIdx.x * " + std::to_string(warps) + " + warpId(), length = " + size(sum.getInput(), sum.getAxis()) + ";");
     text.open("if (row < " + text.size(rows) + ")");
-    text.line("cumulativeSum<" + computeType(elementOf(sum.getInput().getType())) + ">(length, [&](int64 c) { return " + load(sum.getInput(), "row * length + c") + "; }, [&](int64 c, auto total) { " +
-              out(op->getResult(0)) + "[row * length + c] = " + result("total") + "; });");
+    const std::string number = load(sum.getInput(), "row * length + c"), to = out(op->getResult(0)) + "[row * length + c]";
+    text.line("cumulativeSum<" + computeType(elementOf(sum.getInput().getType())) + ">(length, [&](int64 c) { return " + number +
+              "; }, [&](int64 c, auto total) { " + to + " = " + result("total") + "; });");
     text.close();
     return finish(rows, warps);
   }

@@ -20,7 +20,7 @@ module attributes {transom.bounds = {batch = [1, 4], seq = [1, 100], tokens = [0
   // Padding removed and put back: unpack looks for each place in the index, and finds zeros where it is missing. What is packed has 16
   // bits, but for what a result is unpacked from.
   // CHECK-LABEL: // valid_tokens_i32 block 1024 shared 0
-  // CHECK: validTokens<1024>((symbols[0]), (symbols[1]), [&](int64 i) { return b2[i] != 0; }, b1, b0);
+  // CHECK: validTokens<1024>((symbols[0]), (symbols[1]), [&](int64 i) { return b2[i] != 0; }, b0, b1);
   // CHECK-LABEL: // pack_20 block 256 shared 0
   // CHECK: b2[i] = fromFloat<BFloat>(b1[(int64)b0[i / (20)] * (20) + i % (20)]);
   // CHECK-LABEL: // exp_20 block
@@ -39,10 +39,11 @@ module attributes {transom.bounds = {batch = [1, 4], seq = [1, 100], tokens = [0
   // A warp for each row where the sum is of neighbours, else a thread for each of the others.
   // CHECK-LABEL: // cumulative_sum_i32 block 256 shared 0
   // CHECK: const int64 row = (int64)blockIdx.x * 8 + warpId(), length = (symbols[1]);
-  // CHECK: cumulativeSum<int>(length, [&](int64 c) { return [[X:b[01]]][row * length + c]; }, [&](int64 c, auto total) { [[Y:b[01]]][row * length + c] = total; });
+  // CHECK: cumulativeSum<int>(length, [&](int64 c) { return b0[row * length + c]; }, [&](int64 c, auto total) { b1[row * length + c] = total; });
   // CHECK-LABEL: // cumulative_sum_i32_2 block 256 shared 0
   // CHECK: for (int64 c = 0; c < (symbols[0]); ++c) {
   // CHECK-NEXT: total += b0[first + c * (symbols[1])];
+  // CHECK-NEXT: b1[first + c * (symbols[1])] = total;
 
   // The number of tokens is known to the host before the GPU runs.
   // CHECK-LABEL: // program main

@@ -41,7 +41,7 @@ struct HopperGemmShape {
   static constexpr int width = Partner::halves ? Partner::halves : outputs;                   // columns that the epilogue is called for
   static constexpr int ownColumns = Partner::halves ? columnsAtOnce / 2 : columnsAtOnce;      // of them in a tile
   static constexpr int columnTiles = (width + ownColumns - 1) / ownColumns;
-  static constexpr bool endsNarrow = columnsAtOnce > 128 && Partner::halves == 0 && width % columnsAtOnce > 0 && width % columnsAtOnce <= 64; // a row's last tile has 64 columns
+  static constexpr bool endsNarrow = columnsAtOnce > 128 && Partner::halves == 0 && width % columnsAtOnce > 0 && width % columnsAtOnce <= 64; // a row's last tile has 64 columns at most
   static constexpr bool keepsX = keepsX_, hasResidual = sizeof(Residual) == 2, sharesColumns = columnsAtOnce > 128;
   static constexpr int xBytes = rowsAtOnce * 128, boxBytes = boxGroups * groupColumns * 128, weightBytes = 2 * boxBytes;
   static constexpr int keptBytes = keepsX ? steps * xBytes : 0, stageBytes = keepsX ? weightBytes : xBytes + weightBytes;
@@ -237,7 +237,8 @@ template <class Shape, class Epilogue> struct TileEnd {
   }
 };
 
-template <int count_> struct Columns { static constexpr int count = count_; };
+/// So many of a tile's columns.
+template <int count_> struct FirstColumns { static constexpr int count = count_; };
 
 template <class Shape, class Epilogue>
 DEVICE void consumeStages(const HopperGemmArguments &a, const GemmRing<Shape> &ring, char *shared, const Epilogue &epilogue, int tiles, int rowTiles, int rank, int consumer) {
@@ -286,9 +287,9 @@ DEVICE void consumeStages(const HopperGemmArguments &a, const GemmRing<Shape> &r
       }
     };
     if (Shape::endsNarrow && place.y + Shape::columnsAtOnce > Shape::width)
-      multiply(Columns<Shape::endsNarrow ? 64 : Shape::columnsAtOnce>());
+      multiply(FirstColumns<Shape::endsNarrow ? 64 : Shape::columnsAtOnce>());
     else
-      multiply(Columns<Shape::columnsAtOnce>());
+      multiply(FirstColumns<Shape::columnsAtOnce>());
     passTurn();
     waitProducts<0>();
     pin(sums[0]), pin(sums[1]);

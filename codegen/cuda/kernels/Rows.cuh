@@ -249,9 +249,11 @@ template <int threads> DEVICE void tokensOfLengths(int64 batch, int64 seq, const
   for (int64 b = threadIdx.x; b < batch; b += threads)
     cumulative[b + 1] = lengths[b] < 0 ? 0 : (int)(lengths[b] < seq ? lengths[b] : seq);
   sumLengths(cumulative, batch);
-  for (int64 b = warpId(); b < batch; b += threads / 32)
-    for (int s = laneId(); s < cumulative[b + 1] - cumulative[b]; s += 32)
-      index[cumulative[b] + s] = (int)(b * seq + s);
+  for (int64 b = warpId(); b < batch; b += threads / 32) {
+    const int from = cumulative[b], count = cumulative[b + 1] - from;
+    for (int s = laneId(); s < count; s += 32)
+      index[from + s] = (int)(b * seq + s);
+  }
 }
 
 /// The sequence that packed token `token` belongs to, or -1 behind the last.
