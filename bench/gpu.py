@@ -313,20 +313,21 @@ def bench_all(options):
     return code
 
 
-def options_of(description, workloads, *more):
-    """The command line: options that all benchmarks on a GPU have, and (name, settings) of more."""
+def options_of(description, workloads, *more, peers=True):
+    """The command line: options that all benchmarks on a GPU have, those of peers and their tables, and (name, settings) of more."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--transom", default=str(ROOT / "build" / "release" / "bin" / "transom"), help="the command")
     parser.add_argument("--only", type=lambda text: text.split(","), default=list(workloads), help=f"some of {','.join(workloads)}")
     parser.add_argument("--device", default="cuda:0")
     parser.add_argument("--target", help="what to compile for; without it this GPU")
-    parser.add_argument("--lab", help="the kernel lab, for its read ceiling; a1 without it: build/lab/lab, made if missing")
     parser.add_argument("--flags", type=str.split, default=[], help="more options of transom compile in one word: --flags=--products=own")
-    parser.add_argument("--no-peers", action="store_true", help="Transom and the ceilings only")
     parser.add_argument("--repeat", type=int, default=5, help="rounds of each figure of Transom")
     parser.add_argument("--budget", type=float, default=530, help="seconds for all")
     parser.add_argument("--commit", help="what to name where this is not a git tree")
-    parser.add_argument("--out", default=str(HERE / "results"), help="a folder for the tables and the figures as JSON")
+    if peers:
+        parser.add_argument("--lab", help="the kernel lab, for its read ceiling; a1 without it: build/lab/lab, made if missing")
+        parser.add_argument("--no-peers", action="store_true", help="Transom and the ceilings only")
+        parser.add_argument("--out", default=str(HERE / "results"), help="a folder for the tables and the figures as JSON")
     for name, settings in more:
         parser.add_argument(name, **settings)
     options = parser.parse_args()

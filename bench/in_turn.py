@@ -50,7 +50,7 @@ def main():
                          ("--before-flags", {"type": str.split, "help": "its options of transom compile in one word; without it --flags"}),
                          ("--rounds", {"type": int, "default": 4, "help": "of both, each a median of --repeat runs"}),
                          ("--work", {"default": str(ROOT / "build" / "bench-encoders"), "help": "models and artifacts: 10 GB"}),
-                         ("--tiny", {"action": "store_true", "help": "tries the program on a CPU with small models"}))  # fmt: skip
+                         ("--tiny", {"action": "store_true", "help": "tries the program on a CPU with small models"}), peers=False)  # fmt: skip
     if options.tiny:
         options.device, options.target = "cpu", "cpu"
     elif shutil.which("nvidia-smi") is None:

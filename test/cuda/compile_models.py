@@ -12,7 +12,6 @@ Prints a line for each case; the last one is "compile_models: N passed, M failed
 """
 
 import argparse
-import ctypes
 import json
 import os
 import re
@@ -29,7 +28,7 @@ sys.path.insert(0, str(ROOT / "test/e2e"))
 
 import tiny_architectures  # noqa: E402
 import tiny_models  # noqa: E402
-from compile_kernels import ARCHITECTURES, MOST_SPILLED, load_nvrtc, waits_for_products  # noqa: E402
+from compile_kernels import ARCHITECTURES, MOST_SPILLED, compile_one, load_nvrtc, waits_for_products  # noqa: E402
 from harness import MINILM, SMOLLM2  # noqa: E402
 
 EVERY = ",".join(f"cuda:{name}" for name in ARCHITECTURES)
@@ -184,24 +183,12 @@ def kernels_of(options, folder, name, architecture, form):
     return list(zip(parts[1::2], parts[2::2]))
 
 
-def spills_of(nvrtc, headers, name, source):
+def spills_of(nvrtc, headers, source):
     """(problem, bytes that ptxas stores outside registers and loads again) on sm_90a."""
-    program = ctypes.c_void_p()
-    names = [header.encode() for header in headers]
-    array = ctypes.c_char_p * len(names)
-    nvrtc.nvrtcCreateProgram(ctypes.byref(program), source.encode(), name.encode(), len(names),
-                             array(*[text.encode() for text in headers.values()]), array(*names))
-    options = [b"--gpu-architecture=sm_90a", b"--std=c++20", b"--device-as-default-execution-space", b"--ptxas-options=-v"]
-    result = nvrtc.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*options))
-    size = ctypes.c_size_t()
-    nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size))
-    log = ctypes.create_string_buffer(size.value)
-    nvrtc.nvrtcGetProgramLog(program, log)
-    nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
-    text = log.value.decode(errors="replace")
-    spills = re.findall(r"(\d+) bytes spill", text)
-    if result != 0 or not spills or waits_for_products(text):
-        return text.strip() or "no report of ptxas", 0
+    compiled, log = compile_one(nvrtc, headers, source, "sm_90a")
+    spills = re.findall(r"(\d+) bytes spill", log)
+    if not compiled or not spills or waits_for_products(log):
+        return log.strip() or "no report of ptxas", 0
     return None, sum(map(int, spills))
 
 
@@ -219,7 +206,7 @@ def check_real(report, options, folder, nvrtc):
     # A kernel beside one for sm_90a never runs there: it need only compile.
     elsewhere = {(model, kernel.removesuffix("_sm90")) for model, kernel, _ in jobs if kernel.endswith("_sm90")}
     with ThreadPoolExecutor(options.jobs) as pool:
-        for (model, kernel, _), (problem, spilled) in zip(jobs, pool.map(lambda job: spills_of(nvrtc, headers, *job[1:]), jobs)):
+        for (model, kernel, _), (problem, spilled) in zip(jobs, pool.map(lambda job: spills_of(nvrtc, headers, job[2]), jobs)):
             most = SPILLED.get((model.split(" fp8")[0], kernel), MOST_SPILLED)
             if not problem and spilled > most and (model, kernel) not in elsewhere:
                 problem = f"{spilled} bytes spilled, at most {most} are known"

@@ -48,20 +48,11 @@ template <class Shape> struct PackedBlocks {
   DEVICE static int blocks(const HopperAttentionArguments &a, int sequence) {
     return a.cumulativeQueries && sequence < a.batch ? ceilDiv(a.cumulativeQueries[sequence + 1] - a.cumulativeQueries[sequence], Shape::queriesAtOnce) : 0;
   }
-  /// Sum over this lane and those below.
-  DEVICE static int scan(int sum) {
-    UNROLL
-    for (int apart = 1; apart < 32; apart <<= 1) {
-      const int lower = __shfl_up_sync(~0u, sum, apart);
-      sum += laneId() >= apart ? lower : 0;
-    }
-    return sum;
-  }
   DEVICE explicit PackedBlocks(const HopperAttentionArguments &a) : step(ceilDiv(a.batch, 32)) {
     int own = 0;
     for (int i = 0; i < step; ++i)
       own += blocks(a, laneId() * step + i);
-    const int sum = scan(own);
+    const int sum = sumUpTo(own);
     before = sum - own, total = __shfl_sync(~0u, sum, 31);
   }
   /// The sequence and the block within it of block `index` of all, which is below total.
@@ -69,7 +60,7 @@ template <class Shape> struct PackedBlocks {
     const int lane = __popc(__ballot_sync(~0u, before <= index)) - 1;
     int left = index - __shfl_sync(~0u, before, lane);
     for (int base = lane * step;; base += 32) {
-      const int own = blocks(a, base + laneId()), sum = scan(own);
+      const int own = blocks(a, base + laneId()), sum = sumUpTo(own);
       const unsigned past = __ballot_sync(~0u, sum > left);
       if (past) {
         const int first = __ffs(past) - 1;

@@ -199,6 +199,15 @@ DEVICE float warpMax(float v) {
     v = maxNan(v, __shfl_xor_sync(~0u, v, apart));
   return v;
 }
+/// Of this lane and those below.
+template <class T> DEVICE T sumUpTo(T v) {
+  UNROLL
+  for (int apart = 1; apart < 32; apart <<= 1) {
+    const T lower = __shfl_up_sync(~0u, v, apart);
+    v += laneId() >= apart ? lower : T(0);
+  }
+  return v;
+}
 /// Of each of a thread's numbers what `both` makes of those of all warps, in all threads and in a fixed order. `scratch`: a float per warp for each
 /// number; two barriers.
 template <int warps, int count, class OfWarp, class Both> DEVICE void overBlock(float (&v)[count], float (*scratch)[warps], float first, OfWarp ofWarp, Both both) {

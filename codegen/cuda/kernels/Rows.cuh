@@ -173,15 +173,6 @@ template <class Y, int threads, class F> DEVICE void mapElements(F f, Y *y, int6
 
 //===-- Sums along rows ---------------------------------------------------------------------------------------------===//
 
-/// Of the lanes up to the thread's own.
-template <class T> DEVICE T sumUpTo(T v) {
-  UNROLL
-  for (int apart = 1; apart < 32; apart <<= 1) {
-    const T lower = __shfl_up_sync(~0u, v, apart);
-    v += laneId() >= apart ? lower : T(0);
-  }
-  return v;
-}
 /// store(i, load(0) + ... + load(i)) for i < length, by a warp. Loads are under way together: it may store where it loads.
 template <class T, class Load, class Store> DEVICE void cumulativeSum(int64 length, Load load, Store store) {
   constexpr int ahead = 8;

@@ -126,12 +126,7 @@ template <int cluster> struct Distribution {
 
   /// The sum over the cluster's threads before this one, in the order of their tokens; `total` is the sum of all.
   DEVICE uint64 scan(uint64 own, uint64 &total) {
-    uint64 sum = own;
-    UNROLL
-    for (int apart = 1; apart < 32; apart <<= 1) {
-      uint64 lower = __shfl_up_sync(~0u, sum, apart);
-      sum += laneId() >= apart ? lower : 0;
-    }
+    const uint64 sum = sumUpTo(own);
     __syncthreads();
     if (laneId() == 31)
       shared.ofWarp[warpId()] = sum;
@@ -232,12 +227,7 @@ template <int cluster> struct Distribution {
     UNROLL
     for (int i = 0; i < each; ++i)
       sum += own[i] = shared.histogram[last - first - i].sums.all;
-    uint64 before = sum;
-    UNROLL
-    for (int apart = 1; apart < 32; apart <<= 1) {
-      uint64 lower = __shfl_up_sync(~0u, before, apart);
-      before += laneId() >= apart ? lower : 0;
-    }
+    uint64 before = sumUpTo(sum);
     if (laneId() == 31)
       shared.ofWarp[warpId()] = before;
     if (threadIdx.x == 0)
