@@ -11,6 +11,7 @@
 #include "compiler/interpreter/Interpreter.h"
 #include "ir/DimAnalysis.h"
 #include "ir/Plan.h"
+#include "runtime/format/Buckets.h"
 
 #include "llvm/ADT/StringSet.h"
 
@@ -188,12 +189,12 @@ void addMetadata(mlir::ModuleOp module, const CompilerOptions &options, uint64_t
 }
 
 Result<BucketChoice> bucketsOf(mlir::ModuleOp graph, const std::string &file) {
-  constexpr size_t most = 32; // graphs take memory and a moment to make
   std::optional<Bounds> tokens = boundsOf(graph, "tokens"), batch = boundsOf(graph, "batch"), seq = boundsOf(graph, "seq");
   if (!tokens || !batch || !seq)
     return error(StatusCode::unsupported, "--lengths: expected a model whose tokens are packed by remove-padding");
   TRANSOM_ASSIGN(std::vector<int64_t> lengths, readLengths(file, seq->max));
-  return chooseBuckets(lengths, batch->max, {"tokens", tokens->min, tokens->max}, most);
+  const artifact::Symbol symbol{"tokens", tokens->min, tokens->max};
+  return chooseBuckets(lengths, batch->max, symbol, size_t(artifact::countBuckets(symbol))); // no more graphs than without
 }
 
 } // namespace

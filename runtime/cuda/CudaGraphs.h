@@ -76,7 +76,7 @@ public:
   cuda::CUdeviceptr addressOf(uint32_t buffer) const;
   size_t buckets() const { return buckets_.size(); }
   /// Graphs of a program at most.
-  static constexpr size_t most = 64;
+  static constexpr size_t most = 192;
 
 private:
   void findSymbols();

@@ -27,13 +27,13 @@ double computed(const std::vector<int64_t> &lengths, int64_t maxBatch, const art
   return sum;
 }
 
-// Buckets waste at most an eighth beyond 64, never pass the bounds, and leave powers of two alone.
+// Buckets waste at most an eighth beyond 64, less beyond 4096, never pass the bounds, and leave powers of two alone.
 TEST(CudaBuckets, Sizes) {
-  artifact::Symbol batch{"batch", 1, 48}, seq{"seq", 0, 5000};
+  artifact::Symbol batch{"batch", 1, 48}, seq{"seq", 0, 5000}, tokens{"tokens", 0, 200000};
   for (auto [value, bucket] : {std::pair(1, 1), {3, 4}, {8, 8}, {9, 16}, {33, 48}, {47, 48}, {48, 48}})
     EXPECT_EQ(artifact::bucketOf(value, batch), bucket);
   for (auto [value, bucket] : {std::pair(0, 0), {1, 1}, {2, 2}, {3, 16}, {16, 16}, {17, 32}, {33, 48}, {49, 64}, {65, 72}, {72, 72}, {127, 128},
-                               {129, 144}, {1025, 1152}, {4999, 5000}, {5000, 5000}})
+                               {129, 144}, {1025, 1152}, {4097, 4352}, {4999, 5000}, {5000, 5000}})
     EXPECT_EQ(artifact::bucketOf(value, seq), bucket) << value;
   for (int64_t value = 65; value <= 5000; ++value) {
     int64_t bucket = artifact::bucketOf(value, seq);
@@ -41,6 +41,12 @@ TEST(CudaBuckets, Sizes) {
     ASSERT_LE(bucket, std::min<int64_t>(5000, value + value / 8)) << value;
     ASSERT_EQ(artifact::bucketOf(bucket, seq), bucket);
   }
+  for (auto [value, bucket] : {std::pair(8193, 8448), {17598, 17664}, {32767, 32768}, {32769, 33280}, {65537, 66560}, {131073, 133120}, {199900, 200000}})
+    EXPECT_EQ(artifact::bucketOf(value, tokens), bucket) << value;
+  for (int64_t value = 4097; value <= 200000; value += 7)
+    ASSERT_LE(artifact::bucketOf(value, tokens), value + std::max<int64_t>(255, value / 64)) << value;
+  for (auto [symbol, count] : {std::pair(batch, 7), {seq, 4 + 2 + 48 + 4}})
+    EXPECT_EQ(artifact::countBuckets(symbol), count) << symbol.name;
   EXPECT_EQ(artifact::bucketOf(129, seq, /*coarse=*/true), 256);
   EXPECT_EQ(artifact::bucketOf(4500, seq, /*coarse=*/true), 5000);
   seq.buckets = {7, 100, 5000};
@@ -80,9 +86,13 @@ TEST(Buckets, LargeBounds) {
   std::vector<int64_t> lengths;
   for (int64_t i = 0; i < 1000; ++i)
     lengths.push_back(16 + i % 497);
-  BucketChoice choice = chooseBuckets(lengths, 64, {"tokens", 0, 32768}, 32);
+  const artifact::Symbol tokens{"tokens", 0, 32768};
+  BucketChoice choice = chooseBuckets(lengths, 64, tokens, 32);
   EXPECT_EQ(choice.sizes.size(), 32u);
   EXPECT_LT(choice.waste, 0.04);
+  const auto plain = size_t(artifact::countBuckets(tokens));
+  choice = chooseBuckets(lengths, 64, tokens, plain);
+  EXPECT_LE(choice.sizes.size(), plain);
   EXPECT_LT(choice.waste, choice.plainWaste);
 }
 

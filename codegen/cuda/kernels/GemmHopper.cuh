@@ -1,6 +1,6 @@
 // Products of many rows for sm_90a by wgmma and TMA: y = epilogue(x W^T), x [rows, K], W [N, K], 16-bit or e4m3, sums in fp32.
 //
-// A block stays on its multiprocessor and takes tiles of [128, 128] or [128, 192], of which a row's last may be narrower. One producer thread copies x and W
+// A block stays on its multiprocessor and takes tiles of [128, 128], or of [128, 192] with one or two of the others at a row's end. One producer thread copies x and W
 // through a ring in shared memory; two consumer warpgroups take every other tile each, in turns: while one multiplies, the other one's epilogue runs on
 // its registers ("ping-pong" of CUTLASS 3). Blocks of a cluster share the columns of a tile: each loads a part of W for all, since L2 gives
 // a multiprocessor some 39 bytes a clock, and a tile takes 64 at full speed, or 48 in a cluster of two.
@@ -40,8 +40,10 @@ struct HopperGemmShape {
   static constexpr int elements = 128 / sizeof(T), steps = (inner + elements - 1) / elements; // of K in a stage; stages of a tile
   static constexpr int width = Partner::halves ? Partner::halves : outputs;                   // columns that the epilogue is called for
   static constexpr int ownColumns = Partner::halves ? columnsAtOnce / 2 : columnsAtOnce;      // of them in a tile
-  static constexpr int columnTiles = (width + ownColumns - 1) / ownColumns;
-  static constexpr bool endsNarrow = columnsAtOnce > 128 && Partner::halves == 0 && width % columnsAtOnce > 0 && width % columnsAtOnce <= 64; // a row's last tile has 64 columns at most
+  // Where a row's last tile would be a third empty, its last columns have tiles of 128.
+  static constexpr int narrow = 128, rest = columnsAtOnce > narrow && Partner::halves == 0 && width > narrow ? width % columnsAtOnce : 0;
+  static constexpr int narrowTiles = rest == 0 || rest > narrow ? 0 : rest > narrow / 2 ? 1 : 2;
+  static constexpr int wideTiles = (width - narrowTiles * narrow + ownColumns - 1) / ownColumns, wideColumns = wideTiles * ownColumns, columnTiles = wideTiles + narrowTiles;
   static constexpr bool keepsX = keepsX_, hasResidual = sizeof(Residual) == 2, sharesColumns = columnsAtOnce > 128;
   static constexpr int xBytes = rowsAtOnce * 128, boxBytes = boxGroups * groupColumns * 128, weightBytes = 2 * boxBytes;
   static constexpr int keptBytes = keepsX ? steps * xBytes : 0, stageBytes = keepsX ? weightBytes : xBytes + weightBytes;
@@ -86,8 +88,12 @@ template <class Shape> DEVICE int2 gemmTile(int index, int rowTiles) {
     return make_int2(index / Shape::columnTiles * Shape::rowsAtOnce * Shape::cluster, index % Shape::columnTiles * Shape::ownColumns);
   int turn = index / (Shape::turnRows * Shape::columnTiles), within = index % (Shape::turnRows * Shape::columnTiles);
   int rows = minInt(Shape::turnRows, rowTiles - turn * Shape::turnRows);
-  return make_int2((turn * Shape::turnRows + within % rows) * Shape::rowsAtOnce * Shape::cluster, within / rows * Shape::ownColumns);
+  const int column = within / rows, first = column * Shape::ownColumns;
+  return make_int2((turn * Shape::turnRows + within % rows) * Shape::rowsAtOnce * Shape::cluster,
+                   first > Shape::wideColumns ? Shape::wideColumns + (column - Shape::wideTiles) * Shape::narrow : first);
 }
+
+template <class Shape> DEVICE bool isNarrowTile(int column) { return Shape::narrowTiles > 0 && column >= Shape::wideColumns; }
 
 template <class Shape> struct GemmRing {
   uint32 kept, data, residual, columns, full, empty, residualFull, residualEmpty;
@@ -209,10 +215,11 @@ template <class Shape, class Epilogue> struct TileEnd {
         shared[thread()] = ofColumns[0];
       syncNamed(barrier, 128);
     }
+    const int behind = isNarrowTile<Shape>(first) ? minInt(first + Shape::narrow, Shape::width) : Shape::width;
     UNROLL
     for (int group = 0; group < groups; ++group) {
       const int at = column(group);
-      if (at >= Shape::width)
+      if (at >= behind)
         break;
       const OfColumns columns = Shape::sharesColumns ? shared[4 * group + laneId() % 4] : ofColumns[Shape::sharesColumns ? 0 : group % ahead];
       const typename Epilogue::Band band = epilogue.band(first + Shape::groupColumns * group);
@@ -286,8 +293,8 @@ DEVICE void consumeStages(const HopperGemmArguments &a, const GemmRing<Shape> &r
           stage = 0, ++round;
       }
     };
-    if (Shape::endsNarrow && place.y + Shape::columnsAtOnce > Shape::width)
-      multiply(FirstColumns<Shape::endsNarrow ? 64 : Shape::columnsAtOnce>());
+    if (isNarrowTile<Shape>(place.y))
+      multiply(FirstColumns<(Shape::narrowTiles > 0) ? Shape::narrow : Shape::columnsAtOnce>());
     else
       multiply(FirstColumns<Shape::columnsAtOnce>());
     passTurn();
