@@ -58,12 +58,17 @@ bool isGemv(MatmulOp op);
 /// Whether `op` is one of a program's steps: a launch, a product or a size.
 bool isStep(mlir::Operation *op);
 
-/// The launch that rounds what `attention` makes to 8 bits, by a scale that the artifact has for all rows, where nothing else reads it: one kernel
-/// may do both, so that the rounded rows have their memory from `attention` on. Null where there is none.
-LaunchOp roundingOf(LaunchOp attention);
+/// The launch whose work one kernel may do with that of `launch`, which nothing else reads, so that its results have their memory from `launch` on: behind
+/// attention what rounds it to 8 bits, by a scale that the artifact has for all rows; behind sums along rows an op on each of them, and on numbers that are there
+/// before. Null where there is none.
+LaunchOp followerOf(LaunchOp launch);
 
-/// A buffer of the arena and the steps (counted from 0) that use it, from its first to its last; what roundingOf gives counts for the step
-/// before it too.
+/// The buffer that begins with what `slice` makes of it, as it does in runs of one row, so that readers of the slice may read that, which lasts as long. Null
+/// where there is none.
+mlir::Value wholeOf(LaunchOp slice);
+
+/// A buffer of the arena and the steps (counted from 0) that use it, from its first to its last; what followerOf gives counts for the step
+/// before it too, and what wholeOf gives as long as the slice.
 struct Lifetime {
   BufferOp buffer;
   int64_t first, last;

@@ -179,9 +179,9 @@ static std::pair<SmallVector<Value>, SmallVector<Value>> accesses(Operation *ste
 //===-- Memory ------------------------------------------------------------------------------------------------------===//
 
 /// The op that a launch computes; null where there is no such kernel.
-template <typename Op> static Op computedBy(LaunchOp launch) {
+static Operation *computedBy(LaunchOp launch) {
   auto kernel = SymbolTable::lookupNearestSymbolFrom<KernelOp>(launch, launch.getKernelAttr());
-  return kernel ? dyn_cast<Op>(kernel.getOp()) : Op();
+  return kernel ? kernel.getOp() : nullptr;
 }
 
 /// Whether the launch has as many operands as its op, which is verified after this is asked.
@@ -189,40 +189,77 @@ static bool fitsOp(LaunchOp launch, Operation *op) {
   return launch.getInputs().size() == op->getNumOperands() && launch.getOutputs().size() == op->getNumResults();
 }
 
-LaunchOp roundingOf(LaunchOp launch) {
-  auto attention = computedBy<AttentionOp>(launch);
-  if (!attention || !fitsOp(launch, attention) || attention.getLayout() == HeadLayout::bhsd || storageOf(launch.getOutputs()[0]).getKind() != BufferKind::arena)
+/// The one step that reads what the launch leaves in the arena, if it is a launch.
+static LaunchOp onlyReaderOf(LaunchOp launch) {
+  SmallVector<Value> names = {storageOf(launch.getOutputs()[0])};
+  if (storageOf(names[0]).getKind() != BufferKind::arena)
     return {};
-  Value made = launch.getOutputs()[0];
-  SmallVector<Value> names = {storageOf(made)};
   LaunchOp reader;
   for (size_t i = 0; i < names.size(); ++i)
     for (Operation *user : names[i].getUsers()) {
       if (isa<ViewOp>(user))
         names.push_back(user->getResult(0));
-      else if (user != launch && reader)
-        return {};
-      else if (user != launch && !(reader = dyn_cast<LaunchOp>(user)))
+      else if (user != launch && (reader || !(reader = dyn_cast<LaunchOp>(user))))
         return {};
     }
-  auto rounding = reader ? computedBy<RoundE4m3Op>(reader) : RoundE4m3Op();
+  return reader;
+}
+
+static LaunchOp roundingOf(LaunchOp launch, AttentionOp attention) {
+  LaunchOp reader = attention.getLayout() == HeadLayout::bhsd ? LaunchOp() : onlyReaderOf(launch);
+  auto rounding = dyn_cast_or_null<RoundE4m3Op>(reader ? computedBy(reader) : nullptr);
   if (!rounding || !rounding.getScale() || !fitsOp(reader, rounding) || storageOf(reader.getInputs()[1]).getKind() != BufferKind::weight)
     return {};
-  Value rounded = reader.getOutputs()[0];
+  Value made = launch.getOutputs()[0], rounded = reader.getOutputs()[0];
   if (storageOf(reader.getInputs()[0]) != storageOf(made) || sizesOf(made).size() < 2 || sizesOf(rounded).empty())
     return {};
   bool sameRows = sizesOf(rounded).back() == product(llvm::ArrayRef(sizesOf(made)).take_back(2));
   return sameRows && storageOf(rounded).getKind() == BufferKind::arena && isa<Float8E4M3FNType>(storedElementOf(rounded)) ? reader : LaunchOp();
 }
 
+static LaunchOp elementwiseBehind(LaunchOp launch, CumulativeSumOp sum) {
+  Value made = launch.getOutputs()[0];
+  LaunchOp reader = sum.getAxis() + 1 == int64_t(sizesOf(made).size()) ? onlyReaderOf(launch) : LaunchOp();
+  Operation *op = reader ? computedBy(reader) : nullptr;
+  if (!op || !isa<FusedOp, ScalarOp>(op) || !fitsOp(reader, op) || !llvm::equal(sizesOf(reader.getOutputs()[0]), sizesOf(made)))
+    return {};
+  auto isThere = [&](Value input) {
+    return storageOf(input).getKind() == BufferKind::input || storageOf(input) == storageOf(made) || storageOf(input) == storageOf(launch.getInputs()[0]);
+  };
+  return llvm::all_of(reader.getInputs(), [&](Value input) { return isThere(input) && llvm::equal(sizesOf(input), sizesOf(made)); }) ? reader : LaunchOp();
+}
+
+LaunchOp followerOf(LaunchOp launch) {
+  Operation *op = computedBy(launch);
+  if (!op || !fitsOp(launch, op))
+    return {};
+  if (auto attention = dyn_cast<AttentionOp>(op))
+    return roundingOf(launch, attention);
+  auto sum = dyn_cast<CumulativeSumOp>(op);
+  return sum ? elementwiseBehind(launch, sum) : LaunchOp();
+}
+
+Value wholeOf(LaunchOp launch) {
+  auto slice = dyn_cast_or_null<SliceOp>(computedBy(launch));
+  if (!slice || !fitsOp(launch, slice) || slice.getStart() != 0)
+    return {};
+  Value whole = launch.getInputs()[0], part = launch.getOutputs()[0];
+  if (storageOf(whole).getKind() != BufferKind::arena || storageOf(part).getKind() != BufferKind::arena || storedElementOf(whole) != storedElementOf(part))
+    return {};
+  const Dims sizes = sizesOf(whole);
+  return llvm::all_of(ArrayRef(sizes).take_front(size_t(slice.getAxis())), [&](const DimExpr &size) { return maximumOf(launch->getParentOfType<ModuleOp>(), size) == 1; }) ? whole : Value();
+}
+
 SmallVector<Lifetime> lifetimesOf(ProgramOp program, SmallVectorImpl<Operation *> *steps) {
   llvm::MapVector<Operation *, Lifetime> lifetimes;
   int64_t step = 0;
+  llvm::DenseMap<Operation *, Value> wholes;
   auto use = [&](Value buffer) {
-    if (auto *entry = lifetimes.find(storageOf(buffer)); entry != lifetimes.end()) {
-      entry->second.first = std::min(entry->second.first, step);
-      entry->second.last = step;
-    }
+    for (; buffer; buffer = wholes.lookup(storageOf(buffer)))
+      if (auto *entry = lifetimes.find(storageOf(buffer)); entry != lifetimes.end()) {
+        entry->second.first = std::min(entry->second.first, step);
+        entry->second.last = step;
+      }
   };
   for (auto buffer : program.getBody().getOps<BufferOp>())
     if (buffer.getKind() == BufferKind::arena)
@@ -233,8 +270,10 @@ SmallVector<Lifetime> lifetimesOf(ProgramOp program, SmallVectorImpl<Operation *
     for (Value operand : op.getOperands())
       use(operand);
     auto launch = dyn_cast<LaunchOp>(op);
-    if (LaunchOp rounding = launch ? roundingOf(launch) : LaunchOp())
-      use(rounding.getOutputs()[0]);
+    if (LaunchOp follower = launch ? followerOf(launch) : LaunchOp())
+      use(follower.getOutputs()[0]);
+    if (Value whole = launch ? wholeOf(launch) : Value())
+      wholes[storageOf(launch.getOutputs()[0])] = whole;
     if (steps)
       steps->push_back(&op);
     ++step;

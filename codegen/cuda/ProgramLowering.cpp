@@ -163,8 +163,12 @@ LogicalResult ProgramLowering::lower(plan::LaunchOp launch) {
   for (auto [argument, buffer] : llvm::zip(kernel.getBody().getArguments(), launch.getInputs()))
     operands[argument] = buffer;
   Operation *op = kernel.getOp();
-  if (roundedBefore.contains(launch))
+  if (followers.contains(launch))
     return success();
+  if (Value whole = plan::wholeOf(launch)) {
+    overrides[plan::storageOf(launch.getOutputs()[0]).getResult()] = bufferOf(whole);
+    return success();
+  }
   if (auto group = dyn_cast<GroupOp>(op))
     return lowerGroup(group, kernel.getSymName(), launch.getInputs(), launch.getOutputs());
   if (auto matmul = dyn_cast<MatmulOp>(op); matmul && isFewRows(matmul, launch.getInputs()))
@@ -177,10 +181,21 @@ LogicalResult ProgramLowering::lower(plan::LaunchOp launch) {
   for (auto [value, buffer] : llvm::zip(op->getResults(), launch.getOutputs()))
     step.memory[value] = bufferOf(buffer);
   auto attention = dyn_cast<AttentionOp>(op);
-  plan::LaunchOp rounding = attention ? plan::roundingOf(launch) : plan::LaunchOp();
-  if (rounding && attentionRounds(attention, step.stored(attention.getQuery()))) {
-    step.rounding = {bufferOf(rounding.getOutputs()[0]), bufferOf(rounding.getInputs()[1])};
-    roundedBefore.insert(rounding);
+  plan::LaunchOp follower = plan::followerOf(launch);
+  if (follower && attention && attentionRounds(attention, step.stored(attention.getQuery()))) {
+    step.rounding = {bufferOf(follower.getOutputs()[0]), bufferOf(follower.getInputs()[1])};
+    followers.insert(follower);
+  } else if (follower && !attention) {
+    plan::KernelOp behind = kernelOf(follower, follower.getKernelAttr());
+    step.name += "_" + behind.getSymName().str();
+    step.follower = {behind.getOp(), {}};
+    for (auto [operand, buffer] : llvm::zip(behind.getOp()->getOperands(), follower.getInputs()))
+      if (plan::storageOf(buffer) == plan::storageOf(launch.getOutputs()[0]))
+        step.follower->made.push_back(operand);
+      else
+        step.memory[operand] = bufferOf(buffer);
+    step.memory[behind.getOp()->getResult(0)] = bufferOf(follower.getOutputs()[0]);
+    followers.insert(follower);
   }
   FailureOr<CudaLaunchPlan> plan = emitOp(step);
   end(step);

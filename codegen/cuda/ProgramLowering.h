@@ -164,7 +164,7 @@ private:
   std::string source;
   llvm::DenseMap<mlir::Value, CudaBuffer> overrides;
   llvm::DenseMap<mlir::Value, mlir::Value> operands; ///< of the op at work: plan buffers
-  llvm::DenseSet<mlir::Operation *> roundedBefore; ///< launches whose work the kernel before them does
+  llvm::DenseSet<mlir::Operation *> followers; ///< launches whose work the kernel before them does
   plan::BufferOp logits;
   bool hasBest = false;
   int64_t chained = 0; ///< up to so many rows a chain stands for the step at work on Hopper

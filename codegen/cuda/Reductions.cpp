@@ -173,11 +173,20 @@ private:
     text.line("waitProducers();");
     text.line("const int64 row = (int64)blockIdx.x * " + std::to_string(warps) + " + warpId(), length = " + size(sum.getInput(), sum.getAxis()) + ";");
     text.open("if (row < " + text.size(rows) + ")");
-    const std::string number = load(sum.getInput(), "row * length + c"), to = out(op->getResult(0)) + "[row * length + c]";
-    text.line("cumulativeSum<" + computeType(elementOf(sum.getInput().getType())) + ">(length, [&](int64 c) { return " + number +
-              "; }, [&](int64 c, auto total) { " + to + " = " + result("total") + "; });");
+    const std::string number = load(sum.getInput(), "row * length + c");
+    text.open("cumulativeSum<" + computeType(elementOf(sum.getInput().getType())) + ">(length, [&](int64 c) { return " + number + "; }, [&](int64 c, auto total)");
+    Operation *last = step.follower ? step.follower->op : op;
+    FailureOr<std::string> value = std::string("total");
+    if (step.follower) {
+      SmallVector<std::string> numbers;
+      for (Value operand : last->getOperands())
+        numbers.push_back(llvm::is_contained(step.follower->made, operand) ? "total" : load(operand, "row * length + c"));
+      value = emitScalars(text, last, numbers, step.stored(last->getResult(0)));
+    }
+    text.line(out(last->getResult(0)) + "[row * length + c] = " + toMemory(value.value_or("0"), step.stored(last->getResult(0))) + ";");
+    text.close(");");
     text.close();
-    return finish(rows, warps);
+    return failed(value) ? Launch(failure()) : finish(rows, warps);
   }
 
   Launch emit(SoftmaxOp softmax) {

@@ -39,7 +39,8 @@ module attributes {transom.bounds = {batch = [1, 4], seq = [1, 100], tokens = [0
   // A warp for each row where the sum is of neighbours, else a thread for each of the others.
   // CHECK-LABEL: // cumulative_sum_i32 block 256 shared 0
   // CHECK: const int64 row = (int64)blockIdx.x * 8 + warpId(), length = (symbols[1]);
-  // CHECK: cumulativeSum<int>(length, [&](int64 c) { return b0[row * length + c]; }, [&](int64 c, auto total) { b1[row * length + c] = total; });
+  // CHECK: cumulativeSum<int>(length, [&](int64 c) { return b0[row * length + c]; }, [&](int64 c, auto total) {
+  // CHECK-NEXT: b1[row * length + c] = total;
   // CHECK-LABEL: // cumulative_sum_i32_2 block 256 shared 0
   // CHECK: for (int64 c = 0; c < (symbols[0]); ++c) {
   // CHECK-NEXT: total += b0[first + c * (symbols[1])];
