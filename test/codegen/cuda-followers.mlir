@@ -46,22 +46,26 @@ module attributes {transom.bounds = {batch = [1, 1], seq = [1, 32]}} {
 
 //--- apart.mlir
 module attributes {transom.bounds = {batch = [1, 4], seq = [1, 32]}} {
-  // Sums that are read twice, that meet numbers made in between, or go along columns.
+  // Sums that are read twice, that go along columns, or that meet numbers which are made behind them.
   // CHECK-LABEL: // program main
-  // CHECK: // launch cumulative_sum_i32<
-  // CHECK: // launch mul_i32
-  // CHECK: // launch mul_i32
-  // CHECK: // launch add_i32
-  // CHECK: // launch cumulative_sum_i32_2
-  // CHECK: // launch mul_i32
+  // CHECK-NEXT: // launch cumulative_sum_i32<
+  // CHECK-NEXT: // launch mul_i32<
+  // CHECK-NEXT: // launch add_i32<
+  // CHECK-NEXT: // launch cumulative_sum_i32_2<
+  // CHECK-NEXT: // launch mul_i32<
+  // CHECK-NEXT: // launch cumulative_sum_i32<
+  // CHECK-NEXT: // launch mul_i32_2<
+  // CHECK-NEXT: // launch add_i32<
   func.func @main(%m: tensor<?x?xi32> {transom.name = "m", transom.dims = ["batch", "seq"]})
-      -> (tensor<?x?xi32> {transom.name = "a"}, tensor<?x?xi32> {transom.name = "b"}, tensor<?x?xi32> {transom.name = "c"}) {
+      -> (tensor<?x?xi32> {transom.name = "a"}, tensor<?x?xi32> {transom.name = "b"}, tensor<?x?xi32> {transom.name = "c"}, tensor<?x?xi32> {transom.name = "d"}) {
     %0 = transom.cumulative_sum %m axis 1 : (tensor<?x?xi32>) -> tensor<?x?xi32>
-    %1 = transom.mul %m, %m : (tensor<?x?xi32>, tensor<?x?xi32>) -> tensor<?x?xi32>
-    %2 = transom.mul %0, %1 : (tensor<?x?xi32>, tensor<?x?xi32>) -> tensor<?x?xi32>
-    %3 = transom.add %0, %m : (tensor<?x?xi32>, tensor<?x?xi32>) -> tensor<?x?xi32>
-    %4 = transom.cumulative_sum %m axis 0 : (tensor<?x?xi32>) -> tensor<?x?xi32>
-    %5 = transom.mul %4, %4 : (tensor<?x?xi32>, tensor<?x?xi32>) -> tensor<?x?xi32>
-    return %2, %3, %5 : tensor<?x?xi32>, tensor<?x?xi32>, tensor<?x?xi32>
+    %1 = transom.mul %0, %m : (tensor<?x?xi32>, tensor<?x?xi32>) -> tensor<?x?xi32>
+    %2 = transom.add %0, %m : (tensor<?x?xi32>, tensor<?x?xi32>) -> tensor<?x?xi32>
+    %3 = transom.cumulative_sum %m axis 0 : (tensor<?x?xi32>) -> tensor<?x?xi32>
+    %4 = transom.mul %3, %m : (tensor<?x?xi32>, tensor<?x?xi32>) -> tensor<?x?xi32>
+    %5 = transom.cumulative_sum %m axis 1 : (tensor<?x?xi32>) -> tensor<?x?xi32>
+    %6 = transom.mul %m, %m : (tensor<?x?xi32>, tensor<?x?xi32>) -> tensor<?x?xi32>
+    %7 = transom.add %5, %6 : (tensor<?x?xi32>, tensor<?x?xi32>) -> tensor<?x?xi32>
+    return %1, %2, %4, %7 : tensor<?x?xi32>, tensor<?x?xi32>, tensor<?x?xi32>, tensor<?x?xi32>
   }
 }
