@@ -63,12 +63,8 @@ bool isStep(mlir::Operation *op);
 /// before. Null where there is none.
 LaunchOp followerOf(LaunchOp launch);
 
-/// The buffer that begins with what `slice` makes of it, as it does in runs of one row, so that readers of the slice may read that, which lasts as long. Null
-/// where there is none.
-mlir::Value wholeOf(LaunchOp slice);
-
 /// A buffer of the arena and the steps (counted from 0) that use it, from its first to its last; what followerOf gives counts for the step
-/// before it too, and what wholeOf gives as long as the slice.
+/// before it too.
 struct Lifetime {
   BufferOp buffer;
   int64_t first, last;

@@ -239,27 +239,14 @@ LaunchOp followerOf(LaunchOp launch) {
   return sum ? elementwiseBehind(launch, sum) : LaunchOp();
 }
 
-Value wholeOf(LaunchOp launch) {
-  auto slice = dyn_cast_or_null<SliceOp>(computedBy(launch));
-  if (!slice || !fitsOp(launch, slice) || slice.getStart() != 0)
-    return {};
-  Value whole = launch.getInputs()[0], part = launch.getOutputs()[0];
-  if (storageOf(whole).getKind() != BufferKind::arena || storageOf(part).getKind() != BufferKind::arena || storedElementOf(whole) != storedElementOf(part))
-    return {};
-  const Dims sizes = sizesOf(whole);
-  return llvm::all_of(ArrayRef(sizes).take_front(size_t(slice.getAxis())), [&](const DimExpr &size) { return maximumOf(launch->getParentOfType<ModuleOp>(), size) == 1; }) ? whole : Value();
-}
-
 SmallVector<Lifetime> lifetimesOf(ProgramOp program, SmallVectorImpl<Operation *> *steps) {
   llvm::MapVector<Operation *, Lifetime> lifetimes;
   int64_t step = 0;
-  llvm::DenseMap<Operation *, Value> wholes;
   auto use = [&](Value buffer) {
-    for (; buffer; buffer = wholes.lookup(storageOf(buffer)))
-      if (auto *entry = lifetimes.find(storageOf(buffer)); entry != lifetimes.end()) {
-        entry->second.first = std::min(entry->second.first, step);
-        entry->second.last = step;
-      }
+    if (auto *entry = lifetimes.find(storageOf(buffer)); entry != lifetimes.end()) {
+      entry->second.first = std::min(entry->second.first, step);
+      entry->second.last = step;
+    }
   };
   for (auto buffer : program.getBody().getOps<BufferOp>())
     if (buffer.getKind() == BufferKind::arena)
@@ -272,8 +259,6 @@ SmallVector<Lifetime> lifetimesOf(ProgramOp program, SmallVectorImpl<Operation *
     auto launch = dyn_cast<LaunchOp>(op);
     if (LaunchOp follower = launch ? followerOf(launch) : LaunchOp())
       use(follower.getOutputs()[0]);
-    if (Value whole = launch ? wholeOf(launch) : Value())
-      wholes[storageOf(launch.getOutputs()[0])] = whole;
     if (steps)
       steps->push_back(&op);
     ++step;

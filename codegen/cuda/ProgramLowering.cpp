@@ -165,10 +165,6 @@ LogicalResult ProgramLowering::lower(plan::LaunchOp launch) {
   Operation *op = kernel.getOp();
   if (followers.contains(launch))
     return success();
-  if (Value whole = plan::wholeOf(launch)) {
-    overrides[plan::storageOf(launch.getOutputs()[0]).getResult()] = bufferOf(whole);
-    return success();
-  }
   if (auto group = dyn_cast<GroupOp>(op))
     return lowerGroup(group, kernel.getSymName(), launch.getInputs(), launch.getOutputs());
   if (auto matmul = dyn_cast<MatmulOp>(op); matmul && isFewRows(matmul, launch.getInputs()))

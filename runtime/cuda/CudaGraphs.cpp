@@ -1,7 +1,6 @@
 // See CudaGraphs.h.
 #include "runtime/cuda/CudaGraphs.h"
 
-#include "runtime/format/Buckets.h"
 
 #include <algorithm>
 

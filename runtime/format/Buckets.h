@@ -26,10 +26,15 @@ inline int64_t bucketOf(int64_t value, const Symbol &symbol, bool coarse = false
 
 /// How many buckets the symbol's positive sizes have.
 inline int64_t countBuckets(const Symbol &symbol) {
-  int64_t count = 0;
-  for (int64_t value = 0; value < symbol.max; value = bucketOf(value + 1, symbol))
+  int64_t count = 0, value = 1;
+  for (; value <= std::min<int64_t>(symbol.max, 64); ++value) // powers of two lie between others' steps
+    count += bucketOf(value, symbol) == value;
+  for (; value <= symbol.max; value = bucketOf(value, symbol) + 1)
     ++count;
   return count;
 }
+
+/// Graphs of a program that a session keeps.
+inline constexpr int64_t mostGraphs = 192;
 
 } // namespace transom::artifact

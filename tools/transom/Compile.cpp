@@ -6,7 +6,6 @@
 #include "compiler/Compile.h"
 #include "tools/transom/Calibrate.h"
 
-
 namespace transom::cli {
 
 namespace {

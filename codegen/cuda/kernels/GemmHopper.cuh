@@ -57,6 +57,7 @@ struct HopperGemmShape {
   /// Tiles of rows in turn at a time, so that their part of x stays in L2.
   static constexpr int turnRows = (16 << 20) / (inner * (int)sizeof(T) * rowsAtOnce * cluster) > 1 ? (16 << 20) / (inner * (int)sizeof(T) * rowsAtOnce * cluster) : 1;
   static_assert(outputs % groupColumns == 0 && width % groupColumns == 0 && inner * sizeof(T) % 16 == 0, "");
+  static_assert(!keepsX || narrowTiles == 0, "");
   static_assert(!keepsX || stages <= steps, "a stage that is free tells that no product reads the rows before any more");
   static_assert(!hasResidual || (!sharesColumns && Partner::halves == 0), "");
   static_assert(sharedBytes <= 227 * 1024 && (cluster == 1 || cluster == 2), "");
