@@ -194,7 +194,8 @@ Result<BucketChoice> bucketsOf(mlir::ModuleOp graph, const std::string &file) {
     return error(StatusCode::unsupported, "--lengths: expected a model whose tokens are packed by remove-padding");
   TRANSOM_ASSIGN(std::vector<int64_t> lengths, readLengths(file, seq->max));
   const artifact::Symbol symbol{"tokens", tokens->min, tokens->max};
-  return chooseBuckets(lengths, batch->max, symbol, size_t(std::min(artifact::countBuckets(symbol), artifact::mostGraphs / 2))); // padded sizes have graphs of their own
+  // No more than without lengths, and room for graphs of several padded sizes.
+  return chooseBuckets(lengths, batch->max, symbol, std::min(size_t(artifact::countBuckets(symbol)), artifact::mostGraphs / 2));
 }
 
 } // namespace

@@ -176,29 +176,32 @@ LogicalResult ProgramLowering::lower(plan::LaunchOp launch) {
     step.memory[operand] = bufferOf(buffer);
   for (auto [value, buffer] : llvm::zip(op->getResults(), launch.getOutputs()))
     step.memory[value] = bufferOf(buffer);
-  auto attention = dyn_cast<AttentionOp>(op);
-  plan::LaunchOp follower = plan::followerOf(launch);
-  if (follower && attention && attentionRounds(attention, step.stored(attention.getQuery()))) {
-    step.rounding = {bufferOf(follower.getOutputs()[0]), bufferOf(follower.getInputs()[1])};
-    followers.insert(follower);
-  } else if (follower && !attention) {
-    plan::KernelOp behind = kernelOf(follower, follower.getKernelAttr());
-    step.name += "_" + behind.getSymName().str();
-    step.follower = {behind.getOp(), {}};
-    for (auto [operand, buffer] : llvm::zip(behind.getOp()->getOperands(), follower.getInputs()))
-      if (plan::storageOf(buffer) == plan::storageOf(launch.getOutputs()[0]))
-        step.follower->made.push_back(operand);
-      else
-        step.memory[operand] = bufferOf(buffer);
-    step.memory[behind.getOp()->getResult(0)] = bufferOf(follower.getOutputs()[0]);
-    followers.insert(follower);
-  }
+  takeFollower(launch, step);
   FailureOr<CudaLaunchPlan> plan = emitOp(step);
   end(step);
   if (failed(plan))
     return failure();
   add(*plan);
   return success();
+}
+
+void ProgramLowering::takeFollower(plan::LaunchOp launch, Step &step) {
+  plan::LaunchOp follower = plan::followerOf(launch);
+  auto attention = dyn_cast<AttentionOp>(step.op);
+  if (!follower || (attention && !attentionRounds(attention, step.stored(attention.getQuery()))))
+    return;
+  followers.insert(follower);
+  if (attention) {
+    step.rounding = {bufferOf(follower.getOutputs()[0]), bufferOf(follower.getInputs()[1])};
+    return;
+  }
+  plan::KernelOp kernel = kernelOf(follower, follower.getKernelAttr());
+  step.name += "_" + kernel.getSymName().str();
+  step.follower = kernel.getOp();
+  for (auto [operand, buffer] : llvm::zip(step.follower->getOperands(), follower.getInputs()))
+    if (plan::storageOf(buffer) != plan::storageOf(launch.getOutputs()[0]))
+      step.memory[operand] = bufferOf(buffer);
+  step.memory[step.follower->getResult(0)] = bufferOf(follower.getOutputs()[0]);
 }
 
 //===-- Groups ------------------------------------------------------------------------------------------------------===//

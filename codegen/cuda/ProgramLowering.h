@@ -56,6 +56,8 @@ private:
   mlir::LogicalResult lower(mlir::Operation *op);
   mlir::LogicalResult lower(plan::SizeOp size);
   mlir::LogicalResult lower(plan::LaunchOp launch);
+  /// Has the step of `launch` do what the launch behind it would, where its kernel can.
+  void takeFollower(plan::LaunchOp launch, Step &step);
   void add(const CudaLaunchPlan &launch) { addOutside(launch, launch.rows); }
   void add(const CudaGemmPlan &gemm) { addOutside(gemm, gemm.m); }
   /// The step where no chain stands for it.

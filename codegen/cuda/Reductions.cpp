@@ -175,12 +175,12 @@ private:
     text.open("if (row < " + text.size(rows) + ")");
     const std::string number = load(sum.getInput(), "row * length + c");
     text.open("cumulativeSum<" + computeType(elementOf(sum.getInput().getType())) + ">(length, [&](int64 c) { return " + number + "; }, [&](int64 c, auto total)");
-    Operation *last = step.follower ? step.follower->op : op;
+    Operation *last = step.follower ? step.follower : op;
     FailureOr<std::string> value = std::string("total");
     if (step.follower) {
       SmallVector<std::string> numbers;
       for (Value operand : last->getOperands())
-        numbers.push_back(llvm::is_contained(step.follower->made, operand) ? "total" : load(operand, "row * length + c"));
+        numbers.push_back(step.memory.contains(operand) ? load(operand, "row * length + c") : "total");
       value = emitScalars(text, last, numbers, step.stored(last->getResult(0)));
     }
     text.line(out(last->getResult(0)) + "[row * length + c] = " + toMemory(value.value_or("0"), step.stored(last->getResult(0))) + ";");

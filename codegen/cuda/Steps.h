@@ -18,10 +18,8 @@ struct Step {
   /// Attention's result is rounded to 8 bits in the kernel and goes there, by this scale; none: to its own buffer as it is.
   struct Rounding { CudaBuffer result, scale; };
   std::optional<Rounding> rounding = {};
-  /// An op on each number of what this one makes, which its kernel does; of the same sizes. Its operands that `made` has are these numbers, the others and its result
-  /// are in `memory`.
-  struct Follower { mlir::Operation *op; llvm::SmallVector<mlir::Value> made; };
-  std::optional<Follower> follower = {};
+  /// An op on each number of what this one makes, which its kernel does; of the same sizes. `memory` has its result and its operands but these numbers.
+  mlir::Operation *follower = nullptr;
   CudaForfeits *forfeits = nullptr; ///< not null: results depend on no other rows, and this counts what that costs
 
   int64_t scratchAt = 0;     ///< bytes of scratch used so far, behind the program's arena

@@ -1,6 +1,7 @@
 // See CudaGraphs.h.
 #include "runtime/cuda/CudaGraphs.h"
 
+#include "runtime/format/Buckets.h"
 
 #include <algorithm>
 
@@ -116,7 +117,7 @@ Result<CudaGraphs::Bucket *> CudaGraphs::bucketFor(std::span<const int64_t> symb
     bucket->sizes = std::move(sizes);
     TRANSOM_RETURN_IF_ERROR(describe(*bucket, stream));
     auto older = [](const auto &a, const auto &b) { return a->lastUse < b->lastUse; };
-    if (buckets_.size() == most)
+    if (buckets_.size() == artifact::mostGraphs)
       buckets_.erase(std::min_element(buckets_.begin(), buckets_.end(), older));
     buckets_.push_back(std::move(bucket));
     found = buckets_.end() - 1;

@@ -4,7 +4,6 @@
 
 #include "runtime/cuda/CudaModel.h"
 #include "runtime/cuda/Stream.h"
-#include "runtime/format/Buckets.h"
 
 #include <memory>
 
@@ -76,8 +75,6 @@ public:
 
   cuda::CUdeviceptr addressOf(uint32_t buffer) const;
   size_t buckets() const { return buckets_.size(); }
-  /// Graphs of a program at most.
-  static constexpr size_t most = artifact::mostGraphs;
 
 private:
   void findSymbols();

@@ -35,6 +35,6 @@ inline int64_t countBuckets(const Symbol &symbol) {
 }
 
 /// Graphs of a program that a session keeps.
-inline constexpr int64_t mostGraphs = 192;
+inline constexpr size_t mostGraphs = 192;
 
 } // namespace transom::artifact

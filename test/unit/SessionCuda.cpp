@@ -220,9 +220,9 @@ TEST_F(SessionCuda, GraphsAreBounded) {
           visit(batch, seq, tokens), ++distinct;
   };
   each(run);
-  ASSERT_GT(distinct, CudaGraphs::most);
+  ASSERT_GT(distinct, artifact::mostGraphs);
   EXPECT_EQ(gpu->count("cuStreamBeginCapture"), distinct);
-  EXPECT_EQ(gpu->count("cuGraphExecDestroy"), distinct - CudaGraphs::most);
+  EXPECT_EQ(gpu->count("cuGraphExecDestroy"), distinct - artifact::mostGraphs);
   run(4, 16, 64); // used last
   EXPECT_EQ(gpu->count("cuStreamBeginCapture"), distinct);
   run(1, 1, 0); // used first
