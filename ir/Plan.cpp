@@ -111,6 +111,18 @@ Dims sizesOf(Value buffer) {
   return parseSizes(buffer.getDefiningOp<BufferOp>().getShape());
 }
 
+bool beginsWith(ModuleOp module, const Dims &whole, const Dims &part) {
+  if (whole.size() != part.size())
+    return false;
+  size_t axis = 0;
+  while (axis < whole.size() && whole[axis] == part[axis] && maximumOf(module, whole[axis]) == 1)
+    ++axis;
+  if (axis == whole.size() || !part[axis].constant() || !llvm::equal(ArrayRef(whole).drop_front(axis + 1), ArrayRef(part).drop_front(axis + 1)))
+    return false;
+  const std::optional<int64_t> lessThanNothing = maximumOf(module, DimExpr(0) - whole[axis]); // what is least, negative
+  return lessThanNothing && *part[axis].constant() <= -*lessThanNothing;
+}
+
 bool isGemv(MatmulOp op) {
   auto rhs = cast<RankedTensorType>(op.getRhs().getType());
   return op.getTransposeRhs() && rhs.getRank() == 2 && rhs.hasStaticShape() && elementOf(op.getLhs().getType()).isF32();
@@ -168,8 +180,8 @@ LogicalResult ViewOp::verify() {
   if (elementOf(getTensor()) != elementOf(tensorOf(getBase())))
     return emitOpError("C2: expected elements of ") << elementOf(tensorOf(getBase())) << ", found " << elementOf(getTensor());
   Dims sizes = parseSizes(getShape()), base = sizesOf(getBase());
-  if (!(product(sizes) == product(base)))
-    return emitOpError("C3: ") << str(base) << " and " << str(sizes) << " are not known to have equally many elements";
+  if (!(product(sizes) == product(base)) && !beginsWith((*this)->getParentOfType<ModuleOp>(), base, sizes))
+    return emitOpError("C3: ") << str(base) << " and " << str(sizes) << " are not known to have equally many elements, nor does one begin the other";
   std::optional<int64_t> bytes = bytesAtBounds((*this)->getParentOfType<ModuleOp>(), getTensor(), sizes, storageOf(getBase()).getStored().value_or(Type()));
   int64_t have = storageOf(getBase()).getBytes();
   if (!bytes || *bytes > have)

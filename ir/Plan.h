@@ -41,6 +41,9 @@ mlir::Type storedElementOf(mlir::Value buffer);
 /// Type and sizes of a buffer value: those of its plan.buffer or plan.view.
 mlir::Type tensorOf(mlir::Value buffer);
 Dims sizesOf(mlir::Value buffer);
+/// Whether rows of sizes `part` are the first numbers of those of sizes `whole` within the module's bounds: one axis is shorter, and
+/// there is one row before it.
+bool beginsWith(mlir::ModuleOp module, const Dims &whole, const Dims &part);
 
 /// Whether the launch may write `output` over `input`, were they one piece of memory: equal sizes and a kernel that
 /// allows it, for each time the input's memory is read.

@@ -159,10 +159,11 @@ def BufferOp : Plan_Op<"buffer", [HasParent<"ProgramOp">,
 }
 
 def ViewOp : Plan_Op<"view", [Pure, HasParent<"ProgramOp">]> {
-  let summary = "the same memory under another shape";
+  let summary = "the same memory under another shape, or its first numbers";
   let description = [{
-    C1: as C2 of `plan.buffer`. C2: the element type is the base's. C3: the element counts are equal. C4: the view
-    fits inside its base at the bounds.
+    C1: as C2 of `plan.buffer`. C2: the element type is the base's. C3: the element counts are equal; or one axis is
+    shorter, of a size that the base's never falls below, and the axes before it are at most 1. C4: the view fits inside its base
+    at the bounds.
   }];
   let arguments = (ins Plan_Buffer:$base, StrArrayAttr:$shape, TypeAttr:$tensor);
   let results = (outs Plan_Buffer:$result);

@@ -197,7 +197,7 @@ static LaunchOp onlyReaderOf(LaunchOp launch) {
   LaunchOp reader;
   for (size_t i = 0; i < names.size(); ++i)
     for (Operation *user : names[i].getUsers()) {
-      if (isa<ViewOp>(user))
+      if (isa<ViewOp>(user) && product(sizesOf(user->getResult(0))) == product(sizesOf(names[i])))
         names.push_back(user->getResult(0));
       else if (user != launch && (reader || !(reader = dyn_cast<LaunchOp>(user))))
         return {};

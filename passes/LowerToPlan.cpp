@@ -260,11 +260,20 @@ private:
     if (failed(checkSizes(value)))
       return failure();
     Dims from = plan::sizesOf(base);
-    if (!(product(from) == product(dims->of(value))))
+    if (!(product(from) == product(dims->of(value))) && !plan::beginsWith(module, from, dims->of(value)))
       return describe(value) << "cannot be shown to hold as many elements as its input: " << str(dims->of(value)) << " and " << str(from);
     buffers[value] = builder.create<plan::ViewOp>(locationOf(value), base.getType(), base,
                                                   dimsAttribute(builder.getContext(), dims->of(value)), value.getType());
     return success();
+  }
+
+  /// Whether the slice is a view too: the first numbers of what a step left in the arena, where the sizes are bounded so.
+  bool isBeginning(SliceOp slice) {
+    Value base = buffers.lookup(slice.getInput());
+    if (!base || slice.getStart() != 0 || outputs.contains(slice.getResult()) || plan::storageOf(base).getKind() != plan::BufferKind::arena)
+      return false;
+    const bool alike = !elementOf(slice.getType()).isF32() || plan::storedElementOf(base) == (storedTypeOf(slice.getResult()) ? storedTypeOf(slice.getResult()) : elementOf(slice.getType()));
+    return alike && plan::beginsWith(module, plan::sizesOf(base), dims->of(slice.getResult()));
   }
 
   /// The buffer that a step writes `value` to.
@@ -282,7 +291,7 @@ private:
   LogicalResult lower(Operation *op) {
     if (isWeightLike(op))
       return lowerWeight(op);
-    if (isView(op, *dims))
+    if (auto slice = dyn_cast<SliceOp>(op); isView(op, *dims) || (slice && isBeginning(slice)))
       return addView(op->getResult(0), buffers.lookup(op->getOperand(0)));
     for (Value result : op->getResults()) {
       Value cache = cacheBefore(result);

@@ -242,11 +242,11 @@ template <class Shape, bool mma = false> void timePacked(const char *name) {
 
 } // namespace
 
-/// Of so many sequences, from none on.
-static std::vector<int> manyLengths(int count) {
+/// Of so many sequences, from none to below `most`.
+static std::vector<int> manyLengths(int count, int most = 150) {
   std::vector<int> lengths;
   for (int i = 0; i < count; ++i)
-    lengths.push_back(i * 37 % 150);
+    lengths.push_back(i * 37 % most);
   return lengths;
 }
 
@@ -265,6 +265,8 @@ static void checkHopperAttention() {
   check<HopperAttentionShape<BFloat, 128, 2, 144, true>>("prefill D128 causal, 144 keys at once", {Rows::padded, 2, 4, 2, 517, 517, 0, {517, 517}, {}});
   check<D64>("prefill D64 packed", {Rows::packed, 5, 3, 3, 0, 512, 0, {1, 200, 0, 129, 400}, {}});
   check<D64>("prefill D64 packed, 70 sequences", {Rows::packed, 70, 1, 1, 0, 512, 0, manyLengths(70), {}});
+  check<D64>("prefill D64 packed, 1,100 sequences", {Rows::packed, 1100, 1, 1, 0, 512, 0, manyLengths(1100, 7), {}}); // beyond what shared memory lists
+  check<D128>("prefill D128 packed, 135 sequences", {Rows::packed, 135, 1, 1, 0, 512, 0, manyLengths(135, 200), {}});
   check<D64>("prefill D64 packed, 40 of 128", {Rows::packed, 40, 2, 2, 0, 512, 0, std::vector<int>(40, 128), {}});
   using D32 = HopperAttentionShape<BFloat, 32, 3, 128, false, false>;
   using D32c = HopperAttentionShape<Half, 32, 3, 128, true>;

@@ -168,11 +168,11 @@ private:
   CudaChoicePlan hopper(bool causal) {
     const bool small = headDim <= 64;
     const int64_t width = std::max<int64_t>(headDim, 64); // of a row: a head, or two
-    int64_t consumers = small ? 3 : 2, keysAtOnce = small || causal ? 128 : 176, stages = small ? 4 : 2;
+    int64_t consumers = small ? 3 : 2, keysAtOnce = small || causal ? 128 : 176, stages = small ? 5 : 2;
     bool turns = !small || !packed || cached;
-    int64_t queriesAtOnce = 64 * consumers, threads = 128 * (consumers + 1);
-    int64_t queryBytes = queriesAtOnce * width * 2, ringBytes = 1024 + 2 * stages * keysAtOnce * width * 2 + 256;
-    int64_t sharedBytes = ringBytes + (ringBytes + 2 * queryBytes <= 227 * 1024 ? 2 : 1) * queryBytes;
+    const int64_t threads = 128 * (consumers + 1), partBytes = 64 * width * 2, listBytes = small ? 4 * (1024 + 32) + 8 * 512 : 4 * (128 + 32) + 8 * 96;
+    const int64_t ringBytes = 1024 + 2 * stages * keysAtOnce * width * 2 + 512 + listBytes;
+    const int64_t sharedBytes = ringBytes + std::min(3 * consumers, (227 * 1024 - ringBytes) / partBytes) * partBytes;
     std::string shape = "HopperAttentionShape<" + memoryType(type) + ", " + number(headDim) + ", " + number(consumers) + ", " + number(keysAtOnce) + ", " +
                         (causal ? "true, " : "false, ") + (turns ? "true>" : "false>");
     auto map = [&](KernelText &text, Value value, const Dims &sizes, bool headsFirst, bool packed, int64_t rowsAtOnce) {

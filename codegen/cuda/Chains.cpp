@@ -11,7 +11,9 @@ using llvm::ArrayRef;
 
 namespace transom::cuda {
 
-static bool sameMemory(Value a, Value b) { return plan::storageOf(a) == plan::storageOf(b); }
+static bool sharesMemory(Value a, Value b) { return plan::storageOf(a) == plan::storageOf(b); }
+/// All of it, not a beginning.
+static bool sameMemory(Value a, Value b) { return sharesMemory(a, b) && product(plan::sizesOf(a)) == product(plan::sizesOf(b)); }
 
 /// Whether only `writer` and `reader` use the buffer's memory, and it is no input or output.
 static bool isBetween(Value buffer, Operation *writer, Operation *reader) {
@@ -64,7 +66,7 @@ std::optional<ChainAttention> ProgramLowering::linkOf(plan::GemmOp before, Array
     return std::nullopt;
   Value x = attends ? cast<plan::LaunchOp>(steps.front()).getOutputs().front() : before.getResults().front();
   if ((attends && !isBetween(x, steps.front(), behind)) || !sameMemory(x, behind.getLhs()) ||
-      llvm::any_of(behind.getExtras(), [&](Value extra) { return sameMemory(extra, x); }))
+      llvm::any_of(behind.getExtras(), [&](Value extra) { return sharesMemory(extra, x); }))
     return std::nullopt;
   return attention;
 }
@@ -145,7 +147,7 @@ size_t ProgramLowering::normChainOf(ArrayRef<Operation *> steps, std::vector<Nor
     if (!to || !from || gemm.getM() != before.getM())
       return false;
     const Value y = cast<plan::GemmOp>(steps[end + count - 1]).getResults().front();
-    if (!sameMemory(y, gemm.getLhs()) || from->program.k != to->program.n || llvm::any_of(gemm.getExtras(), [&](Value extra) { return sameMemory(extra, y); }))
+    if (!sameMemory(y, gemm.getLhs()) || from->program.k != to->program.n || llvm::any_of(gemm.getExtras(), [&](Value extra) { return sharesMemory(extra, y); }))
       return false;
     if (!to->fits() || !from->fits() || (to->attention && !chain.back().feeds(to->attention)) || to->program.k != chain.back().program.n / int64_t(chain.back().results))
       return false;

@@ -15,6 +15,33 @@ namespace {
 /// Inputs that are smaller than this together, at the bounds, go in one copy.
 constexpr uint64_t bytesOfOneCopy = 16 << 10;
 
+/// Outputs that are no larger, at the bounds, are written where the host reads them.
+constexpr uint64_t bytesOnHost = 16 << 10;
+
+/// Whether one kernel writes the output, and nothing else of the program touches it: over the bus that costs less than a copy behind the last
+/// kernel. Loops have places of their own on the device.
+std::vector<bool> outputsOnHost(const artifact::Program &program) {
+  std::vector<size_t> users(program.outputs.size());
+  auto use = [&](int64_t buffer, size_t times) {
+    if (buffer >= 0 && program.buffers[size_t(buffer)].kind == artifact::BufferKind::output)
+      users[program.buffers[size_t(buffer)].index] += times;
+  };
+  for (const artifact::Step &step : program.steps)
+    if (auto *launch = std::get_if<artifact::CudaLaunch>(&step.kind)) {
+      for (uint32_t buffer : launch->buffers)
+        use(buffer, 1);
+      for (const artifact::TensorMap &map : launch->maps)
+        use(map.buffer, 2);
+    } else if (auto *gemm = std::get_if<artifact::CudaGemm>(&step.kind)) {
+      for (int64_t buffer : {int64_t(gemm->lhs), int64_t(gemm->rhs), int64_t(gemm->out), int64_t(gemm->bias), int64_t(gemm->residual)})
+        use(buffer, 2);
+    }
+  std::vector<bool> onHost(program.outputs.size());
+  for (size_t i = 0; i < onHost.size(); ++i)
+    onHost[i] = users[i] == 1 && program.outputs[i].bytes <= bytesOnHost && program.name != "step";
+  return onHost;
+}
+
 /// Sizes that a program's buffers have and that some inputs could make negative.
 std::vector<artifact::Expr> differencesOf(const artifact::Program &program) {
   std::vector<artifact::Expr> differences;
@@ -108,9 +135,11 @@ void CudaExecutor::addRunner(size_t index, bool profile) {
       out.push_back(base + offset);
   };
   place(addresses.inputs, staging_.pointer(), places.inputs);
-  place(addresses.outputs, staging_.pointer(), places.outputs);
+  const std::vector<bool> onHost = outputsOnHost(program);
+  for (size_t i = 0; i < onHost.size(); ++i)
+    addresses.outputs.push_back((onHost[i] ? reinterpret_cast<CUdeviceptr>(pinned_.data()) : staging_.pointer()) + places.outputs[i]);
   place(addresses.states, states_.pointer(), storage_.states);
-  runners_.push_back(std::unique_ptr<Runner>(new Runner{.program = program, .places = places,
+  runners_.push_back(std::unique_ptr<Runner>(new Runner{.program = program, .places = places, .onHost = onHost,
                             .graphs = CudaGraphs(*cuda_, contents, program, std::move(addresses)),
                             .symbols = std::vector<int64_t>(contents.symbols.size()), .uploaded = {},
                             .mayBeNegative = differencesOf(program),
@@ -129,10 +158,10 @@ std::span<const uint64_t> CudaExecutor::stepNanoseconds(size_t program) const {
   return runners_[program] ? std::span<const uint64_t>(runners_[program]->nanoseconds) : std::span<const uint64_t>();
 }
 
-Status CudaExecutor::check(CUresult result, std::string_view what) {
+Status CudaExecutor::check(CUresult result, std::string_view what, const artifact::Program *program) {
   if (result == CUDA_SUCCESS)
     return {};
-  Status status = driver().check(result, what);
+  Status status = driver().check(result, program ? fmt::format("program {}: {}", program->name, what) : std::string(what));
   if (isSticky(result) && broken_.ok())
     broken_ = error(StatusCode::internal, "the GPU failed in this session, nothing runs on it any more: {}", status.message());
   return status;
@@ -200,8 +229,7 @@ Status CudaExecutor::findSizes(Runner &runner) {
 Status CudaExecutor::copyIn(const Runner &runner, uint64_t place, uint64_t bytes) {
   if (bytes == 0)
     return {};
-  return check(driver().cuMemcpyHtoDAsync(staging_.pointer() + place, pinned_.data() + place, bytes, stream_.get()),
-               fmt::format("program {}: copying inputs", runner.program.name));
+  return check(driver().cuMemcpyHtoDAsync(staging_.pointer() + place, pinned_.data() + place, bytes, stream_.get()), "copying inputs", &runner.program);
 }
 
 Status CudaExecutor::upload(Runner &runner) {
@@ -236,7 +264,7 @@ Status CudaExecutor::execute(Runner &runner) {
   TRANSOM_ASSIGN(CudaGraphs::Bucket *bucket, runner.graphs.bucketFor(runner.symbols, stream_.get()));
   TRANSOM_ASSIGN(CUgraphExec graph, runner.graphs.graphOf(*bucket, stream_.get()));
   TRANSOM_RETURN_IF_ERROR(upload(runner));
-  return check(driver().cuGraphLaunch(graph, stream_.get()), fmt::format("program {}: launching its graph", runner.program.name));
+  return check(driver().cuGraphLaunch(graph, stream_.get()), "launching its graph", &runner.program);
 }
 
 Status CudaExecutor::stepThrough(Runner &runner, const StepObserver *observer) {
@@ -250,10 +278,15 @@ Status CudaExecutor::enqueueSteps(Runner &runner, CudaGraphs::Bucket &bucket, co
   if (observer)
     watch.emplace(runner.program, *observer);
   std::vector<std::byte> copy;
-  auto bytesOf = [&](uint32_t buffer) -> Result<std::span<const std::byte>> {
-    copy.resize(runner.program.buffers[buffer].bytes);
+  auto bytesOf = [&](uint32_t index) -> Result<std::span<const std::byte>> {
+    const artifact::Buffer &buffer = runner.program.buffers[index];
+    if (buffer.kind == artifact::BufferKind::output && runner.onHost[buffer.index]) {
+      TRANSOM_RETURN_IF_ERROR(check(driver().cuStreamSynchronize(stream_.get()), "reading a buffer"));
+      return std::span<const std::byte>(pinned_.data() + runner.places.outputs[buffer.index], buffer.bytes);
+    }
+    copy.resize(buffer.bytes);
     TRANSOM_RETURN_IF_ERROR(check(
-        driver().cuMemcpyDtoHAsync(copy.data(), runner.graphs.addressOf(buffer), copy.size(), stream_.get()), "reading a buffer"));
+        driver().cuMemcpyDtoHAsync(copy.data(), runner.graphs.addressOf(index), copy.size(), stream_.get()), "reading a buffer"));
     TRANSOM_RETURN_IF_ERROR(check(driver().cuStreamSynchronize(stream_.get()), "reading a buffer"));
     return std::span<const std::byte>(copy);
   };
@@ -285,6 +318,8 @@ Status CudaExecutor::readMarks(Runner &runner, const CudaGraphs::Bucket &bucket)
 
 Status CudaExecutor::download(const Runner &runner) {
   for (size_t i = 0; i < runner.program.outputs.size(); ++i) {
+    if (runner.onHost[i])
+      continue;
     const artifact::Value &output = runner.program.outputs[i];
     std::array<int64_t, 16> shape = {};
     for (size_t axis = 0; axis < output.shape.size(); ++axis)
@@ -294,7 +329,7 @@ Status CudaExecutor::download(const Runner &runner) {
       TRANSOM_RETURN_IF_ERROR(check(
           driver().cuMemcpyDtoHAsync(pinned_.data() + place, staging_.pointer() + place, bytes, stream_.get()), "copying outputs"));
   }
-  return check(driver().cuStreamSynchronize(stream_.get()), fmt::format("program {}", runner.program.name));
+  return check(driver().cuStreamSynchronize(stream_.get()), "waiting for its end", &runner.program);
 }
 
 Status CudaExecutor::runBound(Runner &runner, const StepObserver *observer) {

@@ -31,6 +31,7 @@ private:
   struct Runner {
     const artifact::Program &program;
     CudaStorage::Program places;
+    std::vector<bool> onHost; ///< by output: kernels write it to the host's memory, so that no copy follows them
     CudaGraphs graphs;
     std::vector<int64_t> symbols;  ///< as bound, and as found from the inputs
     std::vector<int64_t> uploaded; ///< what the device's table holds; empty: nothing yet
@@ -43,7 +44,7 @@ private:
 
   const CudaDevice &device() const { return cuda_->device(); }
   const cuda::Driver &driver() const { return cuda_->device().driver(); }
-  Status check(cuda::CUresult result, std::string_view what);
+  Status check(cuda::CUresult result, std::string_view what, const artifact::Program *program = nullptr);
   /// Ok where the session can go on; makes the device current for the calling thread and ends a loop.
   Status enter();
   /// After a failure: waits for what is under way, and finds out whether the GPU can go on. Gives the status back.

@@ -28,7 +28,7 @@ module attributes {transom.bounds = {batch = [1, 4], seq = [1, 100], tokens = [1
     return %y, %k, %v : tensor<?x1x8x64xf32>, !transom.cache<?x2x128x64xf32>, !transom.cache<?x2x128x64xf32>
   }
   // Packed prompts, 16 bits, heads of 64: a kernel for sm_90a, empty elsewhere, and one for all others with the same parameters.
-  // CHECK-LABEL: // attention_packed_8x64_sm90 block 512 shared 181504
+  // CHECK-LABEL: // attention_packed_8x64_sm90 block 512 shared 231040
   // CHECK: TensorMap m0, {{.*}} TensorMap m1, {{.*}} TensorMap m2, [[POINTERS:const BFloat \*b0.*]]) {
   // CHECK-NEXT: #ifdef __CUDA_ARCH_FEAT_SM90_ALL
   // CHECK: using Shape = HopperAttentionShape<BFloat, 64, 3, 128, false, false>;
@@ -49,7 +49,7 @@ module attributes {transom.bounds = {batch = [1, 4], seq = [1, 100], tokens = [1
     return %y : tensor<?x8x64xf32>
   }
   // Of heads of 32 two lie in a row of 128 bytes: of an odd number the last would have no neighbour.
-  // CHECK-LABEL: // attention_packed_8x32_sm90 block 512 shared 181504
+  // CHECK-LABEL: // attention_packed_8x32_sm90 block 512 shared 231040
   // CHECK: using Shape = HopperAttentionShape<BFloat, 32, 3, 128, false, false>;
   // CHECK-NOT: attention_packed_7x32_sm90
   // CHECK-LABEL: // attention_packed_7x32 block 128 shared

@@ -279,14 +279,14 @@ def check_generation(suite, name, folder, architecture="sm_80"):
             suite.check(f"{name} generates {what}, {mode}", problem)
 
 
-def check_classification(suite, family, head, dtype, batch):
-    """Labels and scores of texts, or tokens for masks, as the CPU gives them; in several batches. Single rows are not packed."""
-    name = f"{family}{head} by {batch}"
-    artifact = suite.folder / f"{family}{head}-{batch}-classify.transom"
+def check_classification(suite, family, head, dtype, batch, flags=(), alike=None):
+    """Labels and scores of texts, or tokens for masks, as the CPU gives them; in several batches. Single rows are not packed. Returns the CPU's, which are those of `alike`."""
+    name = f"{family}{head} by {batch}{' '.join(('', *flags))}"
+    artifact = suite.folder / f"{family}{head}-{batch}-{len(flags)}-classify.transom"
     folder = tiny_classifiers.write(suite.folder / f"{family}{head}-{batch}-classify", family, head)
     lengths = suite.folder / "lengths"
     lengths.write_text("".join(f"{length}\n" for length in (3, 5, 5, 8, 20)))
-    words = ("compile", folder, "-o", artifact, "--target=cuda:sm_80,cpu", f"--dtype={dtype}", "--max-batch", str(batch), "--max-seq", "32")
+    words = ("compile", folder, "-o", artifact, "--target=cuda:sm_80,cpu", f"--dtype={dtype}", "--max-batch", str(batch), "--max-seq", "32", *flags)
     words += ("--lengths", lengths) if batch > 1 else ()
     done = suite.transom(*words)
     if done.returncode != 0:
@@ -308,6 +308,9 @@ def check_classification(suite, family, head, dtype, batch):
     suite.check(f"{name} {dtype} classifies as the CPU", None if len(found["cpu"]) == len(texts) else f"{len(found['cpu'])} lines")
     for i, (wanted, value) in enumerate(zip(found["cpu"], found["cuda:0"])):
         suite.check(f"{name} {dtype} classifies as the CPU, row {i}", tiny_classifiers.difference(value, wanted, BOUNDS[dtype]))
+        if alike:
+            suite.check(f"{name} {dtype} classifies as others do, row {i}", tiny_classifiers.difference(wanted, alike[i], BOUNDS[dtype]))
+    return found["cpu"]
 
 
 def main():
@@ -381,8 +384,9 @@ def main():
             check_generation(suite, name, path, architecture)
     for family, head in (("bert", "ForSequenceClassification"), ("roberta", "ForTokenClassification"), ("xlm-roberta", "ForMaskedLM")):
         if suite.options.only in f"{family}{head} classifies":
-            for batch in (4, 1):
-                check_classification(suite, family, head, "f32", batch)
+            batches = check_classification(suite, family, head, "f32", 4)
+            for flags in ((), ("--disable=fuse-epilogue",)):  # readers of a row's first token, which is no copy, with products and without
+                check_classification(suite, family, head, "f32", 1, flags, batches)
     return suite.finish()
 
 

@@ -16,6 +16,7 @@ template <class T> T &sharedNumber(unsigned address) {
 }
 /// T: any number of 32 bits.
 template <class T> void ptx_ld_shared_u32(T &d, unsigned a) { d = bitsAs<T>(sharedNumber<unsigned>(a)); }
+inline void ptx_st_shared_u16(unsigned a, unsigned short v) { sharedNumber<unsigned short>(a) = v; }
 inline void ptx_st_shared_u32(unsigned a, unsigned v) { sharedNumber<unsigned>(a) = v; }
 template <class T> void ptx_ld_shared_v4_u32(T &x, T &y, T &z, T &w, unsigned a) {
   uint4 v = sharedNumber<uint4>(a);

@@ -76,6 +76,38 @@ module attributes {transom.bounds = {n = [1, 4]}} {
 
 // -----
 
+// The first numbers of a single row are a view as well; not where there may be more rows, or fewer numbers than that, where it is no beginning, or a result.
+// CHECK: %many = plan.buffer output
+// CHECK-NEXT: %[[X:.*]] = plan.buffer
+// CHECK-NEXT: plan.launch @relu_1x8 ins(%x) outs(%[[X]])
+// CHECK-NEXT: %[[F:.*]] = plan.view %[[X]] shape ["1", "1", "8"] : tensor<1x1x8xf32>
+// CHECK-NEXT: plan.launch @relu_1x1x8 ins(%[[F]]) outs(%first) work "1"
+// CHECK: plan.launch @slice_1x2x8 ins(%[[X]])
+// CHECK: plan.launch @slice_1x1x8 ins(%[[X]])
+// CHECK: plan.launch @slice_1x1x8_2 ins(%[[X]]) outs(%result)
+// CHECK: plan.launch @slice_1x8 ins({{.*}}) outs(%[[M:.*]]) work "n"
+// CHECK-NEXT: plan.launch @relu_1x8_2 ins(%[[M]]) outs(%many)
+module attributes {transom.bounds = {n = [1, 4], seq = [1, 16]}} {
+  func.func @main(%x: tensor<1x?x8xf32> {transom.name = "x", transom.dims = ["1", "seq", "8"]}, %y: tensor<?x?x8xf32> {transom.name = "y", transom.dims = ["n", "seq", "8"]})
+      -> (tensor<1x1x8xf32> {transom.name = "first"}, tensor<1x2x8xf32> {transom.name = "two"}, tensor<1x1x8xf32> {transom.name = "second"},
+          tensor<1x1x8xf32> {transom.name = "result"}, tensor<?x1x8xf32> {transom.name = "many"}) {
+    %0 = transom.relu %x : (tensor<1x?x8xf32>) -> tensor<1x?x8xf32>
+    %1 = transom.slice %0 axis 1 start 0 size 1 : (tensor<1x?x8xf32>) -> tensor<1x1x8xf32>
+    %2 = transom.relu %1 : (tensor<1x1x8xf32>) -> tensor<1x1x8xf32>
+    %3 = transom.slice %0 axis 1 start 0 size 2 : (tensor<1x?x8xf32>) -> tensor<1x2x8xf32>
+    %4 = transom.relu %3 : (tensor<1x2x8xf32>) -> tensor<1x2x8xf32>
+    %5 = transom.slice %0 axis 1 start 1 size 1 : (tensor<1x?x8xf32>) -> tensor<1x1x8xf32>
+    %6 = transom.relu %5 : (tensor<1x1x8xf32>) -> tensor<1x1x8xf32>
+    %7 = transom.slice %0 axis 1 start 0 size 1 : (tensor<1x?x8xf32>) -> tensor<1x1x8xf32>
+    %8 = transom.relu %y : (tensor<?x?x8xf32>) -> tensor<?x?x8xf32>
+    %9 = transom.slice %8 axis 1 start 0 size 1 : (tensor<?x?x8xf32>) -> tensor<?x1x8xf32>
+    %10 = transom.relu %9 : (tensor<?x1x8xf32>) -> tensor<?x1x8xf32>
+    return %2, %4, %6, %7, %10 : tensor<1x1x8xf32>, tensor<1x2x8xf32>, tensor<1x1x8xf32>, tensor<1x1x8xf32>, tensor<?x1x8xf32>
+  }
+}
+
+// -----
+
 // A result that is an input, a weight or another result gets a copy; constants and recipes are weights of the artifact.
 // CHECK: plan.weight "constant.1" = dense<[1.000000e+00, 2.000000e+00]> : tensor<2xf32> : tensor<2xf32>
 // CHECK: plan.weight "sum" : tensor<2xf32> recipe {

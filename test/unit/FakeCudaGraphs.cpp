@@ -56,7 +56,7 @@ std::string runKernel(State &s, const Function &function, const emulator::Launch
     std::memcpy(&address, pointers.back(), sizeof address);
     if (address == 0)
       continue;
-    if (std::string what = s.checkDevice(address, 1); !what.empty())
+    if (std::string what = s.checkDevice(address, 1); !what.empty() && !s.isPinned(reinterpret_cast<void *>(address), 1))
       return fmt::format("parameter {}: {}", i, what);
   }
   emulator::LaunchOptions options;

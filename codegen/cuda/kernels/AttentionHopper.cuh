@@ -2,7 +2,7 @@
 // (cumulative lengths), padded, or over a cache. head_dim 32, 64 and 128. Other GPUs and options: AttentionMma.cuh.
 //
 // After FlashAttention-3 (Shah et al., 2024). A block stays on its multiprocessor and takes tiles of 64 queries per
-// consumer warpgroup. One producer thread copies queries, keys and values through rings in shared memory. A consumer
+// consumer warpgroup. Queries, keys and values come through rings in shared memory (AttentionTiles.cuh). A consumer
 // 1. multiplies its queries with the keys of the next block while
 // 2. the values of the block before are multiplied with its weights, held in registers;
 // 3. softmax of the next block follows, under the other consumers' products: they take turns at the tensor cores.
@@ -15,96 +15,7 @@
 
 namespace transom::cuda {
 
-/// turns: consumers take turns at the tensor cores: better for long rows. Consumers at rows of different lengths would wait for each other.
-template <class T_, int headDim_, int consumers_, int keysAtOnce_, bool causal_, bool turns_ = true>
-struct HopperAttentionShape {
-  using T = T_;
-  using Result = T;
-  static constexpr int headDim = headDim_, consumers = consumers_, keysAtOnce = keysAtOnce_, stages = headDim <= 64 ? 4 : 2;
-  static constexpr int headsAtOnce = headDim == 32 ? 2 : 1, width = headsAtOnce * headDim; // neighbours in a row; the row
-  static constexpr bool causal = causal_, turns = turns_;
-  static constexpr int queriesAtOnce = 64 * consumers, threads = 128 * (consumers + 1), runs = width / 64;
-  static constexpr int queryBytes = queriesAtOnce * width * 2, stageBytes = keysAtOnce * width * 2;
-  static constexpr int barrierBytes = 256, ringBytes = 1024 + 2 * stages * stageBytes + barrierBytes;
-  static constexpr int queryStages = ringBytes + 2 * queryBytes <= 227 * 1024 ? 2 : 1; // the next tile's queries come under this one's products
-  static constexpr int sharedBytes = ringBytes + queryStages * queryBytes;
-  static constexpr int producerRegisters = consumers == 2 ? 40 : headDim == 32 ? 56 : 32, consumerRegisters = consumers == 2 ? 232 : headDim == 32 ? 152 : 160;
-  static_assert(width % 64 == 0 && keysAtOnce % 16 == 0 && sharedBytes <= 227 * 1024, "");
-};
-
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
-
-/// Addresses in shared memory.
-template <class Shape> struct HopperRings {
-  uint32 query, keys, values, queryFull, queryEmpty, keysFull, keysEmpty, valuesFull, valuesEmpty;
-  uint32 tile, tileFull, tileEmpty; // two tiles ahead
-  DEVICE explicit HopperRings(const void *shared) {
-    query = (sharedAddress(shared) + 1023) & ~1023u;
-    keys = query + Shape::queryStages * Shape::queryBytes;
-    values = keys + Shape::stages * Shape::stageBytes;
-    tile = values + Shape::stages * Shape::stageBytes;
-    tileFull = tile + 2 * sizeof(AttentionTile), tileEmpty = tileFull + 16;
-    queryFull = tileEmpty + 16, queryEmpty = queryFull + 8 * Shape::queryStages, keysFull = queryEmpty + 8 * Shape::queryStages;
-    keysEmpty = keysFull + 8 * Shape::stages, valuesFull = keysEmpty + 8 * Shape::stages, valuesEmpty = valuesFull + 8 * Shape::stages;
-  }
-};
-
-template <class Shape> DEVICE void produceTiles(const HopperAttentionArguments &a, const HopperRings<Shape> &r) {
-  const PackedBlocks<Shape> packed(a);
-  bool leader = laneId() == 0, more = true;
-  int stage = 0, round = 0, tiles = 0, next = blockIdx.x, shift = 0;
-  for (int turn = 0; more;) {
-    // Tiles are handed out as blocks come free: in fixed turns, some blocks would get the longer ones each time.
-    AttentionTile tile;
-    bool skip;
-    more = tileAt(a, packed, __shfl_sync(~0u, next, 0), tile, skip);
-    if (leader && more)
-      next = atomicAdd(a.next, 1) + gridDim.x;
-    if (!more)
-      tile.head = -1;
-    else if (skip)
-      continue;
-    // Consumers that this tile has no queries for begin the next one.
-    const int parts = more ? minInt(ceilDiv(tile.queries - tile.firstQuery, 64), Shape::consumers) : 0;
-    tile.shift = shift, shift = (shift + parts) % Shape::consumers;
-    if (leader) {
-      waitBarrier(r.tileEmpty + turn % 2 * 8, (turn / 2 & 1) ^ 1);
-      writeTile(r.tile + turn % 2 * sizeof(AttentionTile), tile);
-      arrive(r.tileFull + turn % 2 * 8);
-    }
-    ++turn;
-    int2 blocks = more ? keyBlocks<Shape>(a, tile, tile.keys - tile.queries) : make_int2(0, 0);
-    if (blocks.x >= blocks.y || !leader)
-      continue;
-    int kvHead = tile.head / (a.heads / a.kvHeads), place = tiles % Shape::queryStages;
-    int queryBatch = a.cumulativeQueries ? 0 : tile.batch, keyBatch = a.cumulativeKeys ? 0 : tile.batch;
-    uint32 queryFull = r.queryFull + 8 * place;
-    waitBarrier(r.queryEmpty + 8 * place, (tiles / Shape::queryStages & 1) ^ 1);
-    expectBytes(queryFull, parts * 64 * Shape::width * 2);
-    for (int part = 0; part < parts; ++part)
-      UNROLL
-      for (int run = 0; run < Shape::runs; ++run)
-        copyBox(r.query + place * Shape::queryBytes + (run * Shape::queriesAtOnce + part * 64) * 128, a.queryMap, queryFull, run * 64,
-                tile.queryRow + tile.firstQuery + part * 64, tile.head / Shape::headsAtOnce, queryBatch);
-    ++tiles;
-    for (int block = blocks.y - 1; block >= blocks.x; --block) {
-      int row = tile.keyRow + block * Shape::keysAtOnce;
-      UNROLL
-      for (int which = 0; which < 2; ++which) {
-        uint32 full = (which ? r.valuesFull : r.keysFull) + 8 * stage, to = (which ? r.values : r.keys) + stage * Shape::stageBytes;
-        waitBarrier((which ? r.valuesEmpty : r.keysEmpty) + 8 * stage, (round & 1) ^ 1);
-        expectBytes(full, Shape::stageBytes);
-        UNROLL
-        for (int run = 0; run < Shape::runs; ++run)
-          copyBox(to + run * Shape::keysAtOnce * 128, which ? a.valueMap : a.keyMap, full, run * 64, row, kvHead / Shape::headsAtOnce, keyBatch);
-      }
-      if (++stage == Shape::stages)
-        stage = 0, ++round;
-    }
-  }
-  if (leader && atomicAdd(a.next + 1, 1) == (int)gridDim.x - 1)
-    a.next[0] = a.next[1] = 0;
-}
 
 /// Online softmax of rows g and g + 8 of a warp.
 struct SoftmaxRows {
@@ -146,55 +57,40 @@ template <class T, int n> DEVICE void packWeights(uint4 (&weights)[n / 8], const
 
 /// Scores of a block where a query may not see all keys. query: the place among the keys of the lane's row g.
 template <bool causal, int n> DEVICE void maskScores(float (&s)[n], int firstKey, int query, int keys, int window) {
-  int t = laneId() % 4;
+  const int own = firstKey + laneId() % 4 * 2; // the key of the lane's first score
+  int begin[2], end[2];
   UNROLL
   for (int row = 0; row < 2; ++row) {
-    int place = query + 8 * row, end = causal ? minInt(keys, place + 1) : keys, begin = window > 0 ? place - window + 1 : 0;
+    const int place = query + 8 * row;
+    begin[row] = place - window + 1 - own, end[row] = (causal ? minInt(keys, place + 1) : keys) - own;
+  }
+  auto keep = [&](auto sees) {
     UNROLL
     for (int j = 0; j < n / 4; ++j)
       UNROLL
-      for (int i = 0; i < 2; ++i) {
-        int key = firstKey + 8 * j + 2 * t + i;
-        float &v = s[4 * j + 2 * row + i];
-        v = key >= begin && key < end ? v : -infinity();
-      }
-  }
+      for (int i = 0; i < 2; ++i)
+        UNROLL
+        for (int row = 0; row < 2; ++row) {
+          float &v = s[4 * j + 2 * row + i];
+          v = sees(row, 8 * j + i) ? v : -infinity();
+        }
+  };
+  keep([&](int row, int key) { return key < end[row]; });
+  if (window > 0)
+    keep([&](int row, int key) { return key >= begin[row]; });
 }
 
-/// Rows [first, keysAtOnce) of a stage of values become zero: what lies there may be NaN, which no weight of zero mends.
-template <class Shape> DEVICE void clearValues(uint32 values, int first, int thread) {
-  constexpr int pieces = 8; // of 16 bytes to a run's row
-  for (int at = first * pieces + thread; at < Shape::keysAtOnce * pieces; at += 128)
-    UNROLL
-    for (int run = 0; run < Shape::runs; ++run)
-      asm volatile("st.shared.v4.u32 [%0], {%1, %1, %1, %1};" ::"r"(values + run * Shape::keysAtOnce * 128 + at * 16), "r"(0) : "memory");
-  fenceAsyncProxy();
-}
+/// Where a warp's rows of results wait for their stores, 16 bytes of them a piece, in what has been its queries. Pieces of neighbouring rows meet no bank twice.
+template <class Shape> struct ResultRows {
+  using Result = typename Shape::Result;
+  static constexpr int pieces = Shape::headDim * (int)sizeof(Result) / 16; // of a row
+  static DEVICE uint32 place(int row, int piece) { return piece / 8 * 64 * 128 + row * 128 + (piece % 8 ^ row % 8) * 16; }
+};
 
-/// v[i] of lane t becomes v[t] of lane i, of four neighbouring lanes.
-DEVICE void exchange(uint32 (&v)[4]) {
-  const int t = laneId() % 4;
-  UNROLL
-  for (int apart = 1; apart <= 2; apart <<= 1)
-    UNROLL
-    for (int i = 0; i < 4; ++i)
-      if (!(i & apart)) {
-        uint32 other = __shfl_xor_sync(~0u, t & apart ? v[i] : v[i | apart], apart);
-        if (t & apart)
-          v[i] = other;
-        else
-          v[i | apart] = other;
-      }
-}
-
-/// Rows g and g + 8 of the sums to the result: four lanes exchange what each has of four tiles, in E4M3 of eight where there are so many; then
-/// each stores neighbours, 16 bytes or 8.
-template <class Shape, int n>
-DEVICE void storeRows(const float (&sums)[n], const SoftmaxRows &rows, typename Shape::Result *result, int64 stride, int live, const float *resultScale) {
+/// sums over those of their rows' weights, to shared memory.
+template <class Shape, int n> DEVICE void stageRows(uint32 to, const float (&sums)[n], const SoftmaxRows &rows, const float *resultScale) {
   using Result = typename Shape::Result;
   constexpr bool rounds = sizeof(Result) == 1;
-  constexpr int columns = minInt(16 / sizeof(Result), Shape::headDim / 4), across = 4 * columns; // of a lane; of four
-  constexpr bool twoTiles = columns == 16;
   const int g = laneId() / 4, t = laneId() % 4;
   const float scale = rounds ? *resultScale : 1.0f;
   UNROLL
@@ -202,30 +98,39 @@ DEVICE void storeRows(const float (&sums)[n], const SoftmaxRows &rows, typename 
     float sum = rows.sum[row];
     sum += __shfl_xor_sync(~0u, sum, 1);
     sum += __shfl_xor_sync(~0u, sum, 2);
-    float factor = sum == 0.0f ? 0.0f : 1.0f / (sum * scale);
+    const float factor = sum == 0.0f ? 0.0f : __fdividef(1.0f, sum * scale);
     UNROLL
-    for (int q = 0; q < Shape::headDim / across; ++q) {
-      // The lane's two columns of tile i of this part.
-      auto pair = [&](int i) {
-        const float *of = sums + q * across / 2 + 4 * i + 2 * row;
-        return Type<Result>::pack(of[0] * factor, of[1] * factor);
-      };
-      uint32 v[4];
-      UNROLL
-      for (int i = 0; i < 4; ++i)
-        v[i] = twoTiles ? pair(2 * i) | (uint32)pair(2 * i + 1) << 16 : pair(i);
-      exchange(v);
-      if (g + 8 * row >= live)
-        continue;
-      Result *const to = result + (g + 8 * row) * stride + across * q + columns * t;
-      if (twoTiles) // low halves are columns of one tile, high ones of the next
-        *(uint4 *)to = make_uint4(__byte_perm(v[0], v[1], 0x5410), __byte_perm(v[2], v[3], 0x5410), __byte_perm(v[0], v[1], 0x7632), __byte_perm(v[2], v[3], 0x7632));
-      else if (rounds)
-        *(uint2 *)to = make_uint2(v[0] | v[1] << 16, v[2] | v[3] << 16);
+    for (int j = 0; j < n / 4; ++j) {
+      const auto pair = Type<Result>::pack(sums[4 * j + 2 * row] * factor, sums[4 * j + 2 * row + 1] * factor);
+      const int byte = 8 * j * (int)sizeof(Result);
+      const uint32 at = to + ResultRows<Shape>::place(g + 8 * row, byte / 16) + byte % 16 + 2 * t * (int)sizeof(Result);
+      if constexpr (rounds)
+        asm volatile("st.shared.u16 [%0], %1;" ::"r"(at), "h"((uint16)pair) : "memory");
       else
-        *(uint4 *)to = make_uint4(v[0], v[1], v[2], v[3]);
+        asm volatile("st.shared.u32 [%0], %1;" ::"r"(at), "r"(pair) : "memory");
     }
   }
+}
+
+DEVICE uint4 loadShared16(uint32 from) {
+  uint4 v;
+  asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "r"(from) : "memory");
+  return v;
+}
+
+/// The warp's first `live` of 16 rows to the result: what `piece` gives for a row and 16 bytes of it. ready() comes when all are there.
+template <class Shape, class Piece, class Ready> DEVICE void storeRows(typename Shape::Result *result, int64 stride, int live, Piece piece, Ready ready) {
+  using Rows = ResultRows<Shape>;
+  constexpr int count = ceilDiv(16 * Rows::pieces, 32);
+  uint4 v[count];
+  UNROLL
+  for (int i = 0; i < count; ++i)
+    v[i] = piece((32 * i + laneId()) / Rows::pieces, laneId() % Rows::pieces);
+  ready();
+  UNROLL
+  for (int i = 0; i < count; ++i)
+    if (const int row = (32 * i + laneId()) / Rows::pieces; row < live)
+      *(uint4 *)(result + row * stride + laneId() % Rows::pieces * (16 / (int)sizeof(*result))) = v[i];
 }
 
 /// Of results in E4M3: the scale for each row of queries, by all consumers.
@@ -258,34 +163,24 @@ template <class Shape> DEVICE void consumeTiles(const HopperAttentionArguments &
   if (group == Shape::consumers - 1)
     passTurn();
   // Descriptors count in 16 bytes; stages lie below what an address has room for.
-  const uint64 allQueries = operandAt(r.query), allKeys = operandAt(r.keys), allValues = operandAt(r.values, N * 128);
-  int stage = 0, round = 0, tiles = 0;
+  const uint64 allQueries = operandAt(r.queries), allKeys = operandAt(r.keys), allValues = operandAt(r.values, N * 128);
+  int stage = 0, round = 0, own = 0; // own: tiles with queries of this consumer's
   for (int turn = 0;; ++turn) {
-    waitBarrier(r.tileFull + turn % 2 * 8, turn / 2 & 1);
-    const AttentionTile tile = readTile(r.tile + turn % 2 * sizeof(AttentionTile));
-    __syncwarp(); // all lanes have read it
-    release(r.tileEmpty + turn % 2 * 8);
+    const AttentionTile tile = takeTile<Shape, true>(r, turn);
     if (tile.head < 0)
       break;
-    const int offset = tile.keys - tile.queries, part = __shfl_sync(~0u, (group - tile.shift + Shape::consumers) % Shape::consumers, 0), // the same in all lanes, as `group`
+    const int offset = tile.keys - tile.queries, part = __shfl_sync(~0u, (group + Shape::consumers - tile.parts % Shape::consumers) % Shape::consumers, 0), // the same in all lanes, as `group`
               firstRow = tile.firstQuery + part * 64 + warp * 16;
     int2 blocks = keyBlocks<Shape>(a, tile, offset);
     auto *result = (typename Shape::Result *)a.result + (a.cumulativeQueries ? 0 : tile.batch) * a.resultBatch + tile.head * a.resultHead +
                 (tile.queryRow + firstRow) * a.resultRow;
-    SoftmaxRows rows = {{-infinity(), -infinity()}, {0.0f, 0.0f}};
-    float sums[D / 2];
-    UNROLL
-    for (int i = 0; i < D / 2; ++i)
-      sums[i] = 0.0f;
     if (blocks.x >= blocks.y) {
-      storeRows<Shape>(sums, rows, result, a.resultRow, tile.queries - firstRow, a.resultScale);
+      storeRows<Shape>(result, a.resultRow, tile.queries - firstRow, [](int, int) { return uint4(); }, [] {});
       continue;
     }
-    const int queryPlace = tiles % Shape::queryStages, queryParity = tiles / Shape::queryStages & 1;
-    ++tiles;
     // Behind the last query there is nothing to do but to keep the rings going.
     if (tile.firstQuery + part * 64 >= tile.queries) {
-      for (int block = blocks.y - 1; block >= blocks.x; --block) {
+      _Pragma("unroll 1") for (int block = blocks.y - 1; block >= blocks.x; --block) {
         if (block < blocks.y - 1)
           takeTurn(), passTurn();
         waitBarrier(r.keysFull + 8 * stage, round & 1);
@@ -296,22 +191,23 @@ template <class Shape> DEVICE void consumeTiles(const HopperAttentionArguments &
         if (++stage == Shape::stages)
           stage = 0, ++round;
       }
-      waitBarrier(r.queryFull + 8 * queryPlace, queryParity);
-      __syncwarp();
-      release(r.queryEmpty + 8 * queryPlace);
       continue;
     }
-    float scores[N / 2], kept[2];
+    SoftmaxRows rows = {{-infinity(), -infinity()}, {0.0f, 0.0f}};
+    float sums[D / 2], scores[N / 2], kept[2];
+    UNROLL
+    for (int i = 0; i < D / 2; ++i)
+      sums[i] = 0.0f;
     uint4 weights[N / 16];
     // Where the tile's head begins in a row; descriptors count in 16 bytes.
-    const int head = __shfl_sync(~0u, tile.head, 0), kvHead = head / (a.heads / a.kvHeads), inQuery = head % Shape::headsAtOnce * 4, inKey = kvHead % Shape::headsAtOnce * 4;
+    const int queries = __shfl_sync(~0u, tile.parts + part, 0), place = queries % Shape::places, head = __shfl_sync(~0u, tile.head, 0), kvHead = head / (a.heads / a.kvHeads), inQuery = head % Shape::headsAtOnce * 4, inKey = kvHead % Shape::headsAtOnce * 4;
     auto multiplyKeys = [&](int at) {
-      const uint64 query = allQueries + (queryPlace * (Shape::queryBytes / 16) + part * 64 * 8 + inQuery), keys = allKeys + (at * (Shape::stageBytes / 16) + inKey);
+      const uint64 query = allQueries + (place * (Shape::partBytes / 16) + inQuery), keys = allKeys + (at * (Shape::stageBytes / 16) + inKey);
       UNROLL
       for (int run = 0; run < Shape::runs; ++run)
         UNROLL
         for (int k = 0; k < 4 / Shape::headsAtOnce; ++k)
-          Wgmma<T, N>::inShared(scores, query + (run * Shape::queriesAtOnce * 8 + 2 * k), keys + (run * N * 8 + 2 * k), run + k > 0);
+          Wgmma<T, N>::inShared(scores, query + (run * 64 * 8 + 2 * k), keys + (run * N * 8 + 2 * k), run + k > 0);
       commitProducts();
     };
     auto multiplyValues = [&](int at) {
@@ -326,7 +222,7 @@ template <class Shape> DEVICE void consumeTiles(const HopperAttentionArguments &
       if (some)
         maskScores<Shape::causal>(scores, first, firstRow + offset + g, tile.keys, a.window);
     };
-    waitBarrier(r.queryFull + 8 * queryPlace, queryParity);
+    waitBarrier(r.queriesFull + 8 * place, queries / Shape::places & 1);
     waitBarrier(r.keysFull + 8 * stage, round & 1);
     pin(scores);
     beginProducts();
@@ -338,12 +234,6 @@ template <class Shape> DEVICE void consumeTiles(const HopperAttentionArguments &
     softmaxStep(scores, rows, kept, scale);
     packWeights<T>(weights, scores);
     int valueStage = stage, valueRound = round;
-    const int clearFrom = a.cumulativeKeys || a.past ? tile.keys - (blocks.y - 1) * N : N;
-    if (clearFrom < N) {
-      waitBarrier(r.valuesFull + 8 * valueStage, valueRound & 1);
-      clearValues<Shape>(r.values + valueStage * Shape::stageBytes, clearFrom, thread);
-      syncNamed(8 + group, 128);
-    }
     for (int block = blocks.y - 2; block >= blocks.x; --block) {
       if (++stage == Shape::stages)
         stage = 0, ++round;
@@ -371,7 +261,7 @@ template <class Shape> DEVICE void consumeTiles(const HopperAttentionArguments &
       packWeights<T>(weights, scores);
       valueStage = stage, valueRound = round;
     }
-    release(r.queryEmpty + 8 * queryPlace);
+    release(r.queriesRead + 8 * group);
     waitBarrier(r.valuesFull + 8 * valueStage, valueRound & 1);
     pin(sums);
     beginProducts();
@@ -379,7 +269,15 @@ template <class Shape> DEVICE void consumeTiles(const HopperAttentionArguments &
     waitProducts<0>();
     pin(sums);
     release(r.valuesEmpty + 8 * valueStage);
-    storeRows<Shape>(sums, rows, result, a.resultRow, tile.queries - firstRow, a.resultScale);
+    waitBarrier(r.queriesRead + 8 * group, own & 1), ++own; // by all warps: results may take their place
+    const uint32 staged = r.queries + place * Shape::partBytes + warp * 16 * 128;
+    stageRows<Shape>(staged, sums, rows, a.resultScale);
+    __syncwarp();
+    storeRows<Shape>(result, a.resultRow, tile.queries - firstRow, [&](int row, int piece) { return loadShared16(staged + ResultRows<Shape>::place(row, piece)); }, [&] {
+      fenceAsyncProxy();
+      __syncwarp();
+      release(r.queriesEmpty + 8 * place);
+    });
     if (++stage == Shape::stages)
       stage = 0, ++round;
   }
@@ -391,16 +289,19 @@ template <class Shape> DEVICE void attendHopper(const HopperAttentionArguments &
   HopperRings<Shape> rings(shared);
   if (threadIdx.x == 0) {
     prefetchMap(a.queryMap), prefetchMap(a.keyMap), prefetchMap(a.valueMap);
-    for (int i = 0; i < Shape::queryStages; ++i) {
-      initBarrier(rings.queryFull + 8 * i, 1);
-      initBarrier(rings.queryEmpty + 8 * i, 4 * Shape::consumers);
+    for (int i = 0; i < Shape::places; ++i) {
+      initBarrier(rings.queriesFull + 8 * i, 1);
+      initBarrier(rings.queriesEmpty + 8 * i, 4);
     }
-    for (int i = 0; i < 2; ++i) {
+    for (int i = 0; i < Shape::consumers; ++i)
+      initBarrier(rings.queriesRead + 8 * i, 4);
+    for (int i = 0; i < Shape::tilesAhead; ++i) {
       initBarrier(rings.tileFull + 8 * i, 1);
-      initBarrier(rings.tileEmpty + 8 * i, 4 * Shape::consumers);
+      initBarrier(rings.tileEmpty + 8 * i, 4 * Shape::consumers + 2);
     }
     for (int i = 0; i < Shape::stages; ++i) {
       initBarrier(rings.keysFull + 8 * i, 1);
+      initBarrier(rings.valuesCopied + 8 * i, 1);
       initBarrier(rings.valuesFull + 8 * i, 1);
       initBarrier(rings.keysEmpty + 8 * i, 4 * Shape::consumers);
       initBarrier(rings.valuesEmpty + 8 * i, 4 * Shape::consumers);
@@ -410,11 +311,17 @@ template <class Shape> DEVICE void attendHopper(const HopperAttentionArguments &
   __syncthreads();
   launchDependents();
   waitProducers();
+  if (a.cumulativeQueries)
+    PackedBlocks<Shape>(a, rings.starts(shared)).begin(a, rings.starts(shared));
   const int group = __shfl_sync(~0u, threadIdx.x / 128, 0) - 1; // the same in all lanes: addresses go to uniform registers
   if (group < 0) {
     giveRegisters<Shape::producerRegisters>();
-    if (threadIdx.x < 32)
-      produceTiles<Shape>(a, rings);
+    if (threadIdx.x == 0)
+      copyTiles<Shape>(a, rings);
+    else if (warpId() == 1)
+      chooseTiles<Shape>(a, rings, rings.starts(shared));
+    else if (warpId() == 2)
+      clearTiles<Shape>(a, rings);
   } else {
     takeRegisters<Shape::consumerRegisters>();
     if (sizeof(typename Shape::Result) == 1)

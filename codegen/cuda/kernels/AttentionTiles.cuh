@@ -1,4 +1,6 @@
-// What prefill attention for sm_90a computes, and its tiles of work: 64 queries per consumer warpgroup of one head (AttentionHopper.cuh).
+// What prefill attention for sm_90a computes, its tiles of work, 64 queries per consumer warpgroup of one head, and how these come to the consumers
+// (AttentionHopper.cuh): one warp chooses tiles, a thread of another copies queries, keys and values, a third clears what lies behind a sequence's values. Each by
+// itself, as its instructions are seldom in the caches beside the consumers'.
 #pragma once
 
 #include "Wgmma.cuh"
@@ -32,58 +34,118 @@ DEVICE int pairsThatFit(const HopperAttentionArguments &a, int headDim) {
   return fit;
 }
 
+/// turns: consumers take turns at the tensor cores: better for long rows. Consumers at rows of different lengths would wait for each other.
+template <class T_, int headDim_, int consumers_, int keysAtOnce_, bool causal_, bool turns_ = true>
+struct HopperAttentionShape {
+  using T = T_;
+  using Result = T;
+  static constexpr int headDim = headDim_, consumers = consumers_, keysAtOnce = keysAtOnce_, stages = headDim <= 64 ? 5 : 2;
+  static constexpr int headsAtOnce = headDim == 32 ? 2 : 1, width = headsAtOnce * headDim; // neighbours in a row; the row
+  static constexpr bool causal = causal_, turns = turns_;
+  static constexpr int queriesAtOnce = 64 * consumers, threads = 128 * (consumers + 1), runs = width / 64;
+  static constexpr int partBytes = 64 * width * 2, stageBytes = keysAtOnce * width * 2; // of a consumer's queries; of keys, or values
+  static constexpr int mostStarts = headDim <= 64 ? 1024 : 128, mostBlocks = headDim <= 64 ? 512 : 96; // of packed sequences, and of their queries, see PackedBlocks
+  static constexpr int tilesAhead = headDim <= 64 ? 3 : 2, barrierBytes = 512, ringBytes = 1024 + 2 * stages * stageBytes + barrierBytes + 4 * (mostStarts + 32) + 8 * mostBlocks;
+  static constexpr int places = minInt(3 * consumers, (227 * 1024 - ringBytes) / partBytes); // for queries, a consumer's each: those of the next tiles come under this one's products
+  static constexpr int sharedBytes = ringBytes + places * partBytes;
+  static constexpr int producerRegisters = consumers == 2 ? 40 : headDim == 32 ? 56 : 32, consumerRegisters = consumers == 2 ? 232 : headDim == 32 ? 152 : 160;
+  static_assert(width % 64 == 0 && keysAtOnce % 16 == 0 && places >= consumers, "");
+};
+
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
 
 /// One tile of work: 64 * consumers queries of one head.
 struct __align__(16) AttentionTile {
   int batch, head, firstQuery, queries, keys; // within the sequence: first row, rows, keys; head -1: there are no more tiles
   int queryRow, keyRow;                       // where the sequence begins
-  int shift;                                  // consumer `shift` has the first 64 queries, the one behind it the next, and so on around
+  int parts;                                  // of 64 queries before, in this block's tiles: part i of this one is consumer (parts + i) % consumers's, in place (parts + i) % places
 };
 
-/// Where blocks of queries of packed sequences lie: lane i of a warp knows how many there are before sequence i * step.
+/// Blocks of queries of packed sequences, those that see most keys first: what comes at last is short, so that all multiprocessors end together. They are written down in shared
+/// memory, since to find one among all takes many instructions, which the consumers' push out of the caches each time.
 template <class Shape> struct PackedBlocks {
-  int step, before, total;
+  static constexpr int levels = 32;
+  const int *queryStarts, *keyStarts; // [batch + 1], in shared memory where there is room; null as those of the arguments
+  int *ofLevel;                       // [levels]: how many there are
+  int2 *blocks;                       // [mostBlocks]: sequence, block within it; of all these are
+  int first = 0, count = 0;
 
-  DEVICE static int blocks(const HopperAttentionArguments &a, int sequence) {
-    return a.cumulativeQueries && sequence < a.batch ? ceilDiv(a.cumulativeQueries[sequence + 1] - a.cumulativeQueries[sequence], Shape::queriesAtOnce) : 0;
+  /// shared: [mostStarts], [levels] and [mostBlocks].
+  DEVICE PackedBlocks(const HopperAttentionArguments &a, int *shared) : queryStarts(a.cumulativeQueries), keyStarts(a.cumulativeKeys), ofLevel(shared + Shape::mostStarts), blocks((int2 *)(ofLevel + levels)) {
+    if (queryStarts && a.batch < Shape::mostStarts)
+      keyStarts = keyStarts == queryStarts ? shared : keyStarts, queryStarts = shared;
   }
-  DEVICE explicit PackedBlocks(const HopperAttentionArguments &a) : step(ceilDiv(a.batch, 32)) {
-    int own = 0;
-    for (int i = 0; i < step; ++i)
-      own += blocks(a, laneId() * step + i);
-    const int sum = sumUpTo(own);
-    before = sum - own, total = __shfl_sync(~0u, sum, 31);
+  /// By all threads, before the first is asked for.
+  DEVICE void begin(const HopperAttentionArguments &a, int *shared) {
+    if (queryStarts == shared)
+      _Pragma("unroll 1") for (int i = threadIdx.x; i <= a.batch; i += Shape::threads)
+        shared[i] = a.cumulativeQueries[i];
+    __syncthreads();
+    _Pragma("unroll 1") for (int level = warpId(); level < levels; level += Shape::threads / 32) {
+      int own = 0;
+      _Pragma("unroll 1") for (int sequence = laneId(); sequence < a.batch; sequence += 32)
+        own += blocksOf(a, sequence, level);
+      own = __reduce_add_sync(~0u, own);
+      ofLevel[level] = own;
+    }
+    __syncthreads();
+    fill(a, warpId(), Shape::threads / 32);
+    __syncthreads();
   }
-  /// The sequence and the block within it of block `index` of all, which is below total.
-  DEVICE int2 find(const HopperAttentionArguments &a, int index) const {
-    const int lane = __popc(__ballot_sync(~0u, before <= index)) - 1;
-    int left = index - __shfl_sync(~0u, before, lane);
-    for (int base = lane * step;; base += 32) {
-      const int own = blocks(a, base + laneId()), sum = sumUpTo(own);
-      const unsigned past = __ballot_sync(~0u, sum > left);
-      if (past) {
-        const int first = __ffs(past) - 1;
-        return make_int2(base + first, left - __shfl_sync(~0u, sum - own, first));
+  /// What has been filled, by a warp.
+  DEVICE void take() { count = queryStarts ? minInt(__reduce_add_sync(~0u, ofLevel[laneId()]) - first, Shape::mostBlocks) : 0; }
+  /// The sequence and the block within it of block `index`, which is no less than when it was asked last; false where there is none. By a warp.
+  DEVICE bool find(const HopperAttentionArguments &a, int index, int2 &place) {
+    while (index - first >= count) {
+      if (count < Shape::mostBlocks)
+        return false;
+      first += count;
+      __syncwarp();
+      fill(a, 0, 1);
+      __syncwarp();
+      take();
+    }
+    place = blocks[index - first];
+    return true;
+  }
+
+private:
+  DEVICE int queriesOf(int sequence) const { return queryStarts[sequence + 1] - queryStarts[sequence]; }
+  /// Of queries, where the sequence is of that level: by blocks of keys, up to four, then powers of two of them.
+  DEVICE int blocksOf(const HopperAttentionArguments &a, int sequence, int level) const {
+    const int queries = queriesOf(sequence), keys = keyStarts ? keyStarts[sequence + 1] - keyStarts[sequence] : a.past ? minInt(a.past[sequence] + queries, a.keys) : a.keys;
+    const int each = ceilDiv(keys, Shape::keysAtOnce), own = minInt(each <= 4 ? each : 34 - __clz(each - 1), levels - 1);
+    return own == level ? ceilDiv(queries, Shape::queriesAtOnce) : 0;
+  }
+  /// Writes down blocks from `first` on, levels by warps in turn. Of a level, those of the last rows come first, which are still in L2.
+  DEVICE void fill(const HopperAttentionArguments &a, int warp, int warps) const {
+    const int all = ofLevel[laneId()];
+    _Pragma("unroll 1") for (int level = warp; level < levels; level += warps) {
+      int at = __reduce_add_sync(~0u, laneId() > level ? all : 0) - first;
+      const int end = minInt(at + ofLevel[level], Shape::mostBlocks);
+      _Pragma("unroll 1") for (int base = 0; base < a.batch && at < end; base += 32) {
+        const int sequence = a.batch - 1 - base - laneId(), own = sequence >= 0 ? blocksOf(a, sequence, level) : 0, sum = sumUpTo(own);
+        _Pragma("unroll 1") for (int i = 0; i < own; ++i)
+          if (const int place = at + sum - own + i; place >= 0 && place < Shape::mostBlocks)
+            blocks[place] = make_int2(sequence, own - 1 - i);
+        at += __shfl_sync(~0u, sum, 31);
       }
-      left -= __shfl_sync(~0u, sum, 31);
     }
   }
 };
 
 /// Decodes tile `index`; false where there is none. All lanes of a warp call it.
-template <class Shape> DEVICE bool tileAt(const HopperAttentionArguments &a, const PackedBlocks<Shape> &packed, int index, AttentionTile &tile, bool &skip) {
+template <class Shape> DEVICE bool tileAt(const HopperAttentionArguments &a, PackedBlocks<Shape> &packed, int index, AttentionTile &tile, bool &skip) {
   skip = false;
   int block;
   if (a.cumulativeQueries) {
-    if (index >= packed.total * a.heads)
+    int2 place;
+    if (!packed.find(a, index / a.heads, place)) // behind each other all heads of a block, whose rows are the same
       return false;
-    // From the last rows on, which are still in L2, and behind each other all heads of a block, whose rows are the same.
-    const int2 place = packed.find(a, packed.total - 1 - index / a.heads);
     tile.head = index % a.heads;
     tile.batch = place.x, block = place.y;
-    tile.queryRow = a.cumulativeQueries[tile.batch];
-    tile.queries = a.cumulativeQueries[tile.batch + 1] - tile.queryRow;
+    tile.queryRow = packed.queryStarts[tile.batch];
+    tile.queries = packed.queryStarts[tile.batch + 1] - tile.queryRow;
   } else {
     int blocks = ceilDiv(a.queries, Shape::queriesAtOnce), pairs = a.batch * a.heads;
     if (index >= blocks * pairs)
@@ -97,8 +159,8 @@ template <class Shape> DEVICE bool tileAt(const HopperAttentionArguments &a, con
   }
   tile.firstQuery = block * Shape::queriesAtOnce;
   if (a.cumulativeKeys) {
-    tile.keyRow = a.cumulativeKeys[tile.batch];
-    tile.keys = a.cumulativeKeys[tile.batch + 1] - tile.keyRow;
+    tile.keyRow = packed.keyStarts[tile.batch];
+    tile.keys = packed.keyStarts[tile.batch + 1] - tile.keyRow;
   } else {
     tile.keyRow = 0;
     tile.keys = a.past ? minInt(a.past[tile.batch] + tile.queries, a.keys) : a.keys;
@@ -120,13 +182,158 @@ template <class Shape> DEVICE int2 keyBlocks(const HopperAttentionArguments &a, 
 
 DEVICE void writeTile(uint32 to, const AttentionTile &t) {
   asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(to), "r"(t.batch), "r"(t.head), "r"(t.firstQuery), "r"(t.queries) : "memory");
-  asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(to + 16), "r"(t.keys), "r"(t.queryRow), "r"(t.keyRow), "r"(t.shift) : "memory");
+  asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(to + 16), "r"(t.keys), "r"(t.queryRow), "r"(t.keyRow), "r"(t.parts) : "memory");
 }
 DEVICE AttentionTile readTile(uint32 from) {
   AttentionTile t;
   asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(t.batch), "=r"(t.head), "=r"(t.firstQuery), "=r"(t.queries) : "r"(from) : "memory");
-  asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(t.keys), "=r"(t.queryRow), "=r"(t.keyRow), "=r"(t.shift) : "r"(from + 16) : "memory");
+  asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(t.keys), "=r"(t.queryRow), "=r"(t.keyRow), "=r"(t.parts) : "r"(from + 16) : "memory");
   return t;
+}
+
+/// Addresses in shared memory.
+template <class Shape> struct HopperRings {
+  uint32 queries, keys, values, queriesFull, queriesEmpty, queriesRead, keysFull, keysEmpty, valuesCopied, valuesFull, valuesEmpty;
+  uint32 tile, tileFull, tileEmpty;
+  DEVICE explicit HopperRings(const void *shared) {
+    queries = (sharedAddress(shared) + 1023) & ~1023u;
+    keys = queries + Shape::places * Shape::partBytes;
+    values = keys + Shape::stages * Shape::stageBytes;
+    tile = values + Shape::stages * Shape::stageBytes;
+    tileFull = tile + Shape::tilesAhead * sizeof(AttentionTile), tileEmpty = tileFull + 8 * Shape::tilesAhead;
+    queriesFull = tileEmpty + 8 * Shape::tilesAhead, queriesEmpty = queriesFull + 8 * Shape::places;
+    queriesRead = queriesEmpty + 8 * Shape::places;
+    keysFull = queriesRead + 8 * Shape::consumers, keysEmpty = keysFull + 8 * Shape::stages;
+    valuesCopied = keysEmpty + 8 * Shape::stages, valuesFull = valuesCopied + 8 * Shape::stages, valuesEmpty = valuesFull + 8 * Shape::stages;
+    static_assert(Shape::tilesAhead * (sizeof(AttentionTile) + 16) + 16 * Shape::places + 8 * Shape::consumers + 40 * Shape::stages <= Shape::barrierBytes, "");
+  }
+  /// Where sequences start, behind the barriers; `shared` as for the constructor.
+  DEVICE int *starts(char *shared) const { return (int *)(shared + (tile + Shape::barrierBytes - sharedAddress(shared))); }
+};
+
+/// Parts of 64 queries that the tile has, a consumer's each; none where no key is seen, as there is nothing to copy.
+template <class Shape> DEVICE int partsOf(const AttentionTile &tile, int2 blocks) {
+  return blocks.x < blocks.y ? minInt(ceilDiv(tile.queries - tile.firstQuery, 64), Shape::consumers) : 0;
+}
+
+/// Decides which tiles this block takes, by all lanes of a warp.
+template <class Shape> DEVICE void chooseTiles(const HopperAttentionArguments &a, const HopperRings<Shape> &r, int *starts) {
+  PackedBlocks<Shape> packed(a, starts);
+  packed.take();
+  bool more = true;
+  int parts = 0, index = blockIdx.x;
+  for (int turn = 0; more;) {
+    // Tiles are handed out as blocks come free, and as late as may be: in fixed turns, some blocks would get the longer ones each time.
+    const int slot = turn % Shape::tilesAhead, lap = turn / Shape::tilesAhead;
+    if (laneId() == 0) {
+      waitBarrier(r.tileEmpty + 8 * slot, (lap & 1) ^ 1);
+      index = index < 0 ? atomicAdd(a.next, 1) + gridDim.x : index;
+    }
+    AttentionTile tile;
+    bool skip;
+    more = tileAt(a, packed, __shfl_sync(~0u, index, 0), tile, skip);
+    index = -1;
+    if (!more)
+      tile.head = -1;
+    else if (skip)
+      continue;
+    tile.parts = parts;
+    // Consumers that this tile has no queries for begin the next one.
+    parts += more ? partsOf<Shape>(tile, keyBlocks<Shape>(a, tile, tile.keys - tile.queries)) : 0;
+    ++turn;
+    if (laneId() == 0) {
+      writeTile(r.tile + slot * sizeof(AttentionTile), tile);
+      arrive(r.tileFull + 8 * slot);
+    }
+    __syncwarp();
+  }
+  if (laneId() == 0 && atomicAdd(a.next + 1, 1) == (int)gridDim.x - 1)
+    a.next[0] = a.next[1] = 0;
+}
+
+/// The block's tile `turn`, by one thread or all lanes of a warp, whose first one arrives at the slot's barrier.
+template <class Shape, bool warp> DEVICE AttentionTile takeTile(const HopperRings<Shape> &r, int turn) {
+  const int slot = turn % Shape::tilesAhead;
+  waitBarrier(r.tileFull + 8 * slot, turn / Shape::tilesAhead & 1);
+  const AttentionTile tile = readTile(r.tile + slot * sizeof(AttentionTile));
+  if (warp)
+    __syncwarp(); // all lanes have read it
+  if (!warp || laneId() == 0)
+    arrive(r.tileEmpty + 8 * slot);
+  return tile;
+}
+
+/// Whether the block of keys goes beyond its sequence, where memory may hold NaN, which no weight of zero mends.
+template <class Shape> DEVICE bool endsInside(const HopperAttentionArguments &a, const AttentionTile &tile, int block) {
+  return (a.cumulativeKeys || a.past) && tile.keys < (block + 1) * Shape::keysAtOnce;
+}
+
+/// Copies queries, keys and values of the tiles chosen, by one thread.
+template <class Shape> DEVICE void copyTiles(const HopperAttentionArguments &a, const HopperRings<Shape> &r) {
+  int stage = 0, round = 0;
+  for (int turn = 0;; ++turn) {
+    const AttentionTile tile = takeTile<Shape, false>(r, turn);
+    if (tile.head < 0)
+      break;
+    const int2 blocks = keyBlocks<Shape>(a, tile, tile.keys - tile.queries);
+    const int kvHead = tile.head / (a.heads / a.kvHeads), queryBatch = a.cumulativeQueries ? 0 : tile.batch, keyBatch = a.cumulativeKeys ? 0 : tile.batch;
+    _Pragma("unroll 1") for (int part = tile.parts, end = part + partsOf<Shape>(tile, blocks); part < end; ++part) {
+      const int place = part % Shape::places, full = r.queriesFull + 8 * place;
+      waitBarrier(r.queriesEmpty + 8 * place, (part / Shape::places & 1) ^ 1);
+      expectBytes(full, Shape::partBytes);
+      UNROLL
+      for (int run = 0; run < Shape::runs; ++run)
+        copyBox(r.queries + place * Shape::partBytes + run * 64 * 128, a.queryMap, full, run * 64, tile.queryRow + tile.firstQuery + (part - tile.parts) * 64,
+                tile.head / Shape::headsAtOnce, queryBatch);
+    }
+    _Pragma("unroll 1") for (int block = blocks.y - 1; block >= blocks.x; --block) {
+      const int row = tile.keyRow + block * Shape::keysAtOnce;
+      UNROLL
+      for (int which = 0; which < 2; ++which) {
+        uint32 full = (which == 0 ? r.keysFull : endsInside<Shape>(a, tile, block) ? r.valuesCopied : r.valuesFull) + 8 * stage, to = (which ? r.values : r.keys) + stage * Shape::stageBytes;
+        waitBarrier((which ? r.valuesEmpty : r.keysEmpty) + 8 * stage, (round & 1) ^ 1);
+        expectBytes(full, Shape::stageBytes);
+        UNROLL
+        for (int run = 0; run < Shape::runs; ++run)
+          copyBox(to + run * Shape::keysAtOnce * 128, which ? a.valueMap : a.keyMap, full, run * 64, row, kvHead / Shape::headsAtOnce, keyBatch);
+      }
+      if (++stage == Shape::stages)
+        stage = 0, ++round;
+    }
+  }
+}
+
+/// Rows [first, keysAtOnce) of a stage of values become zero, by a warp.
+template <class Shape> DEVICE void clearValues(uint32 values, int first) {
+  constexpr int pieces = 8; // of 16 bytes to a run's row
+  _Pragma("unroll 1") for (int at = first * pieces + laneId(); at < Shape::keysAtOnce * pieces; at += 32)
+    UNROLL
+    for (int run = 0; run < Shape::runs; ++run)
+      asm volatile("st.shared.v4.u32 [%0], {%1, %1, %1, %1};" ::"r"(values + run * Shape::keysAtOnce * 128 + at * 16), "r"(0) : "memory");
+  fenceAsyncProxy();
+}
+
+/// Between the copy of a sequence's last values and the consumers, by a warp: what lies behind them becomes zero.
+template <class Shape> DEVICE void clearTiles(const HopperAttentionArguments &a, const HopperRings<Shape> &r) {
+  int stage = 0;
+  uint32 laps = 0; // of each stage's barrier
+  for (int turn = 0;; ++turn) {
+    const AttentionTile tile = takeTile<Shape, true>(r, turn);
+    if (tile.head < 0)
+      break;
+    const int2 blocks = keyBlocks<Shape>(a, tile, tile.keys - tile.queries);
+    _Pragma("unroll 1") for (int block = blocks.y - 1; block >= blocks.x; --block) {
+      if (endsInside<Shape>(a, tile, block)) {
+        waitBarrier(r.valuesCopied + 8 * stage, laps >> stage & 1);
+        laps ^= 1u << stage;
+        clearValues<Shape>(r.values + stage * Shape::stageBytes, tile.keys - block * Shape::keysAtOnce);
+        __syncwarp();
+        if (laneId() == 0)
+          arrive(r.valuesFull + 8 * stage);
+      }
+      stage = stage + 1 == Shape::stages ? 0 : stage + 1;
+    }
+  }
 }
 
 #endif
