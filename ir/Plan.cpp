@@ -180,7 +180,8 @@ LogicalResult ViewOp::verify() {
   if (elementOf(getTensor()) != elementOf(tensorOf(getBase())))
     return emitOpError("C2: expected elements of ") << elementOf(tensorOf(getBase())) << ", found " << elementOf(getTensor());
   Dims sizes = parseSizes(getShape()), base = sizesOf(getBase());
-  if (!(product(sizes) == product(base)) && !beginsWith((*this)->getParentOfType<ModuleOp>(), base, sizes))
+  const bool begins = storageOf(getBase()).getKind() == BufferKind::arena && beginsWith((*this)->getParentOfType<ModuleOp>(), base, sizes);
+  if (!begins && !(product(sizes) == product(base)))
     return emitOpError("C3: ") << str(base) << " and " << str(sizes) << " are not known to have equally many elements, nor does one begin the other";
   std::optional<int64_t> bytes = bytesAtBounds((*this)->getParentOfType<ModuleOp>(), getTensor(), sizes, storageOf(getBase()).getStored().value_or(Type()));
   int64_t have = storageOf(getBase()).getBytes();

@@ -161,7 +161,7 @@ def BufferOp : Plan_Op<"buffer", [HasParent<"ProgramOp">,
 def ViewOp : Plan_Op<"view", [Pure, HasParent<"ProgramOp">]> {
   let summary = "the same memory under another shape, or its first numbers";
   let description = [{
-    C1: as C2 of `plan.buffer`. C2: the element type is the base's. C3: the element counts are equal; or one axis is
+    C1: as C2 of `plan.buffer`. C2: the element type is the base's. C3: the element counts are equal; or, in the arena, one axis is
     shorter, of a size that the base's never falls below, and the axes before it are at most 1. C4: the view fits inside its base
     at the bounds.
   }];

@@ -255,12 +255,12 @@ private:
     return success();
   }
 
-  /// `value` as another shape of `base`.
-  LogicalResult addView(Value value, Value base) {
+  /// `value` as another shape of `base`, or as its beginning.
+  LogicalResult addView(Value value, Value base, bool isBeginning = false) {
     if (failed(checkSizes(value)))
       return failure();
     Dims from = plan::sizesOf(base);
-    if (!(product(from) == product(dims->of(value))) && !plan::beginsWith(module, from, dims->of(value)))
+    if (!isBeginning && !(product(from) == product(dims->of(value))))
       return describe(value) << "cannot be shown to hold as many elements as its input: " << str(dims->of(value)) << " and " << str(from);
     buffers[value] = builder.create<plan::ViewOp>(locationOf(value), base.getType(), base,
                                                   dimsAttribute(builder.getContext(), dims->of(value)), value.getType());
@@ -291,8 +291,10 @@ private:
   LogicalResult lower(Operation *op) {
     if (isWeightLike(op))
       return lowerWeight(op);
-    if (auto slice = dyn_cast<SliceOp>(op); isView(op, *dims) || (slice && isBeginning(slice)))
+    if (isView(op, *dims))
       return addView(op->getResult(0), buffers.lookup(op->getOperand(0)));
+    if (auto slice = dyn_cast<SliceOp>(op); slice && isBeginning(slice))
+      return addView(slice.getResult(), buffers.lookup(slice.getInput()), /*isBeginning=*/true);
     for (Value result : op->getResults()) {
       Value cache = cacheBefore(result);
       if (failed(cache ? updateInPlace(result, cache) : addResult(result)))

@@ -14,12 +14,15 @@ struct Problem {
   Rows rows;
   int batch, heads, kvHeads, queries, keys, window;
   std::vector<int> lengths, past;     // per sequence; padded: lengths all equal `queries`
-  std::vector<int> cumulative() const {
+  std::vector<int> keyLengths = {};   // packed: of keys, where these are not the queries' rows
+  static std::vector<int> sums(const std::vector<int> &lengths) {
     std::vector<int> c = {0};
     for (int l : lengths)
       c.push_back(c.back() + l);
     return c;
   }
+  std::vector<int> cumulative() const { return sums(lengths); }
+  std::vector<int> cumulativeKeys() const { return sums(keyLengths.empty() ? lengths : keyLengths); }
 };
 
 /// What the entry takes.
@@ -29,14 +32,14 @@ struct HopperCall {
 };
 
 template <class Shape, bool maps = true> HopperCall arguments(const Problem &p, typename Shape::T *q, typename Shape::T *k, typename Shape::T *v, typename Shape::Result *y, int tokens,
-                                                          const int *cumulative, const int *lengths, const int *past, int *next) {
+                                                          const int *cumulative, const int *lengths, const int *past, int *next, const int *cumulativeKeys = nullptr, int keyTokens = 0) {
   using T = typename Shape::T;
   constexpr bool half = std::is_same_v<T, Half>;
   constexpr int D = Shape::headDim;
   HopperCall call = {};
   HopperAttentionArguments &a = call.a;
   bool packed = p.rows == Rows::packed, cached = p.rows == Rows::cached;
-  int64_t rowsOfQ = packed ? tokens : p.queries, rowsOfK = packed ? tokens : p.keys, batch = packed ? 1 : p.batch;
+  int64_t rowsOfQ = packed ? tokens : p.queries, rowsOfK = packed ? (keyTokens ? keyTokens : tokens) : p.keys, batch = packed ? 1 : p.batch;
   if constexpr (maps) {
     // [head_dim, rows, heads, batch], boxes of 64 x the rows of a tile.
     auto map = [&](T *data, int64_t rows, int64_t heads, bool headsFirst, int boxRows) {
@@ -49,7 +52,7 @@ template <class Shape, bool maps = true> HopperCall arguments(const Problem &p, 
   }
   a.result = y;
   a.resultRow = (int64)p.heads * D, a.resultHead = D, a.resultBatch = packed ? 0 : rowsOfQ * p.heads * D;
-  a.cumulativeQueries = packed ? cumulative : nullptr, a.cumulativeKeys = packed ? cumulative : nullptr;
+  a.cumulativeQueries = packed ? cumulative : nullptr, a.cumulativeKeys = packed ? (cumulativeKeys ? cumulativeKeys : cumulative) : nullptr;
   a.lengths = cached ? lengths : nullptr, a.past = cached ? past : nullptr;
   a.batch = p.batch, a.heads = p.heads, a.kvHeads = p.kvHeads, a.queries = p.queries, a.keys = p.keys, a.window = p.window;
   // Equal sections whose keys and values stay in L2.
@@ -89,16 +92,16 @@ template <class Shape, bool mma = false> void check(const std::string &name, con
   constexpr bool rounds = sizeof(Result) == 1;
   const float resultScale = rounds ? 1.0f / 1024 : 1.0f;
   bool packed = p.rows == Rows::packed, cached = p.rows == Rows::cached;
-  std::vector<int> cumulative = p.cumulative();
-  int tokens = cumulative.back() + 37; // packed: behind the last token lies NaN
-  size_t queryRows = packed ? tokens : (size_t)p.batch * p.queries, keyRows = packed ? tokens : (size_t)p.batch * p.keys;
+  std::vector<int> cumulative = p.cumulative(), cumulativeKeys = p.cumulativeKeys();
+  int keyTokens = cumulativeKeys.back() + 37, tokens = cumulative.back() + 37; // packed: behind the last token lies NaN
+  size_t queryRows = packed ? tokens : (size_t)p.batch * p.queries, keyRows = packed ? keyTokens : (size_t)p.batch * p.keys;
   auto q = randomNumbers<T>(queryRows * p.heads * D), k = randomNumbers<T>(keyRows * p.kvHeads * D), v = randomNumbers<T>(keyRows * p.kvHeads * D);
   auto keyAt = [&](int b, int i, int h) -> size_t {
-    return cached ? ((size_t)(b * p.kvHeads + h) * p.keys + i) * D : ((size_t)(packed ? cumulative[b] + i : b * p.keys + i) * p.kvHeads + h) * D;
+    return cached ? ((size_t)(b * p.kvHeads + h) * p.keys + i) * D : ((size_t)(packed ? cumulativeKeys[b] + i : b * p.keys + i) * p.kvHeads + h) * D;
   };
   if (packed)
     for (std::vector<T> *x : {&k, &v})
-      std::memset((void *)(x->data() + (size_t)cumulative.back() * p.kvHeads * D), 0xff, 37 * p.kvHeads * D * sizeof(T));
+      std::memset((void *)(x->data() + (size_t)cumulativeKeys.back() * p.kvHeads * D), 0xff, 37 * p.kvHeads * D * sizeof(T));
   if (cached)
     for (int b = 0; b < p.batch; ++b)
       for (int h = 0; h < p.kvHeads; ++h)
@@ -109,8 +112,9 @@ template <class Shape, bool mma = false> void check(const std::string &name, con
   Device<Result> y(q.size() + (rounds ? queryRows * sizeof(float) : 0)); // with the scales of the rows behind
   Device<float> scale(std::vector<float>{resultScale});
   Device<int> dc(cumulative), dl(p.lengths), dp(p.past.empty() ? std::vector<int>{0} : p.past);
-  Device<int> next(std::vector<int>{0, 0});
-  auto call = arguments<Shape, !mma>(p, dq, dk, dv, y, tokens, dc, dl, dp, next);
+  Device<int> next(std::vector<int>{0, 0}), dck(cumulativeKeys);
+  const bool apart = !p.keyLengths.empty(); // else one array serves both
+  auto call = arguments<Shape, !mma>(p, dq, dk, dv, y, tokens, dc, dl, dp, next, apart ? dck.p : nullptr, apart ? keyTokens : 0);
   if (rounds)
     call.a.resultScale = scale, call.a.resultScales = (float *)(y.p + q.size());
   std::vector<int> mask((size_t)p.batch * std::max(p.keys, 1));
@@ -135,7 +139,7 @@ template <class Shape, bool mma = false> void check(const std::string &name, con
   std::vector<Result> live;
   std::vector<double> ref;
   for (int b = 0; b < p.batch; ++b) {
-    int length = p.lengths[b], keys = packed ? length : cached ? p.past[b] + length : p.keys, offset = keys - length;
+    int length = p.lengths[b], keys = packed ? cumulativeKeys[b + 1] - cumulativeKeys[b] : cached ? std::min(p.past[b] + length, p.keys) : p.keys, offset = keys - length;
     for (int i = 0; i < length; ++i)
       for (int h = 0; h < p.heads; ++h) {
         size_t at = ((size_t)(packed ? cumulative[b] + i : b * p.queries + i) * p.heads + h) * D;
@@ -269,6 +273,16 @@ static void checkHopperAttention() {
   check<D128>("prefill D128 packed, 135 sequences", {Rows::packed, 135, 1, 1, 0, 512, 0, manyLengths(135, 200), {}});
   check<D64>("prefill D64 packed, 40 of 128", {Rows::packed, 40, 2, 2, 0, 512, 0, std::vector<int>(40, 128), {}});
   using D32 = HopperAttentionShape<BFloat, 32, 3, 128, false, false>;
+  // Queries and keys of other lengths; sequences without queries, without keys, and whose first queries see none.
+  const std::vector<int> queries = {70, 1, 0, 300, 129, 5, 193, 64}, keys = {413, 0, 50, 20, 300, 128, 0, 129};
+  check<D64>("prefill D64 packed, other keys", {Rows::packed, 8, 2, 1, 0, 512, 0, queries, {}, keys});
+  check<D64c>("prefill D64 fp16 causal packed, other keys", {Rows::packed, 8, 2, 1, 0, 512, 0, queries, {}, keys});
+  check<D64c>("prefill D64 fp16 causal packed window, other keys", {Rows::packed, 8, 2, 1, 0, 512, 40, queries, {}, keys});
+  check<D128>("prefill D128 packed, other keys", {Rows::packed, 8, 2, 1, 0, 512, 0, queries, {}, keys});
+  check<RoundedResult<D32>>("prefill D32 packed to e4m3, other keys", {Rows::packed, 8, 4, 2, 0, 512, 0, queries, {}, keys});
+  check<D64c>("prefill D64 fp16 causal cached, beyond its end", {Rows::cached, 4, 4, 2, 200, 260, 0, {200, 17, 0, 130}, {250, 255, 100, 0}});
+  for (int count : {96, 97, 127, 128, 192}) // as many as shared memory lists, and more
+    check<D128>("prefill D128 packed, " + std::to_string(count) + " of 3", {Rows::packed, count, 2, 2, 0, 512, 0, std::vector<int>((size_t)count, 3), {}});
   using D32c = HopperAttentionShape<Half, 32, 3, 128, true>;
   check<D32>("prefill D32 packed", {Rows::packed, 5, 4, 4, 0, 512, 0, {1, 200, 0, 129, 400}, {}});
   check<D32>("prefill D32", {Rows::padded, 2, 2, 2, 300, 300, 0, {300, 300}, {}});

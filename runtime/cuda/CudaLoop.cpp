@@ -46,7 +46,7 @@ Status CudaExecutor::enqueueRun(size_t slot) {
   if (loop_.graphs.empty()) { // one place for all runs
     TRANSOM_RETURN_IF_ERROR(check(driver().cuStreamSynchronize(copies_.get()), "copying tokens"));
     TRANSOM_RETURN_IF_ERROR(enqueueSteps(*loop_.runner, *loop_.bucket, nullptr));
-    from = staging_.pointer() + loop_.runner->places.outputs[loop_.output];
+    from = loop_.runner->graphs.addressOf(loop_.runner->program.outputs[loop_.output].buffer);
   } else {
     TRANSOM_RETURN_IF_ERROR(check(driver().cuGraphLaunch(loop_.graphs[slot].get(), stream_.get()), "launching a step"));
   }

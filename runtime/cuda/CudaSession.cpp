@@ -18,7 +18,7 @@ constexpr uint64_t bytesOfOneCopy = 16 << 10;
 /// Outputs that are no larger, at the bounds, are written where the host reads them.
 constexpr uint64_t bytesOnHost = 16 << 10;
 
-/// Whether one kernel writes the output, and nothing else of the program touches it: over the bus that costs less than a copy behind the last
+/// Whether one kernel writes the output, and no other step of the program touches it: over the bus that costs less than a copy behind the last
 /// kernel. Loops have places of their own on the device.
 std::vector<bool> outputsOnHost(const artifact::Program &program) {
   std::vector<size_t> users(program.outputs.size());

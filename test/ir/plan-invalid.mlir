@@ -187,8 +187,8 @@ module attributes {transom.bounds = {n = [1, 4], m = [1, 4]}} {
 // -----
 // plan.view C3: a beginning that is longer than the least
 module attributes {transom.bounds = {n = [1, 1], m = [1, 4]}} {
-  plan.program @p {
-    %x = plan.buffer input "x" shape ["n", "m", "8"] bytes 128 : tensor<?x?x8xf32>
+  plan.program @p arena 128 {
+    %x = plan.buffer arena shape ["n", "m", "8"] bytes 128 offset 0 : tensor<?x?x8xf32>
     // expected-error @+1 {{C3: [n, m, 8] and [n, 2, 8] are not known to have equally many elements, nor does one begin the other}}
     %v = plan.view %x shape ["n", "2", "8"] : tensor<?x2x8xf32>
   }

@@ -110,3 +110,15 @@ module {
     return %0 : tensor<2x32x!transom.block<q8_0>>
   }
 }
+
+// -----
+
+// A reshape to fewer elements, though it begins what it is of.
+module attributes {transom.bounds = {n = [2, 16]}} {
+  func.func @main(%x: tensor<1x?x8xf32> {transom.name = "x", transom.dims = ["1", "n", "8"]}) -> (tensor<1x2x8xf32> {transom.name = "y"}) {
+    // expected-error @+1 {{cannot be shown to hold as many elements as its input: [1, 2, 8] and [1, n, 8]}}
+    %0 = transom.reshape %x [1, 2, 8] : (tensor<1x?x8xf32>) -> tensor<1x2x8xf32>
+    %1 = transom.neg %0 : (tensor<1x2x8xf32>) -> tensor<1x2x8xf32>
+    return %1 : tensor<1x2x8xf32>
+  }
+}

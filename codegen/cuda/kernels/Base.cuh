@@ -288,7 +288,6 @@ template <> DEVICE float geluErfFor<float>(float x) { return geluErf(x); }
 
 __host__ __device__ constexpr int ceilDiv(int a, int b) { return (a + b - 1) / b; }
 __host__ __device__ constexpr int minInt(int a, int b) { return a < b ? a : b; }
-__host__ __device__ constexpr int maxInt(int a, int b) { return a > b ? a : b; }
 
 /// Angle of rotary pair `turns` (a frequency over 2 pi) at a position: reduced in double, so exact at any position.
 struct SinCos { float sine, cosine; };
