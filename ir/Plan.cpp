@@ -119,8 +119,8 @@ bool beginsWith(ModuleOp module, const Dims &whole, const Dims &part) {
     ++axis;
   if (axis == whole.size() || !part[axis].constant() || !llvm::equal(ArrayRef(whole).drop_front(axis + 1), ArrayRef(part).drop_front(axis + 1)))
     return false;
-  const std::optional<int64_t> lessThanNothing = maximumOf(module, DimExpr(0) - whole[axis]); // what is least, negative
-  return lessThanNothing && *part[axis].constant() <= -*lessThanNothing;
+  const std::optional<int64_t> minusLeast = maximumOf(module, DimExpr(0) - whole[axis]);
+  return minusLeast && *part[axis].constant() <= -*minusLeast;
 }
 
 bool isGemv(MatmulOp op) {

@@ -272,8 +272,8 @@ private:
     Value base = buffers.lookup(slice.getInput());
     if (!base || slice.getStart() != 0 || outputs.contains(slice.getResult()) || plan::storageOf(base).getKind() != plan::BufferKind::arena)
       return false;
-    const bool alike = !elementOf(slice.getType()).isF32() || plan::storedElementOf(base) == (storedTypeOf(slice.getResult()) ? storedTypeOf(slice.getResult()) : elementOf(slice.getType()));
-    return alike && plan::beginsWith(module, plan::sizesOf(base), dims->of(slice.getResult()));
+    const Type element = elementOf(slice.getType()), narrow = element.isF32() ? storedTypeOf(slice.getResult()) : Type();
+    return plan::storedElementOf(base) == (narrow ? narrow : element) && plan::beginsWith(module, plan::sizesOf(base), dims->of(slice.getResult()));
   }
 
   /// The buffer that a step writes `value` to.

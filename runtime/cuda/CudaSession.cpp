@@ -22,7 +22,7 @@ constexpr uint64_t bytesOnHost = 16 << 10;
 /// kernel. Loops have places of their own on the device.
 std::vector<bool> outputsOnHost(const artifact::Program &program) {
   std::vector<size_t> users(program.outputs.size());
-  auto use = [&](int64_t buffer, size_t times) {
+  auto use = [&](int64_t buffer, size_t times) { // twice: more than a kernel's store
     if (buffer >= 0 && program.buffers[size_t(buffer)].kind == artifact::BufferKind::output)
       users[program.buffers[size_t(buffer)].index] += times;
   };

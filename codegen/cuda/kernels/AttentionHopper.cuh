@@ -312,7 +312,7 @@ template <class Shape> DEVICE void attendHopper(const HopperAttentionArguments &
   launchDependents();
   waitProducers();
   if (a.cumulativeQueries)
-    PackedBlocks<Shape>(a, rings.starts(shared)).begin(a, rings.starts(shared));
+    PackedBlocks<Shape>(a, rings.starts(shared)).begin(a);
   const int group = __shfl_sync(~0u, threadIdx.x / 128, 0) - 1; // the same in all lanes: addresses go to uniform registers
   if (group < 0) {
     giveRegisters<Shape::producerRegisters>();

@@ -44,8 +44,8 @@ struct HopperAttentionShape {
   static constexpr bool causal = causal_, turns = turns_;
   static constexpr int queriesAtOnce = 64 * consumers, threads = 128 * (consumers + 1), runs = width / 64;
   static constexpr int partBytes = 64 * width * 2, stageBytes = keysAtOnce * width * 2; // of a consumer's queries; of keys, or values
-  static constexpr int mostStarts = headDim <= 64 ? 1024 : 128, mostBlocks = headDim <= 64 ? 512 : 96; // of packed sequences, and of their queries, see PackedBlocks
-  static constexpr int tilesAhead = headDim <= 64 ? 3 : 2, barrierBytes = 512, ringBytes = 1024 + 2 * stages * stageBytes + barrierBytes + 4 * (mostStarts + 32) + 8 * mostBlocks;
+  static constexpr int mostStarts = headDim <= 64 ? 1024 : 128, mostBlocks = headDim <= 64 ? 512 : 96, levels = 32; // of packed sequences, and of their queries, see PackedBlocks
+  static constexpr int tilesAhead = headDim <= 64 ? 3 : 2, barrierBytes = 512, ringBytes = 1024 + 2 * stages * stageBytes + barrierBytes + 4 * (mostStarts + levels) + 8 * mostBlocks;
   static constexpr int places = minInt(3 * consumers, (227 * 1024 - ringBytes) / partBytes); // for queries, a consumer's each: those of the next tiles come under this one's products
   static constexpr int sharedBytes = ringBytes + places * partBytes;
   static constexpr int producerRegisters = consumers == 2 ? 40 : headDim == 32 ? 56 : 32, consumerRegisters = consumers == 2 ? 232 : headDim == 32 ? 152 : 160;
@@ -64,7 +64,7 @@ struct __align__(16) AttentionTile {
 /// Blocks of queries of packed sequences, those that see most keys first: what comes at last is short, so that all multiprocessors end together. They are written down in shared
 /// memory, since to find one among all takes many instructions, which the consumers' push out of the caches each time.
 template <class Shape> struct PackedBlocks {
-  static constexpr int levels = 32;
+  static constexpr int levels = Shape::levels;
   const int *queryStarts, *keyStarts; // [batch + 1], in shared memory where there is room; null as those of the arguments
   int *ofLevel;                       // [levels]: how many there are
   int2 *blocks;                       // [mostBlocks]: sequence, block within it; of all these are
@@ -76,7 +76,8 @@ template <class Shape> struct PackedBlocks {
       keyStarts = keyStarts == queryStarts ? shared : keyStarts, queryStarts = shared;
   }
   /// By all threads, before the first is asked for.
-  DEVICE void begin(const HopperAttentionArguments &a, int *shared) {
+  DEVICE void begin(const HopperAttentionArguments &a) {
+    int *const shared = ofLevel - Shape::mostStarts;
     if (queryStarts == shared)
       _Pragma("unroll 1") for (int i = threadIdx.x; i <= a.batch; i += Shape::threads)
         shared[i] = a.cumulativeQueries[i];
@@ -85,8 +86,7 @@ template <class Shape> struct PackedBlocks {
       int own = 0;
       _Pragma("unroll 1") for (int sequence = laneId(); sequence < a.batch; sequence += 32)
         own += blocksOf(a, sequence, level);
-      own = __reduce_add_sync(~0u, own);
-      ofLevel[level] = own;
+      ofLevel[level] = __reduce_add_sync(~0u, own);
     }
     __syncthreads();
     fill(a, warpId(), Shape::threads / 32);
