@@ -107,8 +107,8 @@ struct Machine {
   void (*fail)(const char *message);
 
   // Collectives of tensor cores. `in`: mma: a (4), b (2), c (4 floats), words; `out`: d (4 floats).
-  // ldmatrix x4: `in` an address, `out` four words.
-  WarpFunction mmaHalf, mmaBFloat, mmaE4m3, loadMatrices, loadMatricesTransposed;
+  // ldmatrix x4: `in` an address, `out` four words; stmatrix x4: `in` an address, then four words.
+  WarpFunction mmaHalf, mmaBFloat, mmaE4m3, loadMatrices, loadMatricesTransposed, storeMatrices;
   Hopper *hopper;
 };
 
@@ -127,7 +127,7 @@ struct Entry {
 
 /// What a library of kernels exports as `transom_emulated_kernels`.
 struct EntryTable {
-  static constexpr uint32_t currentVersion = 2;
+  static constexpr uint32_t currentVersion = 3;
   uint32_t version, count;
   uint32_t architecture; ///< __CUDA_ARCH__
   const Entry *entries;

@@ -35,6 +35,7 @@ Cluster::Cluster() : hopper_(*this) {
   machine.mmaE4m3 = multiplyE4m3;
   machine.loadMatrices = loadMatrices;
   machine.loadMatricesTransposed = loadMatricesTransposed;
+  machine.storeMatrices = storeMatrices;
   machine.hopper = &hopper_;
 }
 

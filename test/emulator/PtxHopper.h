@@ -23,6 +23,11 @@ template <class T> void ptx_ld_shared_v4_u32(T &x, T &y, T &z, T &w, unsigned a)
   x = bitsAs<T>(v.x), y = bitsAs<T>(v.y), z = bitsAs<T>(v.z), w = bitsAs<T>(v.w);
 }
 inline void ptx_st_shared_v4_u32(unsigned a, unsigned x, unsigned y, unsigned z, unsigned w) { sharedNumber<uint4>(a) = {x, y, z, w}; }
+inline void ptx_stmatrix_sync_aligned_m8n8_x4_shared_b16(unsigned address, unsigned x, unsigned y, unsigned z, unsigned w) {
+  const unsigned in[5] = {address, x, y, z, w};
+  __builtin_memcpy(machine->ownLane()->in, in, sizeof in);
+  machine->syncWarp(~0u, machine->storeMatrices);
+}
 
 //===-- Barriers ----------------------------------------------------------------------------------------------------===//
 

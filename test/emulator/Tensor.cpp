@@ -103,6 +103,22 @@ template <bool transposed> void load(WarpExchange &warp) {
   }
 }
 
+/// The way back, not transposed: word 1 + i of lane 4 g + t goes to columns 2t, 2t + 1 of row g of tile i.
+void store(WarpExchange &warp) {
+  if (!whole(warp))
+    return;
+  uint32_t in[32][5];
+  for (int lane = 0; lane < 32; ++lane)
+    std::memcpy(in[lane], warp.lanes[lane].in, sizeof in[lane]);
+  for (int lane = 0; lane < 32; ++lane) {
+    if (in[lane][0] % 16 != 0)
+      theMachine().fail("an address of stmatrix is no multiple of 16 bytes");
+    char *row = static_cast<char *>(theMachine().sharedAt(in[lane][0], 16));
+    for (int t = 0; t < 4; ++t)
+      std::memcpy(row + 4 * t, &in[lane % 8 * 4 + t][1 + lane / 8], 4);
+  }
+}
+
 //===-- wgmma -------------------------------------------------------------------------------------------------------===//
 
 /// An operand in shared memory: PTX ISA, "Asynchronous Warpgroup Level Matrix Shared Memory Layout" and "Matrix Descriptor Format".
@@ -185,5 +201,6 @@ void multiplyBFloat(WarpExchange &warp) { multiply<Number::bfloat>(warp); }
 void multiplyE4m3(WarpExchange &warp) { multiply<Number::e4m3>(warp); }
 void loadMatrices(WarpExchange &warp) { load<false>(warp); }
 void loadMatricesTransposed(WarpExchange &warp) { load<true>(warp); }
+void storeMatrices(WarpExchange &warp) { store(warp); }
 
 } // namespace transom::emulator

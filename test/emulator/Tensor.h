@@ -14,6 +14,7 @@ void multiplyBFloat(WarpExchange &warp);
 void multiplyE4m3(WarpExchange &warp);
 void loadMatrices(WarpExchange &warp);
 void loadMatricesTransposed(WarpExchange &warp);
+void storeMatrices(WarpExchange &warp);
 
 /// Rows [16 * quarter, 16 * quarter + 16) of a wgmma.mma_async: adds to `sums` [32, n / 2], as lanes hold them, or replaces them. `shared`:
 /// the block's memory. registers: A's, where it is in registers. What is wrong with the descriptors is the result; null: nothing.

@@ -63,6 +63,13 @@ extern "C" __global__ void turns(int *order) {
       arriveNamed(1 + (warp + 1) % warps, 64);
   }
 }
+// Word i of lane l is 4 l + i; row r of tile i goes to piece 8 i + r of 16 bytes, last ones first.
+extern "C" __global__ void tiles(uint4 *out) {
+  const int lane = threadIdx.x;
+  storeMatrices(16 * (31 - lane), 4 * lane, 4 * lane + 1, 4 * lane + 2, 4 * lane + 3);
+  __syncwarp();
+  storeGlobalIf(lane < 30, out + lane, ((const uint4 *)dynamic())[lane]);
+}
 extern "C" __global__ void __cluster_dims__(4, 1, 1) __launch_bounds__(64) clusterSums(const int *x, int *sums) {
   __shared__ int own;
   int rank = blockIdx.x % 4;
@@ -228,6 +235,19 @@ TEST_F(HopperKernels, NamedBarriers) {
     EXPECT_EQ(order[63], 9);
     for (int i = 0; i < 9; ++i)
       EXPECT_EQ(order[static_cast<size_t>(i)], i % 3);
+  }
+}
+
+// Tiles of 8 x 8 from registers, in which lane 4 g + t has columns 2t and 2t + 1 of row g; and stores of some lanes only.
+TEST_F(HopperKernels, TilesAreStored) {
+  for (const LaunchOptions &options : allOptions) {
+    std::vector<uint32_t> out(32 * 4, 7);
+    ASSERT_EQ(run(options, "tiles", {1, 32, 512}, out.data()), "");
+    for (uint32_t piece = 0; piece < 32; ++piece)
+      for (uint32_t t = 0; t < 4; ++t) {
+        uint32_t tile = (31 - piece) / 8, row = (31 - piece) % 8;
+        EXPECT_EQ(out[4 * piece + t], piece < 30 ? 4 * (4 * row + t) + tile : 7) << piece << " " << t;
+      }
   }
 }
 

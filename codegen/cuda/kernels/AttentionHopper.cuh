@@ -6,7 +6,8 @@
 // 1. multiplies its queries with the keys of the next block while
 // 2. the values of the block before are multiplied with its weights, held in registers;
 // 3. softmax of the next block follows, under the other consumers' products: they take turns at the tensor cores.
-// Blocks of keys go from the last to the first: those that need a mask come first.
+// Behind its last block comes the first one of its next tile, under whose product its results go to memory: what a tile has to begin and to end with is not
+// waited for. Blocks of keys go from the last to the first: those that need a mask come first.
 //
 // A row in shared memory has 128 bytes: of heads of 32 numbers it holds two neighbours, of which a tile uses its own.
 #pragma once
@@ -93,29 +94,27 @@ template <class Shape, int n> DEVICE void stageRows(uint32 to, const float (&sum
   constexpr bool rounds = sizeof(Result) == 1;
   const int g = laneId() / 4, t = laneId() % 4;
   const float scale = rounds ? *resultScale : 1.0f;
+  float factor[2];
   UNROLL
   for (int row = 0; row < 2; ++row) {
     float sum = rows.sum[row];
     sum += __shfl_xor_sync(~0u, sum, 1);
     sum += __shfl_xor_sync(~0u, sum, 2);
-    const float factor = sum == 0.0f ? 0.0f : __fdividef(1.0f, sum * scale);
-    UNROLL
-    for (int j = 0; j < n / 4; ++j) {
-      const auto pair = Type<Result>::pack(sums[4 * j + 2 * row] * factor, sums[4 * j + 2 * row + 1] * factor);
-      const int byte = 8 * j * (int)sizeof(Result);
-      const uint32 at = to + ResultRows<Shape>::place(g + 8 * row, byte / 16) + byte % 16 + 2 * t * (int)sizeof(Result);
-      if constexpr (rounds)
-        asm volatile("st.shared.u16 [%0], %1;" ::"r"(at), "h"((uint16)pair) : "memory");
-      else
-        asm volatile("st.shared.u32 [%0], %1;" ::"r"(at), "r"(pair) : "memory");
-    }
+    factor[row] = sum == 0.0f ? 0.0f : __fdividef(1.0f, sum * scale);
   }
-}
-
-DEVICE uint4 loadShared16(uint32 from) {
-  uint4 v;
-  asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "r"(from) : "memory");
-  return v;
+  auto pair = [&](int j, int row) { return Type<Result>::pack(sums[4 * j + 2 * row] * factor[row], sums[4 * j + 2 * row + 1] * factor[row]); };
+  if constexpr (rounds) {
+    UNROLL
+    for (int row = 0; row < 2; ++row)
+      UNROLL
+      for (int j = 0; j < n / 4; ++j)
+        asm volatile("st.shared.u16 [%0], %1;" ::"r"(to + ResultRows<Shape>::place(g + 8 * row, j / 2) + j % 2 * 8 + 2 * t), "h"((uint16)pair(j, row)) : "memory");
+  } else {
+    const int lane = laneId(), row = lane % 16;
+    UNROLL
+    for (int j = 0; j < n / 4; j += 2)
+      storeMatrices(to + ResultRows<Shape>::place(row, j + lane / 16), pair(j, 0), pair(j, 1), pair(j + 1, 0), pair(j + 1, 1));
+  }
 }
 
 /// The warp's first `live` of 16 rows to the result: what `piece` gives for a row and 16 bytes of it. ready() comes when all are there.
@@ -128,9 +127,10 @@ template <class Shape, class Piece, class Ready> DEVICE void storeRows(typename 
     v[i] = piece((32 * i + laneId()) / Rows::pieces, laneId() % Rows::pieces);
   ready();
   UNROLL
-  for (int i = 0; i < count; ++i)
-    if (const int row = (32 * i + laneId()) / Rows::pieces; row < live)
-      *(uint4 *)(result + row * stride + laneId() % Rows::pieces * (16 / (int)sizeof(*result))) = v[i];
+  for (int i = 0; i < count; ++i) {
+    const int row = (32 * i + laneId()) / Rows::pieces;
+    storeGlobalIf(row < live, result + row * stride + laneId() % Rows::pieces * (16 / (int)sizeof(*result)), v[i]);
+  }
 }
 
 /// Of results in E4M3: the scale for each row of queries, by all consumers.
@@ -140,6 +140,26 @@ template <class Shape> DEVICE void storeScales(const HopperAttentionArguments &a
   constexpr int threads = 128 * Shape::consumers;
   for (int row = blockIdx.x * threads + threadIdx.x - 128; row < rows; row += gridDim.x * threads)
     a.resultScales[row] = scale;
+}
+
+/// A consumer's results of 64 queries, which go to memory once its next tile is under way.
+template <class Shape> struct PartDone {
+  typename Shape::Result *to = nullptr; // the warp's first row
+  int live = 0, place = 0;              // rows from there on; where the queries have been
+  bool any = false;
+};
+
+template <class Shape>
+DEVICE void storePart(const HopperAttentionArguments &a, const HopperRings<Shape> &r, const PartDone<Shape> &part, const float (&sums)[Shape::headDim / 2], const SoftmaxRows &rows) {
+  const uint32 staged = r.queries + part.place * Shape::partBytes + warpId() % 4 * 16 * 128;
+  stageRows<Shape>(staged, sums, rows, a.resultScale);
+  __syncwarp();
+  storeRows<Shape>(part.to, a.resultRow, part.live, [&](int row, int piece) { return loadShared16(staged + ResultRows<Shape>::place(row, piece)); }, [&] {
+    fenceAsyncProxy();
+    __syncwarp();
+    if (laneId() == 0)
+      arrive(r.queriesEmpty + 8 * part.place);
+  });
 }
 
 template <class Shape> DEVICE void consumeTiles(const HopperAttentionArguments &a, const HopperRings<Shape> &r, int group) {
@@ -164,87 +184,107 @@ template <class Shape> DEVICE void consumeTiles(const HopperAttentionArguments &
     passTurn();
   // Descriptors count in 16 bytes; stages lie below what an address has room for.
   const uint64 allQueries = operandAt(r.queries), allKeys = operandAt(r.keys), allValues = operandAt(r.values, N * 128);
-  int stage = 0, round = 0, own = 0; // own: tiles with queries of this consumer's
-  for (int turn = 0;; ++turn) {
-    const AttentionTile tile = takeTile<Shape, true>(r, turn);
+  int stage = 0, round = 0, turn = 0, part = group, place = group, lap = 0, read = 0; // part: of all, this consumer's next, with its place; read: parts done
+  AttentionTile tile;
+  float sums[D / 2], scores[N / 2], kept[2];
+  uint4 weights[N / 16];
+  auto advance = [&] {
+    if (++stage == Shape::stages)
+      stage = 0, ++round;
+  };
+  auto take = [&] { tile = takeTile<Shape, true>(r, turn++); };
+  auto isOwn = [&] { return part - tile.parts < tile.ownParts; }; // the same in all lanes, as `group`
+  auto firstRowOf = [&] { return tile.firstQuery + (part - tile.parts) * 64 + warp * 16; }; // the warp's
+  auto result = [&] { return (typename Shape::Result *)a.result + tile.batch * a.resultBatch + tile.head * a.resultHead + (tile.queryRow + firstRowOf()) * a.resultRow; };
+  auto multiplyKeys = [&] {
+    const int inQuery = (tile.head & Shape::headsAtOnce - 1) * 4, inKey = (tile.kvHead & Shape::headsAtOnce - 1) * 4; // where the head begins in a row
+    const uint64 query = allQueries + (place * (Shape::partBytes / 16) + inQuery), keys = allKeys + (stage * (Shape::stageBytes / 16) + inKey);
+    pin(scores);
+    beginProducts();
+    UNROLL
+    for (int run = 0; run < Shape::runs; ++run)
+      UNROLL
+      for (int k = 0; k < 4 / Shape::headsAtOnce; ++k)
+        Wgmma<T, N>::inShared(scores, query + (run * 64 * 8 + 2 * k), keys + (run * N * 8 + 2 * k), run + k > 0);
+    commitProducts();
+  };
+  auto multiplyValues = [&](int at) {
+    const int inKey = (tile.kvHead & Shape::headsAtOnce - 1) * 4;
+    const uint64 values = allValues + (at * (Shape::stageBytes / 16) + inKey);
+    beginProducts();
+    UNROLL
+    for (int k = 0; k < N / 16; ++k)
+      Wgmma<T, D>::fromRegisters(sums, weights[k], values + k * 128);
+    commitProducts();
+  };
+  PartDone<Shape> before; // its last product is under way when the next part is taken
+  SoftmaxRows rows;
+  int valueStage = 0;
+  for (;;) {
+    take();
+    const bool next = isOwn();
+    if (!next) { // the rings need its stage of values
+      waitProducts<0>();
+      pin(sums);
+      if (before.any)
+        release(r.valuesEmpty + 8 * valueStage);
+      for (; !isOwn() && tile.head >= 0; take()) {
+        if (tile.firstBlock >= tile.endBlock)
+          storeRows<Shape>(result(), a.resultRow, tile.queries - firstRowOf(), [](int, int) { return uint4(); }, [] {});
+        // Behind the last query there is nothing to do but to keep the rings going.
+        _Pragma("unroll 1") for (int block = tile.endBlock - 1; block >= tile.firstBlock; --block) {
+          if (block < tile.endBlock - 1)
+            takeTurn(), passTurn();
+          waitBarrier(r.keysFull + 8 * stage, round & 1);
+          waitBarrier(r.valuesFull + 8 * stage, round & 1);
+          __syncwarp(); // no lane may still wait for what another releases
+          release(r.keysEmpty + 8 * stage);
+          release(r.valuesEmpty + 8 * stage);
+          advance();
+        }
+      }
+    }
+    if (tile.head >= 0) {
+      waitBarrier(r.queriesFull + 8 * place, lap & 1);
+      waitBarrier(r.keysFull + 8 * stage, round & 1);
+    }
+    multiplyKeys(); // behind the last tile of what is there, so that sums in flight meet no branch, where ptxas would wait for all
+    waitProducts<1>();
+    pin(sums);
+    if (before.any) {
+      if (next)
+        release(r.valuesEmpty + 8 * valueStage);
+      waitBarrier(r.queriesRead + 8 * group, read & 1), ++read; // by all warps: results may take their place
+      storePart<Shape>(a, r, before, sums, rows);
+    }
+    waitProducts<0>();
+    pin(scores);
     if (tile.head < 0)
       break;
-    const int offset = tile.keys - tile.queries, part = __shfl_sync(~0u, (group + Shape::consumers - tile.parts % Shape::consumers) % Shape::consumers, 0), // the same in all lanes, as `group`
-              firstRow = tile.firstQuery + part * 64 + warp * 16;
-    int2 blocks = keyBlocks<Shape>(a, tile, offset);
-    auto *result = (typename Shape::Result *)a.result + (a.cumulativeQueries ? 0 : tile.batch) * a.resultBatch + tile.head * a.resultHead +
-                (tile.queryRow + firstRow) * a.resultRow;
-    if (blocks.x >= blocks.y) {
-      storeRows<Shape>(result, a.resultRow, tile.queries - firstRow, [](int, int) { return uint4(); }, [] {});
-      continue;
-    }
-    // Behind the last query there is nothing to do but to keep the rings going.
-    if (tile.firstQuery + part * 64 >= tile.queries) {
-      _Pragma("unroll 1") for (int block = blocks.y - 1; block >= blocks.x; --block) {
-        if (block < blocks.y - 1)
-          takeTurn(), passTurn();
-        waitBarrier(r.keysFull + 8 * stage, round & 1);
-        waitBarrier(r.valuesFull + 8 * stage, round & 1);
-        __syncwarp(); // no lane may still wait for what another releases
-        release(r.keysEmpty + 8 * stage);
-        release(r.valuesEmpty + 8 * stage);
-        if (++stage == Shape::stages)
-          stage = 0, ++round;
-      }
-      continue;
-    }
-    SoftmaxRows rows = {{-infinity(), -infinity()}, {0.0f, 0.0f}};
-    float sums[D / 2], scores[N / 2], kept[2];
-    UNROLL
-    for (int i = 0; i < D / 2; ++i)
-      sums[i] = 0.0f;
-    uint4 weights[N / 16];
-    // Where the tile's head begins in a row; descriptors count in 16 bytes.
-    const int queries = __shfl_sync(~0u, tile.parts + part, 0), place = queries % Shape::places, head = __shfl_sync(~0u, tile.head, 0), kvHead = head / (a.heads / a.kvHeads), inQuery = head % Shape::headsAtOnce * 4, inKey = kvHead % Shape::headsAtOnce * 4;
-    auto multiplyKeys = [&](int at) {
-      const uint64 query = allQueries + (place * (Shape::partBytes / 16) + inQuery), keys = allKeys + (at * (Shape::stageBytes / 16) + inKey);
-      UNROLL
-      for (int run = 0; run < Shape::runs; ++run)
-        UNROLL
-        for (int k = 0; k < 4 / Shape::headsAtOnce; ++k)
-          Wgmma<T, N>::inShared(scores, query + (run * 64 * 8 + 2 * k), keys + (run * N * 8 + 2 * k), run + k > 0);
-      commitProducts();
-    };
-    auto multiplyValues = [&](int at) {
-      UNROLL
-      for (int k = 0; k < N / 16; ++k)
-        Wgmma<T, D>::fromRegisters(sums, weights[k], allValues + (at * (Shape::stageBytes / 16) + k * 128 + inKey));
-      commitProducts();
-    };
+    const int offset = tile.keys - tile.queries, firstRow = firstRowOf();
     auto mask = [&](int block) {
       int first = block * N, lastRow = firstRow + 15 + offset;
       bool some = first + N > tile.keys || (Shape::causal && first + N > firstRow + offset + 1) || (a.window > 0 && first <= lastRow - a.window);
       if (some)
         maskScores<Shape::causal>(scores, first, firstRow + offset + g, tile.keys, a.window);
     };
-    waitBarrier(r.queriesFull + 8 * place, queries / Shape::places & 1);
-    waitBarrier(r.keysFull + 8 * stage, round & 1);
-    pin(scores);
-    beginProducts();
-    multiplyKeys(stage);
-    waitProducts<0>();
-    pin(scores);
+    rows = {{-infinity(), -infinity()}, {0.0f, 0.0f}};
+    UNROLL
+    for (int i = 0; i < D / 2; ++i)
+      sums[i] = 0.0f;
     release(r.keysEmpty + 8 * stage);
-    mask(blocks.y - 1);
+    mask(tile.endBlock - 1);
     softmaxStep(scores, rows, kept, scale);
     packWeights<T>(weights, scores);
-    int valueStage = stage, valueRound = round;
-    for (int block = blocks.y - 2; block >= blocks.x; --block) {
-      if (++stage == Shape::stages)
-        stage = 0, ++round;
+    int valueRound = round;
+    valueStage = stage;
+    for (int block = tile.endBlock - 2; block >= tile.firstBlock; --block) {
+      advance();
       waitBarrier(r.keysFull + 8 * stage, round & 1);
       takeTurn();
-      pin(scores);
       pin(sums);
-      beginProducts();
-      multiplyKeys(stage);
+      multiplyKeys();
       waitBarrier(r.valuesFull + 8 * valueStage, valueRound & 1);
-      beginProducts();
       multiplyValues(valueStage);
       passTurn();
       waitProducts<1>();
@@ -264,22 +304,12 @@ template <class Shape> DEVICE void consumeTiles(const HopperAttentionArguments &
     release(r.queriesRead + 8 * group);
     waitBarrier(r.valuesFull + 8 * valueStage, valueRound & 1);
     pin(sums);
-    beginProducts();
     multiplyValues(valueStage);
-    waitProducts<0>();
-    pin(sums);
-    release(r.valuesEmpty + 8 * valueStage);
-    waitBarrier(r.queriesRead + 8 * group, own & 1), ++own; // by all warps: results may take their place
-    const uint32 staged = r.queries + place * Shape::partBytes + warp * 16 * 128;
-    stageRows<Shape>(staged, sums, rows, a.resultScale);
-    __syncwarp();
-    storeRows<Shape>(result, a.resultRow, tile.queries - firstRow, [&](int row, int piece) { return loadShared16(staged + ResultRows<Shape>::place(row, piece)); }, [&] {
-      fenceAsyncProxy();
-      __syncwarp();
-      release(r.queriesEmpty + 8 * place);
-    });
-    if (++stage == Shape::stages)
-      stage = 0, ++round;
+    advance();
+    before = {result(), tile.queries - firstRow, place, true};
+    part += Shape::consumers, place += Shape::consumers;
+    if (place >= Shape::places)
+      place -= Shape::places, ++lap;
   }
 }
 

@@ -45,20 +45,22 @@ struct HopperAttentionShape {
   static constexpr int queriesAtOnce = 64 * consumers, threads = 128 * (consumers + 1), runs = width / 64;
   static constexpr int partBytes = 64 * width * 2, stageBytes = keysAtOnce * width * 2; // of a consumer's queries; of keys, or values
   static constexpr int mostStarts = headDim <= 64 ? 1024 : 128, mostBlocks = headDim <= 64 ? 512 : 96, levels = 32; // of packed sequences, and of their queries, see PackedBlocks
-  static constexpr int tilesAhead = headDim <= 64 ? 3 : 2, barrierBytes = 512, ringBytes = 1024 + 2 * stages * stageBytes + barrierBytes + 4 * (mostStarts + levels) + 8 * mostBlocks;
+  static constexpr int tilesAhead = 2, barrierBytes = 512, ringBytes = 1024 + 2 * stages * stageBytes + barrierBytes + 4 * (mostStarts + levels) + 8 * mostBlocks;
   static constexpr int places = minInt(3 * consumers, (227 * 1024 - ringBytes) / partBytes); // for queries, a consumer's each: those of the next tiles come under this one's products
   static constexpr int sharedBytes = ringBytes + places * partBytes;
   static constexpr int producerRegisters = consumers == 2 ? 40 : headDim == 32 ? 56 : 32, consumerRegisters = consumers == 2 ? 232 : headDim == 32 ? 152 : 160;
-  static_assert(width % 64 == 0 && keysAtOnce % 16 == 0 && places >= consumers, "");
+  static_assert(width % 64 == 0 && keysAtOnce % 16 == 0 && places > consumers, "");
 };
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
 
 /// One tile of work: 64 * consumers queries of one head.
 struct __align__(16) AttentionTile {
-  int batch, head, firstQuery, queries, keys; // within the sequence: first row, rows, keys; head -1: there are no more tiles
-  int queryRow, keyRow;                       // where the sequence begins
-  int parts;                                  // of 64 queries before, in this block's tiles: part i of this one is consumer (parts + i) % consumers's, in place (parts + i) % places
+  int batch, head, kvHead, firstQuery, queries, keys; // within the sequence: first row, rows, keys; head -1: there are no more tiles
+  int queryRow, keyRow;                               // where the sequence begins
+  int firstBlock, endBlock;                           // of the keys that its queries may see
+  int parts;                                          // of 64 queries before, in this block's tiles: part i of all is consumer i % consumers's, in place i % places
+  int ownParts;                                       // that it has, a consumer's each; none where no key is seen, as there is nothing to copy
 };
 
 /// Blocks of queries of packed sequences, those that see most keys first: what comes at last is short, so that all multiprocessors end together. They are written down in shared
@@ -166,29 +168,27 @@ template <class Shape> DEVICE bool tileAt(const HopperAttentionArguments &a, Pac
     tile.keys = a.past ? minInt(a.past[tile.batch] + tile.queries, a.keys) : a.keys;
   }
   skip = tile.firstQuery >= tile.queries;
+  tile.kvHead = tile.head / (a.heads / a.kvHeads);
+  const int offset = tile.keys - tile.queries, begin = a.window > 0 ? tile.firstQuery + offset - a.window + 1 : 0, // offset: key place of query 0
+      end = Shape::causal ? minInt(tile.keys, tile.firstQuery + Shape::queriesAtOnce + offset) : tile.keys;
+  tile.firstBlock = begin > 0 ? begin / Shape::keysAtOnce : 0, tile.endBlock = end > 0 ? ceilDiv(end, Shape::keysAtOnce) : 0;
+  tile.ownParts = tile.firstBlock < tile.endBlock ? minInt(ceilDiv(tile.queries - tile.firstQuery, 64), Shape::consumers) : 0;
   return true;
 }
 
-/// Blocks [first, last) of keys that the tile's queries may see; offset: key place of query 0.
-template <class Shape> DEVICE int2 keyBlocks(const HopperAttentionArguments &a, const AttentionTile &tile, int offset) {
-  int end = tile.keys, begin = 0;
-  if (Shape::causal)
-    end = minInt(end, tile.firstQuery + Shape::queriesAtOnce + offset);
-  if (a.window > 0)
-    begin = tile.firstQuery + offset - a.window + 1;
-  begin = begin > 0 ? begin / Shape::keysAtOnce : 0;
-  return make_int2(begin, end > 0 ? ceilDiv(end, Shape::keysAtOnce) : 0);
+DEVICE uint4 loadShared16(uint32 from) {
+  uint4 v;
+  asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "r"(from) : "memory");
+  return v;
 }
 
 DEVICE void writeTile(uint32 to, const AttentionTile &t) {
-  asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(to), "r"(t.batch), "r"(t.head), "r"(t.firstQuery), "r"(t.queries) : "memory");
-  asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(to + 16), "r"(t.keys), "r"(t.queryRow), "r"(t.keyRow), "r"(t.parts) : "memory");
+  auto put = [&](int at, int x, int y, int z, int w) { asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(to + at), "r"(x), "r"(y), "r"(z), "r"(w) : "memory"); };
+  put(0, t.batch, t.head, t.kvHead, t.firstQuery), put(16, t.queries, t.keys, t.queryRow, t.keyRow), put(32, t.firstBlock, t.endBlock, t.parts, t.ownParts);
 }
 DEVICE AttentionTile readTile(uint32 from) {
-  AttentionTile t;
-  asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(t.batch), "=r"(t.head), "=r"(t.firstQuery), "=r"(t.queries) : "r"(from) : "memory");
-  asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(t.keys), "=r"(t.queryRow), "=r"(t.keyRow), "=r"(t.parts) : "r"(from + 16) : "memory");
-  return t;
+  const uint4 x = loadShared16(from), y = loadShared16(from + 16), z = loadShared16(from + 32);
+  return {(int)x.x, (int)x.y, (int)x.z, (int)x.w, (int)y.x, (int)y.y, (int)y.z, (int)y.w, (int)z.x, (int)z.y, (int)z.z, (int)z.w};
 }
 
 /// Addresses in shared memory.
@@ -211,11 +211,6 @@ template <class Shape> struct HopperRings {
   DEVICE int *starts(char *shared) const { return (int *)(shared + (tile + Shape::barrierBytes - sharedAddress(shared))); }
 };
 
-/// Parts of 64 queries that the tile has, a consumer's each; none where no key is seen, as there is nothing to copy.
-template <class Shape> DEVICE int partsOf(const AttentionTile &tile, int2 blocks) {
-  return blocks.x < blocks.y ? minInt(ceilDiv(tile.queries - tile.firstQuery, 64), Shape::consumers) : 0;
-}
-
 /// Decides which tiles this block takes, by all lanes of a warp.
 template <class Shape> DEVICE void chooseTiles(const HopperAttentionArguments &a, const HopperRings<Shape> &r, int *starts) {
   PackedBlocks<Shape> packed(a, starts);
@@ -234,12 +229,11 @@ template <class Shape> DEVICE void chooseTiles(const HopperAttentionArguments &a
     more = tileAt(a, packed, __shfl_sync(~0u, index, 0), tile, skip);
     index = -1;
     if (!more)
-      tile.head = -1;
+      tile.head = -1, tile.kvHead = tile.ownParts = 0;
     else if (skip)
       continue;
     tile.parts = parts;
-    // Consumers that this tile has no queries for begin the next one.
-    parts += more ? partsOf<Shape>(tile, keyBlocks<Shape>(a, tile, tile.keys - tile.queries)) : 0;
+    parts += tile.ownParts; // consumers that this tile has no queries for begin the next one
     ++turn;
     if (laneId() == 0) {
       writeTile(r.tile + slot * sizeof(AttentionTile), tile);
@@ -251,13 +245,15 @@ template <class Shape> DEVICE void chooseTiles(const HopperAttentionArguments &a
     a.next[0] = a.next[1] = 0;
 }
 
-/// The block's tile `turn`, by one thread or all lanes of a warp, whose first one arrives at the slot's barrier.
+/// The block's tile `turn`, by one thread or all lanes of a warp, whose first one reads for all: the compiler knows that they go the same way, and keeps
+/// addresses in uniform registers.
 template <class Shape, bool warp> DEVICE AttentionTile takeTile(const HopperRings<Shape> &r, int turn) {
   const int slot = turn % Shape::tilesAhead;
   waitBarrier(r.tileFull + 8 * slot, turn / Shape::tilesAhead & 1);
-  const AttentionTile tile = readTile(r.tile + slot * sizeof(AttentionTile));
+  AttentionTile tile = readTile(r.tile + slot * sizeof(AttentionTile));
   if (warp)
-    __syncwarp(); // all lanes have read it
+    for (int *field : {&tile.batch, &tile.head, &tile.kvHead, &tile.firstQuery, &tile.queries, &tile.keys, &tile.queryRow, &tile.keyRow, &tile.firstBlock, &tile.endBlock, &tile.parts, &tile.ownParts})
+      *field = __shfl_sync(~0u, *field, 0);
   if (!warp || laneId() == 0)
     arrive(r.tileEmpty + 8 * slot);
   return tile;
@@ -275,28 +271,28 @@ template <class Shape> DEVICE void copyTiles(const HopperAttentionArguments &a, 
     const AttentionTile tile = takeTile<Shape, false>(r, turn);
     if (tile.head < 0)
       break;
-    const int2 blocks = keyBlocks<Shape>(a, tile, tile.keys - tile.queries);
-    const int kvHead = tile.head / (a.heads / a.kvHeads), queryBatch = a.cumulativeQueries ? 0 : tile.batch, keyBatch = a.cumulativeKeys ? 0 : tile.batch;
-    _Pragma("unroll 1") for (int part = tile.parts, end = part + partsOf<Shape>(tile, blocks); part < end; ++part) {
-      const int place = part % Shape::places, full = r.queriesFull + 8 * place;
-      waitBarrier(r.queriesEmpty + 8 * place, (part / Shape::places & 1) ^ 1);
-      expectBytes(full, Shape::partBytes);
+    const int queryBatch = a.cumulativeQueries ? 0 : tile.batch, keyBatch = a.cumulativeKeys ? 0 : tile.batch;
+    auto copy = [&](uint32 to, uint32 full, uint32 empty, const TensorMap *map, int block) {
+      waitBarrier(empty + 8 * stage, (round & 1) ^ 1);
+      expectBytes(full + 8 * stage, Shape::stageBytes);
       UNROLL
       for (int run = 0; run < Shape::runs; ++run)
-        copyBox(r.queries + place * Shape::partBytes + run * 64 * 128, a.queryMap, full, run * 64, tile.queryRow + tile.firstQuery + (part - tile.parts) * 64,
-                tile.head / Shape::headsAtOnce, queryBatch);
-    }
-    _Pragma("unroll 1") for (int block = blocks.y - 1; block >= blocks.x; --block) {
-      const int row = tile.keyRow + block * Shape::keysAtOnce;
-      UNROLL
-      for (int which = 0; which < 2; ++which) {
-        uint32 full = (which == 0 ? r.keysFull : endsInside<Shape>(a, tile, block) ? r.valuesCopied : r.valuesFull) + 8 * stage, to = (which ? r.values : r.keys) + stage * Shape::stageBytes;
-        waitBarrier((which ? r.valuesEmpty : r.keysEmpty) + 8 * stage, (round & 1) ^ 1);
-        expectBytes(full, Shape::stageBytes);
+        copyBox(to + stage * Shape::stageBytes + run * Shape::keysAtOnce * 128, map, full + 8 * stage, run * 64, tile.keyRow + block * Shape::keysAtOnce, tile.kvHead / Shape::headsAtOnce, keyBatch);
+    };
+    int part = tile.parts;
+    _Pragma("unroll 1") for (int block = tile.endBlock - 1; block >= tile.firstBlock; --block) {
+      copy(r.keys, r.keysFull, r.keysEmpty, a.keyMap, block);
+      // Behind the first keys: a consumer whose queries are there goes on without those of others, and its results leave their place.
+      _Pragma("unroll 1") for (; part < tile.parts + tile.ownParts; ++part) {
+        const int place = part % Shape::places, full = r.queriesFull + 8 * place;
+        waitBarrier(r.queriesEmpty + 8 * place, (part / Shape::places & 1) ^ 1);
+        expectBytes(full, Shape::partBytes);
         UNROLL
         for (int run = 0; run < Shape::runs; ++run)
-          copyBox(to + run * Shape::keysAtOnce * 128, which ? a.valueMap : a.keyMap, full, run * 64, row, kvHead / Shape::headsAtOnce, keyBatch);
+          copyBox(r.queries + place * Shape::partBytes + run * 64 * 128, a.queryMap, full, run * 64, tile.queryRow + tile.firstQuery + (part - tile.parts) * 64,
+                  tile.head / Shape::headsAtOnce, queryBatch);
       }
+      copy(r.values, endsInside<Shape>(a, tile, block) ? r.valuesCopied : r.valuesFull, r.valuesEmpty, a.valueMap, block);
       if (++stage == Shape::stages)
         stage = 0, ++round;
     }
@@ -321,8 +317,7 @@ template <class Shape> DEVICE void clearTiles(const HopperAttentionArguments &a,
     const AttentionTile tile = takeTile<Shape, true>(r, turn);
     if (tile.head < 0)
       break;
-    const int2 blocks = keyBlocks<Shape>(a, tile, tile.keys - tile.queries);
-    _Pragma("unroll 1") for (int block = blocks.y - 1; block >= blocks.x; --block) {
+    _Pragma("unroll 1") for (int block = tile.endBlock - 1; block >= tile.firstBlock; --block) {
       if (endsInside<Shape>(a, tile, block)) {
         waitBarrier(r.valuesCopied + 8 * stage, laps >> stage & 1);
         laps ^= 1u << stage;

@@ -112,6 +112,14 @@ DEVICE uint4 loadStream(const void *address) {
 DEVICE void storeGlobal(void *address, uint4 v) {
   asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(address), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w) : "memory");
 }
+/// The same, where it is wanted, without a branch.
+DEVICE void storeGlobalIf(bool wanted, void *address, uint4 v) {
+  asm volatile("{\n"
+               ".reg .pred wanted;\n"
+               "setp.ne.b32 wanted, %5, 0;\n"
+               "@wanted st.global.v4.u32 [%0], {%1, %2, %3, %4};\n"
+               "}" ::"l"(address), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w), "r"((uint32)wanted) : "memory");
+}
 /// Bytes [address, address + bytes) towards L2, a hint. address and bytes: multiples of 16.
 DEVICE void prefetchL2(const void *address, uint32 bytes) {
 #if __CUDA_ARCH__ >= 900

@@ -92,6 +92,10 @@ DEVICE void copyGroupsToCluster(uint32 to, const TensorMap *map, uint32 barrier,
                ::"r"(to), "l"(map), "r"(barrier), "r"(x), "r"(0), "r"(group), "h"(blocks) : "memory");
 }
 DEVICE void prefetchMap(const TensorMap *map) { asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory"); }
+/// Four tiles of 8 x 8 numbers of 16 bits, as in Mma.cuh, to shared memory: lane i gives where row i % 8 of tile i / 8 is, of 16 bytes.
+DEVICE void storeMatrices(uint32 row, uint32 x, uint32 y, uint32 z, uint32 w) {
+  asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(row), "r"(x), "r"(y), "r"(z), "r"(w) : "memory");
+}
 /// Makes ordinary writes to shared memory visible to wgmma and TMA.
 DEVICE void fenceAsyncProxy() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 /// Barrier `id` of the `threads` that sync or arrive at it.
