@@ -88,7 +88,7 @@ def tables(figures, machine):
         f"({found['layer_flops_by']}: floors are over this one, as those of the targets), largest bf16 product of a square "
         f"{found['matmul_flops_per_s'] / 1e12:.3g} TFLOP/s. Floors count valid tokens alone, and of the last layer, behind keys and values, a row's "
         "first token: every model has a head for two classes, which reads that one, and gives back logits only. The peers compute all tokens, as does "
-        "Transom with --disable=choose-tokens-early. Transom's times hold copying ids and mask to the device and logits back; the peers' inputs lie on the device. Fast "
+        "Transom with --disable=choose-tokens-early. Transom's times hold copying ids and mask to the device and logits back, and are medians of three rounds in which a workload's forms take turns; the peers' inputs lie on the device. Fast "
         "path: torch.nn.TransformerEncoder with src_key_padding_mask, enable_nested_tensor on and off. Errors: ‖a − b‖ / ‖b‖. A target is met "
         "where the ratio to this run's floor is at most the target's to its own.",
     ]

@@ -16,7 +16,7 @@ import sys
 import time
 
 import numpy as np
-from encoders import EncoderBench, batches, sample_of
+from encoders import EncoderBench, batches, in_turn, sample_of
 from gpu import describe, options_of
 from peers import ROOT, BenchError
 
@@ -37,9 +37,9 @@ def compare(benches, case, rounds):
     before, after = (bench.logits(artifact, inputs).astype(np.float64) for bench, artifact in zip(benches, artifacts))
     if late := [note for bench in benches for note in bench.notes]:
         raise BenchError(late[0])
-    times = [[bench.ms(artifact, inputs) for bench, artifact in zip(benches, artifacts)] for _ in range(rounds)]
-    medians = [statistics.median(column) for column in zip(*times)]
-    each = [" ".join(f"{ms:.4g}" for ms in column) for column in zip(*times)]
+    times = in_turn({place: lambda bench=bench, artifact=artifact: bench.ms(artifact, inputs) for place, (bench, artifact) in enumerate(zip(benches, artifacts))}, rounds)
+    medians = [statistics.median(column) for column in times.values()]
+    each = [" ".join(f"{ms:.4g}" for ms in column) for column in times.values()]
     apart = np.linalg.norm(after - before) / np.linalg.norm(before)
     return f"| {case} | {medians[0]:.4g} | {medians[1]:.4g} | {medians[1] / medians[0]:.3f} | {each[0]} | {each[1]} | {apart:.1e} |"
 

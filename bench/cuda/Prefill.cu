@@ -129,6 +129,14 @@ template <class Shape, bool mma = false> void check(const std::string &name, con
   else
     launch(attendHopperEntry<Shape>, {dim3(device().multiProcessorCount), Shape::threads, Shape::sharedBytes}, call.query, call.keys, call.values, call.a);
   auto out = y.host();
+  if constexpr (!mma)
+    if (constexpr int few = 3; device().multiProcessorCount > few) { // with many tiles for each
+      Device<Result> same(out.size());
+      call.a.result = same, call.a.resultScales = rounds ? (float *)(same.p + q.size()) : nullptr;
+      launch(attendHopperEntry<Shape>, {dim3(few), Shape::threads, Shape::sharedBytes}, call.query, call.keys, call.values, call.a);
+      auto again = same.host();
+      report(std::memcmp((const void *)again.data(), (const void *)out.data(), out.size() * sizeof(Result)) == 0, name + " by few blocks", "the same bits");
+    }
   auto numbers = [](const std::vector<T> &from) {
     std::vector<double> to;
     for (T v : from)

@@ -63,10 +63,11 @@ extern "C" __global__ void turns(int *order) {
       arriveNamed(1 + (warp + 1) % warps, 64);
   }
 }
-// Word i of lane l is 4 l + i; row r of tile i goes to piece 8 i + r of 16 bytes, last ones first.
-extern "C" __global__ void tiles(uint4 *out) {
+// Word i of lane l is 4 l + i; row r of tile i goes to piece 8 i + r of 16 bytes, last ones first. By `lanes` of a warp, `off` bytes further.
+extern "C" __global__ void tiles(uint4 *out, int lanes, int off) {
   const int lane = threadIdx.x;
-  storeMatrices(16 * (31 - lane), 4 * lane, 4 * lane + 1, 4 * lane + 2, 4 * lane + 3);
+  if (lane < lanes)
+    storeMatrices(16 * (31 - lane) + off, 4 * lane, 4 * lane + 1, 4 * lane + 2, 4 * lane + 3);
   __syncwarp();
   storeGlobalIf(lane < 30, out + lane, ((const uint4 *)dynamic())[lane]);
 }
@@ -242,13 +243,17 @@ TEST_F(HopperKernels, NamedBarriers) {
 TEST_F(HopperKernels, TilesAreStored) {
   for (const LaunchOptions &options : allOptions) {
     std::vector<uint32_t> out(32 * 4, 7);
-    ASSERT_EQ(run(options, "tiles", {1, 32, 512}, out.data()), "");
+    ASSERT_EQ(run(options, "tiles", {1, 32, 512}, out.data(), 32, 0), "");
     for (uint32_t piece = 0; piece < 32; ++piece)
       for (uint32_t t = 0; t < 4; ++t) {
         uint32_t tile = (31 - piece) / 8, row = (31 - piece) % 8;
         EXPECT_EQ(out[4 * piece + t], piece < 30 ? 4 * (4 * row + t) + tile : 7) << piece << " " << t;
       }
   }
+  const std::string start = "kernel tiles: block (0, 0, 0): ";
+  std::vector<uint32_t> out(32 * 4);
+  EXPECT_NE(run({}, "tiles", {1, 32, 1024}, out.data(), 32, 8).find("an address of stmatrix is no multiple of 16 bytes"), std::string::npos);
+  EXPECT_NE(run({}, "tiles", {1, 32, 512}, out.data(), 16, 0).find("lanes"), std::string::npos) << run({}, "tiles", {1, 32, 512}, out.data(), 16, 0);
 }
 
 // Blocks of a cluster read each other's shared memory; clusters follow one another.

@@ -6,8 +6,7 @@
 // 1. multiplies its queries with the keys of the next block while
 // 2. the values of the block before are multiplied with its weights, held in registers;
 // 3. softmax of the next block follows, under the other consumers' products: they take turns at the tensor cores.
-// Behind its last block comes the first one of its next tile, under whose product its results go to memory: what a tile has to begin and to end with is not
-// waited for. Blocks of keys go from the last to the first: those that need a mask come first.
+// After its last block it starts the first product of its next tile, and stores its results under that one. Blocks of keys go from the last to the first: those that need a mask come first.
 //
 // A row in shared memory has 128 bytes: of heads of 32 numbers it holds two neighbours, of which a tile uses its own.
 #pragma once
@@ -184,7 +183,7 @@ template <class Shape> DEVICE void consumeTiles(const HopperAttentionArguments &
     passTurn();
   // Descriptors count in 16 bytes; stages lie below what an address has room for.
   const uint64 allQueries = operandAt(r.queries), allKeys = operandAt(r.keys), allValues = operandAt(r.values, N * 128);
-  int stage = 0, round = 0, turn = 0, part = group, place = group, lap = 0, read = 0; // part: of all, this consumer's next, with its place; read: parts done
+  int stage = 0, round = 0, turn = 0, part = group, place = group, full = group, lap = 0, read = 0; // part: of all, this consumer's next, with its place and barrier; read: parts done
   AttentionTile tile;
   float sums[D / 2], scores[N / 2], kept[2];
   uint4 weights[N / 16];
@@ -223,7 +222,7 @@ template <class Shape> DEVICE void consumeTiles(const HopperAttentionArguments &
   for (;;) {
     take();
     const bool next = isOwn();
-    if (!next) { // the rings need its stage of values
+    if (!next) { // to pass tiles of others by, it waits for values that may need the stage it holds
       waitProducts<0>();
       pin(sums);
       if (before.any)
@@ -245,10 +244,10 @@ template <class Shape> DEVICE void consumeTiles(const HopperAttentionArguments &
       }
     }
     if (tile.head >= 0) {
-      waitBarrier(r.queriesFull + 8 * place, lap & 1);
+      waitBarrier(r.queriesFull + 8 * full, lap & 1);
       waitBarrier(r.keysFull + 8 * stage, round & 1);
     }
-    multiplyKeys(); // behind the last tile of what is there, so that sums in flight meet no branch, where ptxas would wait for all
+    multiplyKeys(); // behind the last tile of whatever lies there, for nobody: where a condition decides about a product, ptxas waits for the sums in flight
     waitProducts<1>();
     pin(sums);
     if (before.any) {
@@ -307,9 +306,11 @@ template <class Shape> DEVICE void consumeTiles(const HopperAttentionArguments &
     multiplyValues(valueStage);
     advance();
     before = {result(), tile.queries - firstRow, place, true};
-    part += Shape::consumers, place += Shape::consumers;
+    part += Shape::consumers, place += Shape::consumers, full += Shape::consumers;
     if (place >= Shape::places)
-      place -= Shape::places, ++lap;
+      place -= Shape::places;
+    if (full >= Shape::fulls)
+      full -= Shape::fulls, ++lap;
   }
 }
 
@@ -319,15 +320,15 @@ template <class Shape> DEVICE void attendHopper(const HopperAttentionArguments &
   HopperRings<Shape> rings(shared);
   if (threadIdx.x == 0) {
     prefetchMap(a.queryMap), prefetchMap(a.keyMap), prefetchMap(a.valueMap);
-    for (int i = 0; i < Shape::places; ++i) {
+    for (int i = 0; i < Shape::fulls; ++i)
       initBarrier(rings.queriesFull + 8 * i, 1);
+    for (int i = 0; i < Shape::places; ++i)
       initBarrier(rings.queriesEmpty + 8 * i, 4);
-    }
     for (int i = 0; i < Shape::consumers; ++i)
       initBarrier(rings.queriesRead + 8 * i, 4);
     for (int i = 0; i < Shape::tilesAhead; ++i) {
       initBarrier(rings.tileFull + 8 * i, 1);
-      initBarrier(rings.tileEmpty + 8 * i, 4 * Shape::consumers + 2);
+      initBarrier(rings.tileEmpty + 8 * i, 128 * Shape::consumers + 33);
     }
     for (int i = 0; i < Shape::stages; ++i) {
       initBarrier(rings.keysFull + 8 * i, 1);

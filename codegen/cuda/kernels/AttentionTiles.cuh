@@ -47,9 +47,10 @@ struct HopperAttentionShape {
   static constexpr int mostStarts = headDim <= 64 ? 1024 : 128, mostBlocks = headDim <= 64 ? 512 : 96, levels = 32; // of packed sequences, and of their queries, see PackedBlocks
   static constexpr int tilesAhead = 2, barrierBytes = 512, ringBytes = 1024 + 2 * stages * stageBytes + barrierBytes + 4 * (mostStarts + levels) + 8 * mostBlocks;
   static constexpr int places = minInt(3 * consumers, (227 * 1024 - ringBytes) / partBytes); // for queries, a consumer's each: those of the next tiles come under this one's products
+  static constexpr int fulls = ceilDiv(places, consumers) * consumers; // barriers of queries that have come: each is one consumer's, who waits for all of its phases
   static constexpr int sharedBytes = ringBytes + places * partBytes;
   static constexpr int producerRegisters = consumers == 2 ? 40 : headDim == 32 ? 56 : 32, consumerRegisters = consumers == 2 ? 232 : headDim == 32 ? 152 : 160;
-  static_assert(width % 64 == 0 && keysAtOnce % 16 == 0 && places > consumers, "");
+  static_assert(width % 64 == 0 && keysAtOnce % 16 == 0 && places > consumers, "a consumer's next queries come before the place of these is free");
 };
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
@@ -59,7 +60,7 @@ struct __align__(16) AttentionTile {
   int batch, head, kvHead, firstQuery, queries, keys; // within the sequence: first row, rows, keys; head -1: there are no more tiles
   int queryRow, keyRow;                               // where the sequence begins
   int firstBlock, endBlock;                           // of the keys that its queries may see
-  int parts;                                          // of 64 queries before, in this block's tiles: part i of all is consumer i % consumers's, in place i % places
+  int parts;                                          // of 64 queries before, in this block's tiles: part i of all is consumer i % consumers's, in place i % places, by barrier i % fulls
   int ownParts;                                       // that it has, a consumer's each; none where no key is seen, as there is nothing to copy
 };
 
@@ -201,11 +202,11 @@ template <class Shape> struct HopperRings {
     values = keys + Shape::stages * Shape::stageBytes;
     tile = values + Shape::stages * Shape::stageBytes;
     tileFull = tile + Shape::tilesAhead * sizeof(AttentionTile), tileEmpty = tileFull + 8 * Shape::tilesAhead;
-    queriesFull = tileEmpty + 8 * Shape::tilesAhead, queriesEmpty = queriesFull + 8 * Shape::places;
+    queriesFull = tileEmpty + 8 * Shape::tilesAhead, queriesEmpty = queriesFull + 8 * Shape::fulls;
     queriesRead = queriesEmpty + 8 * Shape::places;
     keysFull = queriesRead + 8 * Shape::consumers, keysEmpty = keysFull + 8 * Shape::stages;
     valuesCopied = keysEmpty + 8 * Shape::stages, valuesFull = valuesCopied + 8 * Shape::stages, valuesEmpty = valuesFull + 8 * Shape::stages;
-    static_assert(Shape::tilesAhead * (sizeof(AttentionTile) + 16) + 16 * Shape::places + 8 * Shape::consumers + 40 * Shape::stages <= Shape::barrierBytes, "");
+    static_assert(Shape::tilesAhead * (sizeof(AttentionTile) + 16) + 8 * (Shape::fulls + Shape::places + Shape::consumers) + 40 * Shape::stages <= Shape::barrierBytes, "");
   }
   /// Where sequences start, behind the barriers; `shared` as for the constructor.
   DEVICE int *starts(char *shared) const { return (int *)(shared + (tile + Shape::barrierBytes - sharedAddress(shared))); }
@@ -224,12 +225,12 @@ template <class Shape> DEVICE void chooseTiles(const HopperAttentionArguments &a
       waitBarrier(r.tileEmpty + 8 * slot, (lap & 1) ^ 1);
       index = index < 0 ? atomicAdd(a.next, 1) + gridDim.x : index;
     }
-    AttentionTile tile;
+    AttentionTile tile = {};
     bool skip;
     more = tileAt(a, packed, __shfl_sync(~0u, index, 0), tile, skip);
     index = -1;
     if (!more)
-      tile.head = -1, tile.kvHead = tile.ownParts = 0;
+      tile.head = -1, tile.kvHead = tile.ownParts = 0; // consumers multiply once more
     else if (skip)
       continue;
     tile.parts = parts;
@@ -245,8 +246,8 @@ template <class Shape> DEVICE void chooseTiles(const HopperAttentionArguments &a
     a.next[0] = a.next[1] = 0;
 }
 
-/// The block's tile `turn`, by one thread or all lanes of a warp, whose first one reads for all: the compiler knows that they go the same way, and keeps
-/// addresses in uniform registers.
+/// The block's tile `turn`, by one thread or all lanes of a warp. All arrive, as each has read; that they have the same numbers the compiler is told, so that it
+/// keeps addresses in uniform registers.
 template <class Shape, bool warp> DEVICE AttentionTile takeTile(const HopperRings<Shape> &r, int turn) {
   const int slot = turn % Shape::tilesAhead;
   waitBarrier(r.tileFull + 8 * slot, turn / Shape::tilesAhead & 1);
@@ -254,8 +255,7 @@ template <class Shape, bool warp> DEVICE AttentionTile takeTile(const HopperRing
   if (warp)
     for (int *field : {&tile.batch, &tile.head, &tile.kvHead, &tile.firstQuery, &tile.queries, &tile.keys, &tile.queryRow, &tile.keyRow, &tile.firstBlock, &tile.endBlock, &tile.parts, &tile.ownParts})
       *field = __shfl_sync(~0u, *field, 0);
-  if (!warp || laneId() == 0)
-    arrive(r.tileEmpty + 8 * slot);
+  arrive(r.tileEmpty + 8 * slot);
   return tile;
 }
 
@@ -282,9 +282,9 @@ template <class Shape> DEVICE void copyTiles(const HopperAttentionArguments &a, 
     int part = tile.parts;
     _Pragma("unroll 1") for (int block = tile.endBlock - 1; block >= tile.firstBlock; --block) {
       copy(r.keys, r.keysFull, r.keysEmpty, a.keyMap, block);
-      // Behind the first keys: a consumer whose queries are there goes on without those of others, and its results leave their place.
+      // Behind the first keys: with both, a consumer stores what it had before, and frees the place that a later part waits for here.
       _Pragma("unroll 1") for (; part < tile.parts + tile.ownParts; ++part) {
-        const int place = part % Shape::places, full = r.queriesFull + 8 * place;
+        const int place = part % Shape::places, full = r.queriesFull + 8 * (part % Shape::fulls);
         waitBarrier(r.queriesEmpty + 8 * place, (part / Shape::places & 1) ^ 1);
         expectBytes(full, Shape::partBytes);
         UNROLL

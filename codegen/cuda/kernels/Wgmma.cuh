@@ -92,7 +92,7 @@ DEVICE void copyGroupsToCluster(uint32 to, const TensorMap *map, uint32 barrier,
                ::"r"(to), "l"(map), "r"(barrier), "r"(x), "r"(0), "r"(group), "h"(blocks) : "memory");
 }
 DEVICE void prefetchMap(const TensorMap *map) { asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory"); }
-/// Four tiles of 8 x 8 numbers of 16 bits, as in Mma.cuh, to shared memory: lane i gives where row i % 8 of tile i / 8 is, of 16 bytes.
+/// Four tiles of 8 x 8 numbers of 16 bits, as in Mma.cuh, to shared memory: lane i gives the address to which row i % 8 of tile i / 8 goes, a multiple of 16.
 DEVICE void storeMatrices(uint32 row, uint32 x, uint32 y, uint32 z, uint32 w) {
   asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(row), "r"(x), "r"(y), "r"(z), "r"(w) : "memory");
 }
