@@ -39,8 +39,6 @@ UNKEPT = ("llama", "xlm-robertaForSequenceClassification")  # compiled twice wit
 
 # Kernels of real models that keep some numbers outside registers: (model, kernel) -> bytes stored and loaded at most.
 SPILLED = {
-    # The warp that chooses tiles has 32 registers beside three consumers.
-    **{(model, f"attention_packed_{heads}x64{result}_sm90"): 128 for model, heads in (("BERT-base", 12), ("XLM-R-large", 16)) for result in ("", "_round_e4m3")},
     # 128 sums, and where each row's keys and values go.
     ("ChatGLM2-6B", "add_rotary_cache_append_32x128_product"): 104,
     ("GPT-2", "add_cache_append_768_product"): 80,

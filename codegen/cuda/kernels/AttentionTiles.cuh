@@ -252,9 +252,12 @@ template <class Shape, bool warp> DEVICE AttentionTile takeTile(const HopperRing
   const int slot = turn % Shape::tilesAhead;
   waitBarrier(r.tileFull + 8 * slot, turn / Shape::tilesAhead & 1);
   AttentionTile tile = readTile(r.tile + slot * sizeof(AttentionTile));
-  if (warp)
-    for (int *field : {&tile.batch, &tile.head, &tile.kvHead, &tile.firstQuery, &tile.queries, &tile.keys, &tile.queryRow, &tile.keyRow, &tile.firstBlock, &tile.endBlock, &tile.parts, &tile.ownParts})
+  if (warp) {
+    int *const fields[] = {&tile.batch, &tile.head, &tile.kvHead, &tile.firstQuery, &tile.queries, &tile.keys, &tile.queryRow, &tile.keyRow, &tile.firstBlock, &tile.endBlock, &tile.parts, &tile.ownParts};
+    UNROLL
+    for (int *field : fields)
       *field = __shfl_sync(~0u, *field, 0);
+  }
   arrive(r.tileEmpty + 8 * slot);
   return tile;
 }
