@@ -4,7 +4,8 @@ E1 with products of 8 bits (fp8), a head's answers beside the naive path's, time
 costs.
 
 Targets are met as in bench/gpu.py. Times are those of `transom bench --tensors`: with copying inputs and outputs, which are logits
-[batch, 2]; those of E1 to E3 and of 8 bits are medians of three rounds, in which a workload's forms take turns. Writes <date>-<gpu>-encoders.md, .json and a plot of the padding, .svg, into --out. Needs torch, transformers and NumPy.
+[batch, 2]; those of E1 to E3 and of 8 bits are medians of three rounds, in which a workload's forms take turns.
+Writes <date>-<gpu>-encoders.md, .json and a plot of the padding, .svg, into --out. Needs torch, transformers and NumPy.
 """
 
 import datetime
@@ -13,6 +14,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,7 @@ from encoder_models import MODELS
 from encoder_tables import PROFILED, tables
 from gpu import Bench, ceilings, describe, measure, options_of, publish
 from gpu_tables import profile_text
-from peers import ROOT, BenchError, cpu_name
+from peers import ROOT, BenchError, cpu_name, in_turn
 
 SECONDS = {"e1": 110, "fp8": 100, "e2": 70, "e3": 70, "heads": 50, "padding": 80, "invariant": 60}  # at most, each
 SAMPLE = [16, 40, 64, 24, 96, 128, 32, 80]  # lengths of the texts that scales of 8 bits follow from
@@ -37,15 +39,6 @@ def batches(tiny):
     if not tiny:
         return found
     return {key: (f"tiny-{model}", [length // 8 for length in lengths[:8]], width // 8) for key, (model, lengths, width) in found.items()}
-
-
-def in_turn(measures, rounds=ROUNDS):
-    """Figures of each, one a round. Rounds go through all: as fast as a GPU is, by some percent, it was made by what ran before."""
-    found = {name: [] for name in measures}
-    for _ in range(rounds):
-        for name, measure in measures.items():
-            found[name].append(measure())
-    return found
 
 
 class EncoderBench(Bench):
@@ -65,7 +58,7 @@ class EncoderBench(Bench):
 
     def ms_in_turn(self, artifacts, inputs):
         """(median milliseconds of each artifact, those of each round)."""
-        each = in_turn({name: lambda artifact=artifact: self.ms(artifact, inputs) for name, artifact in artifacts.items()})
+        each = in_turn({name: partial(self.ms, artifact, inputs) for name, artifact in artifacts.items()}, ROUNDS)
         return {name: statistics.median(times) for name, times in each.items()}, each
 
     def logits(self, artifact, inputs):
@@ -115,12 +108,11 @@ def fp8(bench):
     found, exact = {"fp16": {}}, bench.logits(artifacts["fp16"], inputs).astype(np.float64)
     for how, flags in {"a token's own scales": (), "calibrated scales": (f"--calibrate={sample}",)}.items():
         artifacts[how], seconds = bench.compile(key, f"fp8-{len(flags)}", "--quantise=fp8", *flags, *sizes)
-        artifact = artifacts[how]
-        logits = bench.logits(artifact, inputs).astype(np.float64)
+        logits = bench.logits(artifacts[how], inputs).astype(np.float64)
         cosines = (logits * exact).sum(1) / np.linalg.norm(logits, axis=1) / np.linalg.norm(exact, axis=1)
         found[how] = {"compile_seconds": seconds, "error": float(np.linalg.norm(logits - exact) / np.linalg.norm(exact)),
                       "cosine_mean": float(cosines.mean()), "cosine_least": float(cosines.min()),
-                      "agree": float((logits.argmax(1) == exact.argmax(1)).mean()), "profile": bench.profile(artifact, inputs)}  # fmt: skip
+                      "agree": float((logits.argmax(1) == exact.argmax(1)).mean()), "profile": bench.profile(artifacts[how], inputs)}  # fmt: skip
     medians, each = bench.ms_in_turn(artifacts, inputs)
     for how, form in found.items():
         form |= {"ms": medians[how], "each_ms": each[how]}

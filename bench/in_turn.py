@@ -14,11 +14,12 @@ import statistics
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
-from encoders import EncoderBench, batches, in_turn, sample_of
+from encoders import EncoderBench, batches, sample_of
 from gpu import describe, options_of
-from peers import ROOT, BenchError
+from peers import ROOT, BenchError, in_turn
 
 # Workload -> (whose batch, flags of transom compile; {sample}: texts from which scales follow).
 CASES = {"e1": ("e1", ()), "e2": ("e2", ()), "e3": ("e3", ()), "fp8": ("e1", ("--quantise=fp8", "--calibrate={sample}")), "fp8-tokens": ("e1", ("--quantise=fp8",))}
@@ -37,7 +38,7 @@ def compare(benches, case, rounds):
     before, after = (bench.logits(artifact, inputs).astype(np.float64) for bench, artifact in zip(benches, artifacts))
     if late := [note for bench in benches for note in bench.notes]:
         raise BenchError(late[0])
-    times = in_turn({place: lambda bench=bench, artifact=artifact: bench.ms(artifact, inputs) for place, (bench, artifact) in enumerate(zip(benches, artifacts))}, rounds)
+    times = in_turn({name: partial(bench.ms, artifact, inputs) for name, bench, artifact in zip(("before", "after"), benches, artifacts)}, rounds)
     medians = [statistics.median(column) for column in times.values()]
     each = [" ".join(f"{ms:.4g}" for ms in column) for column in times.values()]
     apart = np.linalg.norm(after - before) / np.linalg.norm(before)

@@ -11,11 +11,12 @@ import datetime
 import json
 import statistics
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from gpu_tables import number
-from peers import HERE, MINILM, ROOT, WORK, BenchError, cpu_name, run, slug
+from peers import HERE, MINILM, ROOT, WORK, BenchError, cpu_name, in_turn, run, slug
 
 ROWS, LONGEST = 32, 128
 VALID = 1024
@@ -47,15 +48,12 @@ def by_padding(rows, valid, longest):
 
 def sweep(cases, time, rounds=1):
     """Figures of (sweep, lengths) cases: rounds go through all, `time` gives the milliseconds of a variant on a batch; the median counts."""
-    times = [{variant: [] for variant in VARIANTS} for _ in cases]
-    for done in range(rounds):
-        for index, (name, lengths) in enumerate(cases):
-            for variant in VARIANTS:
-                times[index][variant].append(time(variant, f"{name}-{index}", lengths))
-        print(f"round {done + 1} of {rounds}", file=sys.stderr)
+    measures = {f"{variant}, {name} {index}": partial(time, variant, f"{name}-{index}", lengths)
+                for index, (name, lengths) in enumerate(cases) for variant in VARIANTS}  # fmt: skip
+    times = in_turn(measures, rounds)
     return [{"sweep": name, "rows": len(lengths), "longest": max(lengths), "valid": sum(lengths),
-             "ms": {variant: statistics.median(values) for variant, values in found.items()}}
-            for (name, lengths), found in zip(cases, times)]  # fmt: skip
+             "ms": {variant: statistics.median(times[f"{variant}, {name} {index}"]) for variant in VARIANTS}}
+            for index, (name, lengths) in enumerate(cases)]  # fmt: skip
 
 
 def measure(options):

@@ -16,6 +16,7 @@ import re
 import statistics
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -71,19 +72,26 @@ def contenders(options):
     return commands
 
 
+def in_turn(measures, rounds):
+    """Name -> what it gave in each round. Rounds go through all: how fast a machine is follows from what ran before."""
+    found = {name: [] for name in measures}
+    for number in range(rounds):
+        for name, measure in measures.items():
+            found[name].append(measure())
+            print(f"round {number + 1}/{rounds}: {name} done", file=sys.stderr, flush=True)
+    return found
+
+
 def measure(options):
     """Name -> the JSON of each round, in the order of the rounds."""
-    commands = contenders(options)
-    results = {name: [] for name in commands}
-    for number in range(options.rounds):
-        for name, command in commands.items():
-            text = run(command, name)
-            try:
-                results[name].append(json.loads(text))
-            except json.JSONDecodeError as error:
-                raise BenchError(f"{name}: printed something else than JSON: {error}") from None
-            print(f"round {number + 1}/{options.rounds}: {name} done", file=sys.stderr, flush=True)
-    return results
+
+    def json_of(name, command):
+        try:
+            return json.loads(run(command, name))
+        except json.JSONDecodeError as error:
+            raise BenchError(f"{name}: printed something else than JSON: {error}") from None
+
+    return in_turn({name: partial(json_of, name, command) for name, command in contenders(options).items()}, options.rounds)
 
 
 def median(results, name, key):

@@ -250,7 +250,6 @@ TEST_F(HopperKernels, TilesAreStored) {
         EXPECT_EQ(out[4 * piece + t], piece < 30 ? 4 * (4 * row + t) + tile : 7) << piece << " " << t;
       }
   }
-  const std::string start = "kernel tiles: block (0, 0, 0): ";
   std::vector<uint32_t> out(32 * 4);
   EXPECT_NE(run({}, "tiles", {1, 32, 1024}, out.data(), 32, 8).find("an address of stmatrix is no multiple of 16 bytes"), std::string::npos);
   EXPECT_NE(run({}, "tiles", {1, 32, 512}, out.data(), 16, 0).find("lanes"), std::string::npos) << run({}, "tiles", {1, 32, 512}, out.data(), 16, 0);

@@ -153,7 +153,7 @@ DEVICE void storePart(const HopperAttentionArguments &a, const HopperRings<Shape
   const uint32 staged = r.queries + part.place * Shape::partBytes + warpId() % 4 * 16 * 128;
   stageRows<Shape>(staged, sums, rows, a.resultScale);
   __syncwarp();
-  storeRows<Shape>(part.to, a.resultRow, part.live, [&](int row, int piece) { return loadShared16(staged + ResultRows<Shape>::place(row, piece)); }, [&] {
+  storeRows<Shape>(part.to, a.resultRow, part.live, [&](int row, int piece) { return loadShared(staged + ResultRows<Shape>::place(row, piece)); }, [&] {
     fenceAsyncProxy();
     __syncwarp();
     if (laneId() == 0)
@@ -195,9 +195,9 @@ template <class Shape> DEVICE void consumeTiles(const HopperAttentionArguments &
   auto isOwn = [&] { return part - tile.parts < tile.ownParts; }; // the same in all lanes, as `group`
   auto firstRowOf = [&] { return tile.firstQuery + (part - tile.parts) * 64 + warp * 16; }; // the warp's
   auto result = [&] { return (typename Shape::Result *)a.result + tile.batch * a.resultBatch + tile.head * a.resultHead + (tile.queryRow + firstRowOf()) * a.resultRow; };
+  auto inRow = [](int head) { return (head & (Shape::headsAtOnce - 1)) * 4; }; // where the head begins
   auto multiplyKeys = [&] {
-    const int inQuery = (tile.head & Shape::headsAtOnce - 1) * 4, inKey = (tile.kvHead & Shape::headsAtOnce - 1) * 4; // where the head begins in a row
-    const uint64 query = allQueries + (place * (Shape::partBytes / 16) + inQuery), keys = allKeys + (stage * (Shape::stageBytes / 16) + inKey);
+    const uint64 query = allQueries + (place * (Shape::partBytes / 16) + inRow(tile.head)), keys = allKeys + (stage * (Shape::stageBytes / 16) + inRow(tile.kvHead));
     pin(scores);
     beginProducts();
     UNROLL
@@ -208,8 +208,7 @@ template <class Shape> DEVICE void consumeTiles(const HopperAttentionArguments &
     commitProducts();
   };
   auto multiplyValues = [&](int at) {
-    const int inKey = (tile.kvHead & Shape::headsAtOnce - 1) * 4;
-    const uint64 values = allValues + (at * (Shape::stageBytes / 16) + inKey);
+    const uint64 values = allValues + (at * (Shape::stageBytes / 16) + inRow(tile.kvHead));
     beginProducts();
     UNROLL
     for (int k = 0; k < N / 16; ++k)

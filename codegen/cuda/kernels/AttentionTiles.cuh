@@ -177,18 +177,13 @@ template <class Shape> DEVICE bool tileAt(const HopperAttentionArguments &a, Pac
   return true;
 }
 
-DEVICE uint4 loadShared16(uint32 from) {
-  uint4 v;
-  asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "r"(from) : "memory");
-  return v;
-}
-
 DEVICE void writeTile(uint32 to, const AttentionTile &t) {
-  auto put = [&](int at, int x, int y, int z, int w) { asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(to + at), "r"(x), "r"(y), "r"(z), "r"(w) : "memory"); };
-  put(0, t.batch, t.head, t.kvHead, t.firstQuery), put(16, t.queries, t.keys, t.queryRow, t.keyRow), put(32, t.firstBlock, t.endBlock, t.parts, t.ownParts);
+  storeShared(to, make_uint4(t.batch, t.head, t.kvHead, t.firstQuery));
+  storeShared(to + 16, make_uint4(t.queries, t.keys, t.queryRow, t.keyRow));
+  storeShared(to + 32, make_uint4(t.firstBlock, t.endBlock, t.parts, t.ownParts));
 }
 DEVICE AttentionTile readTile(uint32 from) {
-  const uint4 x = loadShared16(from), y = loadShared16(from + 16), z = loadShared16(from + 32);
+  const uint4 x = loadShared(from), y = loadShared(from + 16), z = loadShared(from + 32);
   return {(int)x.x, (int)x.y, (int)x.z, (int)x.w, (int)y.x, (int)y.y, (int)y.z, (int)y.w, (int)z.x, (int)z.y, (int)z.z, (int)z.w};
 }
 
@@ -308,7 +303,7 @@ template <class Shape> DEVICE void clearValues(uint32 values, int first) {
   _Pragma("unroll 1") for (int at = first * pieces + laneId(); at < Shape::keysAtOnce * pieces; at += 32)
     UNROLL
     for (int run = 0; run < Shape::runs; ++run)
-      asm volatile("st.shared.v4.u32 [%0], {%1, %1, %1, %1};" ::"r"(values + run * Shape::keysAtOnce * 128 + at * 16), "r"(0) : "memory");
+      storeShared(values + run * Shape::keysAtOnce * 128 + at * 16, make_uint4(0, 0, 0, 0));
   fenceAsyncProxy();
 }
 

@@ -202,9 +202,7 @@ template <class Shape, class Epilogue> struct TileEnd {
     if constexpr (Shape::hasResidual) {
       const int within = thread() / 32 * 16 + laneId() / 4 + below(row), piece = group % 2 * 4 + laneId() % 4;
       Stored<8, typename Shape::Residual> stored;
-      uint4 &w = stored.words[0];
-      asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(w.x), "=r"(w.y), "=r"(w.z), "=r"(w.w)
-                   : "r"(tile + (group / 2 * Shape::rowsAtOnce + within) * 128 + ((piece ^ within % 8) << 4)) : "memory");
+      stored.words[0] = loadShared(tile + (group / 2 * Shape::rowsAtOnce + within) * 128 + ((piece ^ within % 8) << 4));
       return {stored};
     }
     return {};

@@ -86,14 +86,22 @@ DEVICE uint4 loadMatricesTransposed(uint32 address) {
   return v;
 }
 DEVICE uint32 sharedAddress(const void *p) { return (uint32)__cvta_generic_to_shared(p); }
+/// 16 bytes from shared memory and to it.
+DEVICE uint4 loadShared(uint32 from) {
+  uint4 v;
+  asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "r"(from) : "memory");
+  return v;
+}
+DEVICE void storeShared(uint32 to, uint4 v) {
+  asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(to), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w) : "memory");
+}
 
 /// 16 bytes from global to shared memory behind the thread's back (on sm_75 at once); zeros where not `valid`.
 DEVICE void copyAsync16(uint32 to, const void *from, bool valid) {
 #if __CUDA_ARCH__ >= 800
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(valid ? 16 : 0) : "memory");
 #else
-  const uint4 v = valid ? *(const uint4 *)from : make_uint4(0, 0, 0, 0);
-  asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(to), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w) : "memory");
+  storeShared(to, valid ? *(const uint4 *)from : make_uint4(0, 0, 0, 0));
 #endif
 }
 DEVICE void commitCopies() {
